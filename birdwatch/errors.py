@@ -1,0 +1,57 @@
+"""The errors that birdwatch raises, as one tree.
+
+    BirdwatchError
+    ├── ConfigError        a setting is unknown, missing or out of range
+    ├── ModelError         a model file is missing, damaged or does not fit its manifest
+    ├── SourceError        audio could not be had
+    │   ├── DecodeError    ... from a file
+    │   └── DeviceError    ... from a sound device
+    ├── InferenceError     the network could not be run
+    └── SinkError          a result could not be written or published
+
+Every message says what went wrong, with which value, what was expected and what to do next. Only the command
+line turns these into exit codes; nothing below it catches them to carry on silently.
+"""
+
+__all__ = [
+    "BirdwatchError",
+    "ConfigError",
+    "DecodeError",
+    "DeviceError",
+    "InferenceError",
+    "ModelError",
+    "SinkError",
+    "SourceError",
+]
+
+
+class BirdwatchError(Exception):
+    """Anything that birdwatch refuses or fails to do, with a message meant for its user."""
+
+
+class ConfigError(BirdwatchError):
+    """A setting is unknown, missing or out of range."""
+
+
+class ModelError(BirdwatchError):
+    """A model file is missing, damaged, or does not fit its own manifest."""
+
+
+class SourceError(BirdwatchError):
+    """Audio could not be had."""
+
+
+class DecodeError(SourceError):
+    """A file could not be read as audio, or not to its end."""
+
+
+class DeviceError(SourceError):
+    """A sound device is missing, refused to open, or stopped."""
+
+
+class InferenceError(BirdwatchError):
+    """The network could not be run on the chosen provider."""
+
+
+class SinkError(BirdwatchError):
+    """A result could not be written or published."""

@@ -1,0 +1,1 @@
+"""Where results go: tables in files, messages on a socket."""

@@ -1,0 +1,1 @@
+"""From checkpoints to verified, self-describing ONNX files. Installed as `birdwatch_export`."""

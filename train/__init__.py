@@ -1,0 +1,1 @@
+"""From labelled recordings to checkpoints. Installed as `birdwatch_train`."""
