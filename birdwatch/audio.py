@@ -39,9 +39,7 @@ class AudioBlock:
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:
-            raise ValueError(
-                f"a block's samples must be float32 (n,); got {self.samples.dtype} {self.samples.shape}"
-            )
+            raise ValueError(f"a block's samples must be float32 (n,); got {self.samples.dtype} {self.samples.shape}")
 
     @property
     def end_frame(self) -> int:

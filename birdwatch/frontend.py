@@ -125,9 +125,7 @@ def mel_filterbank(spec: FrontendSpec) -> FloatArray:
     corners_hz = _mel_to_hz(np.linspace(low, high, spec.n_mels + 2))
     rising = (bins_hz - corners_hz[:-2, None]) / np.diff(corners_hz)[:-1, None]
     falling = (corners_hz[2:, None] - bins_hz) / np.diff(corners_hz)[1:, None]
-    weights = (
-        np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (corners_hz[2:] - corners_hz[:-2]))[:, None]
-    )
+    weights = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (corners_hz[2:] - corners_hz[:-2]))[:, None]
     return _frozen(weights)
 
 

@@ -74,9 +74,7 @@ class Manifest:
         codes = [label.code for label in self.labels]
         if not codes:
             faults.append("labels are empty")
-        repeated = (
-            sorted({code for code in codes if codes.count(code) > 1}) if len(set(codes)) < len(codes) else []
-        )
+        repeated = sorted({code for code in codes if codes.count(code) > 1}) if len(set(codes)) < len(codes) else []
         if repeated:
             faults.append(f"labels repeat {repeated[:5]}")
         if "" in codes:
