@@ -23,7 +23,7 @@ from scipy import fft
 
 from birdwatch.errors import ConfigError
 
-__all__ = ["FrontendSpec", "image_from_mel", "log_mel", "mel_filterbank", "mel_power"]
+__all__ = ["FrontendSpec", "hann_window", "image_from_mel", "log_mel", "mel_filterbank", "mel_power", "resize_matrix"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -130,7 +130,7 @@ def mel_filterbank(spec: FrontendSpec) -> FloatArray:
 
 
 @lru_cache(maxsize=16)
-def _resize_matrix(source: int, target: int) -> FloatArray:
+def resize_matrix(source: int, target: int) -> FloatArray:
     """Bilinear interpolation as a matrix `(target, source)`: half-pixel centres, edges repeated (cv2.INTER_LINEAR)."""
     position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     left = np.minimum(position.astype(np.int64), max(source - 2, 0))
@@ -143,7 +143,8 @@ def _resize_matrix(source: int, target: int) -> FloatArray:
 
 
 @lru_cache(maxsize=8)
-def _hann(n_fft: int) -> FloatArray:
+def hann_window(n_fft: int) -> FloatArray:
+    """The periodic Hann window, float32 `(n_fft,)`, read-only: what `librosa.stft` multiplies its frames with."""
     return _frozen(0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft))
 
 
@@ -167,7 +168,7 @@ def mel_power(samples: FloatArray, spec: FrontendSpec = FrontendSpec()) -> Float
     pad = spec.n_fft // 2
     padded = np.zeros(n + 2 * pad, np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_frames][:spectra]
-    hann, mel_t = _hann(spec.n_fft), mel_filterbank(spec).T
+    hann, mel_t = hann_window(spec.n_fft), mel_filterbank(spec).T
     power = np.empty((batch, spec.n_mels, spectra), np.float32)
     # One window at a time: its spectra stay in the processor's cache, and no window's numbers can depend on
     # how many others came with it.
@@ -180,8 +181,8 @@ def mel_power(samples: FloatArray, spec: FrontendSpec = FrontendSpec()) -> Float
 
 def image_from_mel(power: FloatArray, spec: FrontendSpec = FrontendSpec()) -> FloatArray:
     """Images `(B, 1, height, width)` in 0..1 from mel powers `(B, n_mels, T)`: dB, min-max and resize per window."""
-    rows = _resize_matrix(spec.n_mels, spec.height)
-    columns_t = _resize_matrix(power.shape[2], spec.width).T
+    rows = resize_matrix(spec.n_mels, spec.height)
+    columns_t = resize_matrix(power.shape[2], spec.width).T
     images = np.empty((len(power), 1, spec.height, spec.width), np.float32)
     for window, out in zip(power, images, strict=True):
         db = np.maximum(window, AMIN)  # (mel, T)
