@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+
+from birdwatch.errors import BirdwatchError, ConfigError, ModelError
+from birdwatch.frontend import FrontendSpec
+from birdwatch.model import Label, Manifest
+from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from train.network import ModelArguments, build_network, pool_input
+
+
+def make(classes: int = 3, labels: int = 3, input_pool: int = 2) -> Checkpoint:
+    torch.manual_seed(0)
+    arguments = ModelArguments(classes, input_pool=input_pool)
+    manifest = Manifest("test", tuple(Label(f"bird{i}") for i in range(labels)), 32000, 160000, FrontendSpec())
+    return Checkpoint(build_network(arguments).state_dict(), arguments, manifest, {"auc": None}, {"epochs": 1})
+
+
+def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(tmp_path: Path) -> None:
+    original = make()
+    save_checkpoint(tmp_path / "a.pt", original)
+    checkpoint = torch.load(tmp_path / "a.pt", weights_only=True)
+    model = checkpoint["model"]
+    network = timm.create_model(
+        model["arch"], pretrained=False, in_chans=model["in_chans"], num_classes=model["num_classes"]
+    )
+    network.load_state_dict(checkpoint["state_dict"])
+    ours = build_network(original.model)
+    ours.load_state_dict(original.state_dict)
+    images = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = network.eval()(F.avg_pool2d(images, 2))
+        assert torch.equal(ours.eval()(pool_input(images, model["input_pool"])), expected)
+    assert expected.shape == (1, 3)
+    assert Manifest.from_json(json.dumps(checkpoint["manifest"])) == original.manifest
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert (loaded.model, loaded.manifest, loaded.metrics) == (original.model, original.manifest, {"auc": None})
+
+
+def test_no_pooling_leaves_the_images_alone() -> None:
+    images = torch.rand(1, 1, 8, 8)
+    assert pool_input(images, 1) is images
+
+
+def test_classes_and_labels_must_agree() -> None:
+    with pytest.raises(ModelError, match="3 classes but its manifest lists 2 labels"):
+        make(3, 2)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, make())
+    before = path.read_bytes()
+    (tmp_path / "last.pt.part").symlink_to("/dev/full")
+    with pytest.raises(BirdwatchError, match=r"No space left.*one from before is whole.*--resume"):
+        save_checkpoint(path, make(4, 4))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(ModelError, match="is not a checkpoint"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_missing_foreign_and_newer_checkpoints_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no checkpoint"):
+        load_checkpoint(tmp_path / "none.pt")
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
+    with pytest.raises(ModelError, match="it must hold"):
+        load_checkpoint(tmp_path / "foreign.pt")
+    save_checkpoint(tmp_path / "a.pt", make())
+    values = torch.load(tmp_path / "a.pt", weights_only=True)
+    torch.save(values | {"schema": 2}, tmp_path / "newer.pt")
+    with pytest.raises(ModelError, match="schema 2, this version reads 1"):
+        load_checkpoint(tmp_path / "newer.pt")
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    with pytest.raises(ConfigError, match="efficientnet_b99"):
+        build_network(ModelArguments(2, arch="efficientnet_b99"))
