@@ -1,0 +1,1 @@
+"""Networks that others trained, made into model files that describe themselves; needs the extra `models`."""

@@ -1,0 +1,54 @@
+"""A TFLite file is read completely, and whatever is not one is refused in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tflite", reason="needs the extra 'models': pip install 'birdwatch[models]'")
+pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip install 'birdwatch[models]'")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tflite_files import TFLiteFile, options
+
+from birdwatch.errors import ModelError
+from birdwatch.foreign.tflite_file import read_tflite
+
+
+def small_file() -> bytes:
+    file = TFLiteFile()
+    source = file.tensor((1, 5, 6, 2), batch=True)
+    weights, bias = file.constant(np.arange(24).reshape(3, 2, 2, 2)), file.constant([1, 2, 3])
+    table = options("Conv2D", padding=1, strideH=2, strideW=3, dilationHFactor=1, dilationWFactor=1)
+    return file.content(source, file.operator("CONV_2D", [source, weights, bias], (1, 2, 2, 3), options=table))
+
+
+def test_tensors_constants_operators_and_options() -> None:
+    network = read_tflite(small_file())
+    (operator,) = network.operators
+    assert (operator.kind, operator.inputs, operator.outputs) == ("CONV_2D", (0, 1, 2), network.outputs)
+    assert {key: operator.options[key] for key in ("Padding", "StrideH", "StrideW")} == {
+        "Padding": 1,
+        "StrideH": 2,
+        "StrideW": 3,
+    }
+    np.testing.assert_array_equal(network.constant(1), np.arange(24, dtype=np.float32).reshape(3, 2, 2, 2))
+    assert network.tensors[0].data is None
+    with pytest.raises(ModelError, match="'tensor0' is computed"):
+        network.constant(0)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"not a model at all", b"PK\x03\x04" + bytes(64)])
+def test_something_else_is_refused(content: bytes) -> None:
+    with pytest.raises(ModelError, match="not a TFLite model"):
+        read_tflite(content)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(8, len(small_file()) - 1))
+def test_a_file_cut_short_is_read_or_refused(length: int) -> None:
+    try:
+        read_tflite(small_file()[:length])
+    except ModelError:
+        return
