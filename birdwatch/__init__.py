@@ -1,8 +1,24 @@
 """birdwatch: a daemon that hears birds, live or from files, through one pipeline.
 
-Importing this package loads nothing heavy and changes nothing; the names below are loaded when first used.
+Importing this package loads nothing heavy and changes nothing; `load_model` and `analyze` load what they need when
+they are first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from birdwatch._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from birdwatch.api import analyze, load_model
+
+__all__ = ["__version__", "analyze", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("analyze", "load_model"):
+        from birdwatch import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'birdwatch' has no attribute {name!r}")

@@ -1,0 +1,5 @@
+"""`python -m birdwatch` is `birdwatch`."""
+
+from birdwatch.cli import main
+
+main()

@@ -1,0 +1,32 @@
+"""What a Python program calls: `load_model` and `analyze`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from birdwatch.audio import RecordingScores
+from birdwatch.inference import OnnxClassifier, Provider
+from birdwatch.models import built_in_model
+from birdwatch.pipeline import score_recording
+from birdwatch.sources.file import AudioFile
+
+__all__ = ["analyze", "load_model"]
+
+
+def load_model(path: str | os.PathLike[str] | None = None, *, provider: Provider = "auto") -> OnnxClassifier:
+    """The model in the file `path`, or the built-in one. Raises ModelError or InferenceError."""
+    return OnnxClassifier(built_in_model() if path is None else path, provider=provider)
+
+
+def analyze(
+    path: str | os.PathLike[str], model: OnnxClassifier | None = None, hop_s: float | None = None
+) -> RecordingScores:
+    """Score one recording: `.scores` `(classes,)` is the maximum over `.windows`, each with its own scores.
+
+    hop_s: seconds from one window's start to the next's, by default half a window (2.5 s for the built-in model).
+    Classes are in the order of `model.manifest.labels`. Raises DecodeError for a file that is not whole audio.
+    """
+    model = load_model() if model is None else model
+    audio = AudioFile(path)
+    return score_recording(Path(path).stem, audio.blocks(), model, rate_hz=audio.rate_hz, hop_s=hop_s)

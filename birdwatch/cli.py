@@ -1,0 +1,73 @@
+"""The command line: names each command, and imports its module only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+
+import click
+
+from birdwatch._version import __version__
+from birdwatch.errors import BirdwatchError
+
+__all__ = ["main"]
+
+# Name -> (module of birdwatch.commands that holds a click command of that name, one line of help). The help stands
+# here so that `birdwatch --help` imports no command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Score recordings and write a submission or other tables."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"birdwatch.commands.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="birdwatch")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr (-vv for all).")
+def birdwatch(verbose: int) -> None:
+    """A daemon that hears birds: live or from files, every second accounted for."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; exit 0 all done, 1 an error, 2 wrong usage, 3 done but some recordings failed."""
+    # Windows are scored side by side, one thread each: a BLAS that starts threads of its own only gets in the way.
+    # It reads this when NumPy is first imported, which is after this line.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        birdwatch(prog_name="birdwatch")
+    except BirdwatchError as error:
+        click.echo(f"birdwatch: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, but nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Sample-rate conversion of a stream of blocks, bit for bit the same however the stream is chopped."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from birdwatch.audio import AudioBlock, FloatArray
+
+__all__ = ["Resampler"]
+
+
+class Resampler:
+    """Turns blocks at one rate into blocks at another: `push` what comes in, `finish` at the end.
+
+    soxr's HQ stream (20 bits) behind frame numbers. Where a block does not start at the frame at which the last one
+    ended, the stream is finished and begun again, so no sample is interpolated across a hole.
+    """
+
+    def __init__(self, rate_hz: int, out_rate_hz: int) -> None:
+        if rate_hz < 1 or out_rate_hz < 1:
+            raise ValueError(f"rates must be at least 1 Hz; got {rate_hz} and {out_rate_hz}")
+        self.rate_hz = rate_hz
+        self.out_rate_hz = out_rate_hz
+        self._stream: soxr.ResampleStream | None = None
+        self._next_frame: int | None = None
+        self._out_frame = 0
+        # The time of output frame `_anchor_frame`, from the newest block that carried one.
+        self._anchor: tuple[int, int] | None = None
+
+    def push(self, block: AudioBlock) -> list[AudioBlock]:
+        """The output that `block` completes: no block, one, or two where a hole ended the stream before it."""
+        if block.rate_hz != self.rate_hz:
+            raise ValueError(f"a block at {block.rate_hz} Hz in a stream at {self.rate_hz} Hz")
+        if self.rate_hz == self.out_rate_hz:
+            return [block] if len(block.samples) else []
+        out: list[AudioBlock] = []
+        if block.start_frame != self._next_frame:
+            out += self.finish()
+            self._stream = soxr.ResampleStream(self.rate_hz, self.out_rate_hz, 1, dtype="float32", quality="HQ")
+            self._out_frame = self._to_out(block.start_frame)
+        assert self._stream is not None
+        self._next_frame = block.end_frame
+        if block.utc_ns is not None:
+            self._anchor = (block.start_frame, block.utc_ns)
+        return out + self._emit(self._stream.resample_chunk(block.samples))
+
+    def finish(self) -> list[AudioBlock]:
+        """The rest of the stream; a later `push` begins a new one."""
+        if self._stream is None:
+            return []
+        stream, self._stream, self._next_frame = self._stream, None, None
+        out = self._emit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        self._anchor = None
+        return out
+
+    def _to_out(self, frame: int) -> int:
+        return (frame * self.out_rate_hz + self.rate_hz // 2) // self.rate_hz
+
+    def _emit(self, samples: FloatArray) -> list[AudioBlock]:
+        if not len(samples):
+            return []
+        utc_ns = None
+        if self._anchor is not None:
+            frame, anchor_ns = self._anchor
+            # In integers: a float of nanoseconds since 1970 is exact to 256 ns only.
+            ahead = self._out_frame * self.rate_hz - frame * self.out_rate_hz
+            utc_ns = anchor_ns + ahead * 1_000_000_000 // (self.rate_hz * self.out_rate_hz)
+        block = AudioBlock(samples, self._out_frame, self.out_rate_hz, utc_ns)
+        self._out_frame = block.end_frame
+        return [block]

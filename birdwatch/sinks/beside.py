@@ -1,0 +1,46 @@
+"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from birdwatch.errors import SinkError
+
+__all__ = ["check_writable", "written_beside"]
+
+
+def check_writable(path: Path) -> None:
+    """Raise SinkError now, not after hours of work, where `path` could not be written in the end."""
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder; name a file to write")
+    if not path.parent.is_dir():
+        raise SinkError(f"the folder {path.parent} of {path.name} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise SinkError(f"the folder {path.parent} cannot be written to; choose another place for {path.name}")
+
+
+@contextmanager
+def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO[bytes]]:
+    """A file that takes the place of `path` when the block ends well; otherwise the old one stays untouched.
+
+    Text is UTF-8 with line ends as written. Raises SinkError where the disk or the folder refuses.
+    """
+    check_writable(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        stream: IO[str] | IO[bytes] = (
+            temporary.open("wb") if binary else temporary.open("w", encoding="utf-8", newline="")
+        )
+        with stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise SinkError(f"{path} could not be written: {error.strerror or error}; nothing there was changed") from error
+    finally:
+        temporary.unlink(missing_ok=True)

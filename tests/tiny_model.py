@@ -1,0 +1,72 @@
+"""A small real network in a self-describing ONNX file, for tests that need a model and not a good one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from birdwatch.frontend import FrontendSpec
+from birdwatch.model import METADATA_KEY, Label, Manifest
+
+LABELS = (
+    Label("gretit1", "Parus major", "Great Tit"),
+    Label("eurrob1", "Erithacus rubecula", "European Robin"),
+    Label("eurbla", "Turdus merula", "Eurasian Blackbird"),
+)
+
+
+def manifest(**changes: object) -> Manifest:
+    spec = FrontendSpec()
+    base = Manifest(
+        name="tiny",
+        labels=LABELS,
+        rate_hz=spec.rate_hz,
+        window_frames=spec.window_frames,
+        frontend=spec,
+        license="MIT",
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None = None, **changes: object) -> Path:
+    """Average 16 bands of the image over time, then a fixed linear layer: scores that depend on the audio."""
+    described = manifest(**changes)
+    outputs = len(described.labels) if classes is None else classes
+    weights = np.random.default_rng(7).normal(0.0, 8.0, (16, outputs)).astype(np.float32)
+    spec = FrontendSpec()
+    if described.input == "mel":
+        shape: list[object] = ["n", 1, spec.height, spec.width]
+        to_bands = [helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[16, 256], strides=[16, 256])]
+    else:
+        frames = described.window_frames
+        shape = ["n", frames]
+        to_bands = [
+            helper.make_node("Mul", ["x", "x"], ["squared"]),
+            helper.make_node("Unsqueeze", ["squared", "one"], ["channel"]),
+            helper.make_node("AveragePool", ["channel"], ["p"], kernel_shape=[frames // 16], strides=[frames // 16]),
+        ]
+    nodes = [
+        *to_bands,
+        helper.make_node("Flatten", ["p"], ["bands"]),
+        helper.make_node("ReduceMean", ["bands", "one"], ["mean"]),
+        helper.make_node("Sub", ["bands", "mean"], ["centred"]),
+        helper.make_node("MatMul", ["centred", "w"], ["scores"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", outputs])],
+        [
+            numpy_helper.from_array(weights, "w"),
+            numpy_helper.from_array(np.array([1], np.int64), "one"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, {METADATA_KEY: described.to_json() if text is None else text})
+    onnx.save(model, path)
+    return path
