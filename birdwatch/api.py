@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birdwatch.audio import RecordingScores
 from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.models import built_in_model
+from birdwatch.model_store import find_model
 from birdwatch.pipeline import score_recording
 from birdwatch.sources.file import AudioFile
 
@@ -15,8 +15,11 @@ __all__ = ["analyze", "load_model"]
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, provider: Provider = "auto") -> OnnxClassifier:
-    """The model in the file `path`, or the built-in one. Raises ModelError or InferenceError."""
-    return OnnxClassifier(built_in_model() if path is None else path, provider=provider)
+    """The model in the file `path`, the added model of that name, or the built-in one.
+
+    Raises ModelError or InferenceError.
+    """
+    return OnnxClassifier(find_model(path), provider=provider)
 
 
 def analyze(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -11,6 +10,7 @@ import click
 
 from birdwatch._version import __version__
 from birdwatch.errors import BirdwatchError
+from birdwatch.lazy_group import LazyGroup
 
 __all__ = ["main"]
 
@@ -18,32 +18,11 @@ __all__ = ["main"]
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
+    "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which a user meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"birdwatch.commands.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="birdwatch")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr (-vv for all).")
 def birdwatch(verbose: int) -> None:

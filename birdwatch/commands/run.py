@@ -16,7 +16,7 @@ from birdwatch.aggregate import thresholds
 from birdwatch.audio import AudioBlock, FloatArray, RecordingScores
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.models import built_in_model
+from birdwatch.model_store import find_model
 from birdwatch.pipeline import score_recording
 from birdwatch.sinks.beside import check_writable, written_beside
 from birdwatch.sinks.tables import (
@@ -46,7 +46,7 @@ __all__ = ["run"]
     help="submission: row_id,class_name,presence. kaggle: one probability a class for each segment.",
 )
 @click.option("--template", type=click.Path(path_type=Path), help="A sample_submission.csv whose order kaggle takes.")
-@click.option("--model", "model_path", type=click.Path(path_type=Path), help="An .onnx model. [default: built in]")
+@click.option("--model", help="An .onnx file, or the name of an added model. [default: built in]")
 @click.option("--hop", "hop_s", type=float, help="Seconds between windows. [default: half a window, 2.5]")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the model's own]")
 @click.option(
@@ -57,7 +57,7 @@ def run(
     out: Path,
     form: str,
     template: Path | None,
-    model_path: Path | None,
+    model: str | None,
     hop_s: float | None,
     threshold: float | None,
     provider: Provider,
@@ -68,7 +68,7 @@ def run(
     check_writable(out)
     order = read_template(template) if template is not None else None
     sources = list(_sources(recordings))
-    classifier = OnnxClassifier(built_in_model() if model_path is None else model_path, provider=provider)
+    classifier = OnnxClassifier(find_model(model), provider=provider)
     manifest = classifier.manifest
     hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
     limits = thresholds(manifest, threshold)

@@ -1,0 +1,75 @@
+"""Where added models live, and which file `--model NAME` means.
+
+    <store>/<name>.onnx              a model
+    <store>/ranges/<name>.onnx       a species range model: latitude, longitude, week -> species
+    <store>/locales/<name>/<language>.txt   its labels in other languages
+
+The store is $BIRDWATCH_MODELS, else $XDG_DATA_HOME/birdwatch/models, else ~/.local/share/birdwatch/models.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from birdwatch.errors import ModelError
+from birdwatch.models import built_in_model
+
+__all__ = ["find_model", "find_range_model", "locale_folder", "range_folder", "store_folder", "stored_models"]
+
+
+def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """The store's folder, whether it exists or not."""
+    if named := environment.get("BIRDWATCH_MODELS"):
+        return Path(named).expanduser()
+    data = environment.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "birdwatch" / "models"
+
+
+def range_folder() -> Path:
+    """The folder of the range models."""
+    return store_folder() / "ranges"
+
+
+def locale_folder(model: Path) -> Path:
+    """The folder with the labels in other languages that came with a model file."""
+    return model.parent / "locales" / model.stem
+
+
+def stored_models() -> dict[str, Path]:
+    """The added models by name, in the order of their names."""
+    return {path.stem: path for path in sorted(store_folder().glob("*.onnx"))}
+
+
+def find_model(name: str | os.PathLike[str] | None) -> Path:
+    """The file that `--model` means: a path, the name of an added model, or, for None, the built-in one.
+
+    A name is looked up first among the added models; anything with a folder or a suffix is a path. Raises ModelError
+    that lists the names there are.
+    """
+    if name is None:
+        return built_in_model()
+    path = Path(name)
+    if path.suffix or path.parent != Path():
+        return path
+    stored = stored_models()
+    if path.name in stored:
+        return stored[path.name]
+    if path.exists():
+        return path
+    there = f"added models: {', '.join(stored)}" if stored else f"no model has been added to {store_folder()}"
+    hint = "; add it with `birdwatch model add birdnet`" if path.name == "birdnet" else ""
+    raise ModelError(f"there is no model {str(name)!r} ({there}){hint or '; name an .onnx file, or one of these'}")
+
+
+def find_range_model() -> Path:
+    """The species range model. Raises ModelError where none was added, or several."""
+    found = sorted(range_folder().glob("*.onnx"))
+    if len(found) != 1:
+        there = "there is none" if not found else f"there are {', '.join(path.stem for path in found)}"
+        raise ModelError(
+            f"a species filter by place needs one range model in {range_folder()}, {there}; "
+            "`birdwatch model add birdnet` brings one"
+        )
+    return found[0]
