@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import manifest
+
+from birdwatch.aggregate import Maximum, detections, segment_scores, thresholds
+from birdwatch.audio import WindowScores
+
+
+def scored(start: int, valid: int, *scores: float) -> WindowScores:
+    return WindowScores(start, valid, np.array(scores, np.float32))
+
+
+def test_the_maximum_is_taken_by_class():
+    maximum = Maximum(2)
+    for window in (scored(0, 10, 0.1, 0.9), scored(5, 10, 0.6, 0.2)):
+        maximum.push(window)
+    np.testing.assert_array_equal(maximum.scores, np.array([0.6, 0.9], np.float32))
+    assert maximum.windows == 2
+
+
+def test_with_a_hop_of_one_segment_each_segment_is_one_window():
+    windows = [scored(10 * i, 10, i / 10) for i in range(4)] + [scored(40, 3, 0.9)]
+    np.testing.assert_array_equal(
+        segment_scores(windows, segment_frames=10, classes=1)[:, 0], np.array([0, 0.1, 0.2, 0.3, 0.9], np.float32)
+    )
+
+
+@given(hop=st.integers(1, 10), frames=st.integers(1, 60))
+def test_a_segment_takes_the_windows_that_lie_in_it_by_half(hop, frames):
+    starts = [start for start in range(0, frames, hop) if start == 0 or start - hop + 10 < frames]
+    windows = [scored(s, min(10, frames - s), *(np.arange(len(starts)) == i)) for i, s in enumerate(starts)]
+    got = segment_scores(windows, segment_frames=10, classes=len(starts))
+    expected = []
+    for segment in range(-(-frames // 10)):
+        frames_of_segment = set(range(10 * segment, 10 * segment + 10))
+        expected.append(
+            {
+                i
+                for i, s in enumerate(starts)
+                if len(set(range(s, s + 10)) & frames_of_segment) >= 5 and s + windows[i].valid_frames > 10 * segment
+            }
+        )
+    # A last segment of a few frames, in which no window lies by half, is no segment.
+    assert [set(np.flatnonzero(row)) for row in got] == [inside for inside in expected if inside]
+
+
+def test_a_class_is_detected_at_its_own_threshold():
+    limits = thresholds(manifest(threshold=0.5, thresholds={"eurrob1": 0.25}))
+    np.testing.assert_array_equal(limits, np.array([0.5, 0.25, 0.5], np.float32))
+    found = detections(scored(100, 50, 0.5, 0.2, 0.75), limits)
+    assert [(d.label, d.score, d.threshold, d.start_frame, d.end_frame) for d in found] == [
+        (0, 0.5, 0.5, 100, 150),
+        (2, 0.75, 0.5, 100, 150),
+    ]
+
+
+def test_one_threshold_overrides_all():
+    assert thresholds(manifest(thresholds={"eurrob1": 0.25}), 0.75) == pytest.approx([0.75] * 3)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdwatch.audio import AudioBlock
+from birdwatch.resample import Resampler
+
+NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 30000).astype(np.float32)
+
+
+def resample(samples: np.ndarray, cuts: list[int], rate_hz: int = 44100, utc_ns: int | None = None) -> list[AudioBlock]:
+    resampler = Resampler(rate_hz, 32000)
+    out = []
+    edges = [0, *sorted(min(cut, len(samples)) for cut in cuts), len(samples)]
+    for start, end in pairwise(edges):
+        time_ns = None if utc_ns is None else utc_ns + start * 1_000_000_000 // rate_hz
+        out += resampler.push(AudioBlock(samples[start:end], start, rate_hz, time_ns))
+    return out + resampler.finish()
+
+
+def joined(blocks: list[AudioBlock]) -> np.ndarray:
+    for before, after in pairwise(blocks):
+        assert after.start_frame == before.end_frame
+    return np.concatenate([block.samples for block in blocks]) if blocks else np.zeros(0, np.float32)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 30000), max_size=40), rate_hz=st.sampled_from([8000, 22050, 44100, 48000, 192000]))
+def test_chopped_equals_whole_bit_for_bit(cuts, rate_hz):
+    whole = soxr.resample(NOISE, rate_hz, 32000, quality="HQ")
+    np.testing.assert_array_equal(joined(resample(NOISE, cuts, rate_hz)), whole)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 440, 441, 442])
+def test_short_streams_equal_soxr(n):
+    np.testing.assert_array_equal(joined(resample(NOISE[:n], [])), soxr.resample(NOISE[:n], 44100, 32000))
+
+
+def test_a_tone_keeps_its_frequency_and_height():
+    t = np.arange(44100) / 44100
+    out = joined(resample(np.sin(2 * np.pi * 1000 * t).astype(np.float32), [10000]))
+    expected = np.sin(2 * np.pi * 1000 * np.arange(32000) / 32000)
+    assert len(out) == 32000
+    np.testing.assert_allclose(out[500:-500], expected[500:-500], atol=1e-4)
+
+
+def test_the_same_rate_passes_blocks_through():
+    block = AudioBlock(NOISE, 7, 32000)
+    resampler = Resampler(32000, 32000)
+    assert resampler.push(block) == [block]
+    assert resampler.finish() == []
+
+
+def test_a_hole_ends_the_stream_and_begins_another():
+    resampler = Resampler(44100, 32000)
+    first, second = NOISE[:20000], NOISE[20000:]
+    out = resampler.push(AudioBlock(first, 0, 44100))
+    out += resampler.push(AudioBlock(second, 44100, 44100)) + resampler.finish()
+    split = next(i for i, block in enumerate(out) if block.start_frame == 32000)
+    np.testing.assert_array_equal(joined(out[:split]), soxr.resample(first, 44100, 32000))
+    np.testing.assert_array_equal(joined(out[split:]), soxr.resample(second, 44100, 32000))
+
+
+def test_utc_follows_the_frames():
+    began_ns = 1_700_000_000_123_456_789
+    for block in resample(NOISE, [1000, 5000, 20000], utc_ns=began_ns):
+        assert block.utc_ns == pytest.approx(began_ns + block.start_frame * 1e9 / 32000, abs=300)
+
+
+def test_a_block_at_another_rate_is_refused():
+    with pytest.raises(ValueError, match="48000 Hz in a stream at 44100"):
+        Resampler(44100, 32000).push(AudioBlock(NOISE, 0, 48000))
