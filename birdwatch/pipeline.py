@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from birdwatch.aggregate import Maximum
-from birdwatch.audio import AudioBlock, Gap, RecordingScores, Window
+from birdwatch.audio import AudioBlock, Gap, RecordingScores, Window, WindowScores
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Manifest
 from birdwatch.resample import Resampler
 from birdwatch.windowing import MIN_TAIL_S, Windower, hop_frames_of
 
-__all__ = ["WindowStream", "score_recording"]
+__all__ = ["WindowStream", "score_blocks", "score_recording"]
 
 
 class WindowStream:
@@ -49,6 +49,22 @@ class WindowStream:
         return out
 
 
+def score_blocks(
+    blocks: Iterable[AudioBlock], classifier: OnnxClassifier, stream: WindowStream
+) -> Iterator[WindowScores]:
+    """The scores of each window of `blocks`, in order, as they come; a bounded number of windows is in memory.
+
+    `stream`, fresh and made for the blocks' rate, says afterwards how long the audio was.
+    """
+
+    def windows() -> Iterator[Window]:
+        for block in blocks:
+            yield from (item for item in stream.push(block) if isinstance(item, Window))
+        yield from (item for item in stream.finish() if isinstance(item, Window))
+
+    return classifier.score_windows(windows())
+
+
 def score_recording(
     name: str,
     blocks: Iterable[AudioBlock],
@@ -60,15 +76,9 @@ def score_recording(
     """Score a whole recording: all of its windows and their maximum. Frames are at the model's rate."""
     manifest = classifier.manifest
     stream = WindowStream(rate_hz, manifest, hop_s=hop_s)
-
-    def windows() -> Iterator[Window]:
-        for block in blocks:
-            yield from (item for item in stream.push(block) if isinstance(item, Window))
-        yield from (item for item in stream.finish() if isinstance(item, Window))
-
     maximum = Maximum(len(manifest.labels))
     scored = []
-    for window in classifier.score_windows(windows()):
+    for window in score_blocks(blocks, classifier, stream):
         maximum.push(window)
         scored.append(window)
     return RecordingScores(
