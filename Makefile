@@ -1,0 +1,57 @@
+# make run    a real recording in, a submission out, from nothing but Python
+# make test   style, types and all tests, in an environment of their own
+# make bench  how fast this machine is
+PYTHON ?= python3
+VENV := .venv
+TEST_VENV := .venv-test
+RUN := $(VENV)/bin
+TEST := $(TEST_VENV)/bin
+JOBS ?= auto
+
+.PHONY: help install run test lint bench clean
+
+help:
+	@grep -E '^# make' Makefile | cut -c3-
+
+# The light install: what the daemon needs, and nothing of training.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/pip install --quiet --upgrade pip
+	$(RUN)/pip install --quiet --editable .
+	touch $@
+
+install: $(VENV)/installed
+
+# Real recordings that packages on PyPI carry (both MIT): great tits, storm-petrels, North American birds.
+data/sample/fetched: scripts/sample_audio.py | $(VENV)/installed
+	$(RUN)/python scripts/sample_audio.py data/sample
+	touch $@
+
+run: $(VENV)/installed data/sample/fetched
+	mkdir -p out
+	$(RUN)/birdwatch run data/sample --out out/submission.csv
+	@echo; echo "present, of all the rows in out/submission.csv:"
+	@head -n 1 out/submission.csv; grep ',1$$' out/submission.csv || echo "(none)"
+
+# torch and timm come together from the ordinary index: a CPU-only torch beside PyPI's torchvision breaks timm.
+$(TEST_VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(TEST)/pip install --quiet --upgrade pip
+	$(TEST)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+lint: $(TEST_VENV)/installed
+	$(TEST)/ruff check .
+	$(TEST)/ruff format --check .
+	$(TEST)/mypy
+
+test: lint
+	$(TEST)/python -m pytest -n $(JOBS) --durations=15
+
+bench: $(VENV)/installed
+	mkdir -p out
+	$(RUN)/birdwatch bench --json > out/bench.json
+	@echo "written to out/bench.json"
+
+clean:
+	rm -rf $(VENV) $(TEST_VENV) build dist out data .mypy_cache .ruff_cache .pytest_cache
