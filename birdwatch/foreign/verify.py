@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import onnxruntime as ort
 from ai_edge_litert.interpreter import Interpreter
 from scipy import signal
 
 from birdwatch.audio import FloatArray
 from birdwatch.errors import ModelError
+from birdwatch.inference import open_network
 
 __all__ = ["onnx_runner", "probe_sounds", "tflite_runner", "verify"]
 
@@ -35,7 +35,7 @@ def tflite_runner(content: bytes) -> Runner:
 
 def onnx_runner(content: bytes, output: str) -> Runner:
     """A function from inputs `(B, n)` to the named output of an ONNX file, run by ONNX Runtime on the CPU."""
-    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    session = open_network(content)
     name = session.get_inputs()[0].name
 
     def run(inputs: FloatArray) -> FloatArray:

