@@ -1,0 +1,165 @@
+"""Where settings come from: a TOML file, then `BIRDWATCH_*` in the environment, then options; the last one wins.
+
+Everything that is wrong is said at once. `[class.<code>]` in the file holds what is different for one class.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from birdwatch.errors import ConfigError
+from birdwatch.settings import ClassRules, Rule, Settings, class_rules, rules
+
+__all__ = ["Configuration", "Loaded", "journal_path"]
+
+PREFIX = "BIRDWATCH_"
+
+# In the environment, but no settings of the daemon.
+NO_SETTINGS = ("BIRDWATCH_CONFIG", "BIRDWATCH_MODELS", "BIRDWATCH_SHARED")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings in force and where each value came from: `default`, a file, a variable or an option.
+
+    Values of one class are under `class.<code>.<name>` in `origins`.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def needs_restart(self, newer: Loaded) -> list[str]:
+        """The settings that differ in `newer` and that a reload cannot take over."""
+        return [
+            name
+            for name, rule in rules().items()
+            if not rule.live and getattr(self.settings, name) != getattr(newer.settings, name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where to look: `read` at the start, and again on SIGHUP.
+
+    path: the TOML file, or None for what BIRDWATCH_CONFIG names, or for none. options: what the command line was
+    given, by name; None for what it was not.
+    """
+
+    path: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def read(self) -> Loaded:
+        """All settings. Raises ConfigError that names everything unknown or out of range."""
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = dict.fromkeys(rules(), "default")
+
+        def take(name: str, raw: Any, origin: str, rule: Rule) -> Any:
+            try:
+                value = _converted(raw, rule)
+                expected = rule.fault(value)
+            except ValueError:
+                value, expected = None, _KINDS[rule.kind]
+            if expected:
+                faults.append(f"{origin}: {name} is {raw!r}, expected {expected}")
+            return value
+
+        path = self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
+        table = _parsed(path) if path is not None else {}
+        classes = table.pop("class", {})
+        for name, raw in table.items():
+            if name in rules():
+                values[name], origins[name] = take(name, raw, str(path), rules()[name]), str(path)
+            else:
+                faults.append(f"{path}: " + _unknown(name, [*rules(), "class"]))
+        for variable, raw in sorted(self.environ.items()):
+            name = variable.removeprefix(PREFIX).lower()
+            if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
+                continue
+            if name in rules():
+                values[name], origins[name] = take(name, raw, variable, rules()[name]), variable
+            else:
+                faults.append(_unknown(variable, [PREFIX + known.upper() for known in rules()]))
+        for name, raw in self.options.items():
+            if raw is not None:
+                option = "--" + name.replace("_", "-")
+                values[name], origins[name] = take(name, raw, option, rules()[name]), option
+
+        every_class = {name: values[name] for name in class_rules() if name in values}
+        own: dict[str, ClassRules] = {}
+        if not isinstance(classes, dict) or not all(isinstance(rows, dict) for rows in classes.values()):
+            faults.append(f"{path}: class is {classes!r}, expected tables such as [class.houspa]")
+            classes = {}
+        for code, rows in classes.items():
+            chosen: dict[str, Any] = {}
+            for name, raw in rows.items():
+                if name in class_rules():
+                    chosen[name] = take(f"class.{code}.{name}", raw, str(path), class_rules()[name])
+                    origins[f"class.{code}.{name}"] = str(path)
+                else:
+                    faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
+            own[code] = ClassRules(**{**every_class, **chosen})
+        if faults:
+            raise ConfigError("; ".join(faults))
+        return Loaded(Settings(**values, class_=own), origins)
+
+
+def journal_path(settings: Settings, environ: Mapping[str, str] | None = None) -> Path | None:
+    """Where the journal is: as set, else in systemd's state folder, else in the user's; None for no journal."""
+    environ = os.environ if environ is None else environ
+    if not settings.journal_max_mb:
+        return None
+    if settings.journal is not None:
+        return settings.journal
+    if folder := environ.get("STATE_DIRECTORY"):
+        return Path(folder.split(":")[0]) / "journal.db"
+    state = environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local/state") / "birdwatch" / "journal.db"
+
+
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _converted(raw: Any, rule: Rule) -> Any:
+    """`raw` as the setting's type. Raises ValueError where it is none."""
+    if isinstance(raw, str) and rule.kind in (int, float, bool):
+        if rule.kind is bool:
+            if raw.lower() not in _WORDS:
+                raise ValueError
+            return _WORDS[raw.lower()]
+        return rule.kind(raw)
+    if rule.kind is Path and isinstance(raw, str | Path):
+        if not str(raw):
+            raise ValueError
+        return Path(raw).expanduser()
+    if rule.kind is str and isinstance(raw, int) and not isinstance(raw, bool):
+        return str(raw)  # device = 1
+    if rule.kind is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if type(raw) is not rule.kind:
+        raise ValueError
+    return raw
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {path} is not TOML: {error}") from None
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else "`birdwatch config` lists what can be set"
+    return f"unknown setting {name} ({hint})"

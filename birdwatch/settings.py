@@ -1,0 +1,117 @@
+"""What can be set: every setting with its default, its bounds and one line of help, each once.
+
+A setting has one name everywhere: `hop = 2.5` in the file, `BIRDWATCH_HOP=2.5`, `--hop 2.5`. How they are read is
+birdwatch.config's.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from birdwatch.inference import Provider
+
+__all__ = ["ClassRules", "Rule", "Settings", "class_rules", "rules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting may be. live: a reload takes it over; the others need a restart."""
+
+    kind: type
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    optional: bool = False
+    live: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """What `value` should have been, or None if it will do."""
+        if value is None:
+            return None if self.optional else "a value"
+        if self.choices and value not in self.choices:
+            return f"one of {', '.join(self.choices)}"
+        # Written so that NaN fails too.
+        if self.low is not None and not value >= self.low:
+            return self._range()
+        if self.high is not None and not value <= self.high:
+            return self._range()
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return f"text like {self.pattern}"
+        return None
+
+    def _range(self) -> str:
+        return f"{self.low:g} to {self.high:g}" if self.high is not None else f"{self.low:g} or more"
+
+
+def setting(default: Any, kind: type, text: str, **bounds: Any) -> Any:
+    """A dataclass field with its rule."""
+    metadata = {"rule": Rule(kind, text, optional=default is None, **bounds)}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _station() -> str:
+    return re.sub(r"[\s/]", "-", platform.node()) or "station"
+
+
+_score: Mapping[str, Any] = {"low": 0.0, "high": 1.0, "live": True}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRules:
+    """When one class is heard, and what of it makes one event."""
+
+    threshold: float | None = setting(
+        None, float, "Score from which a class is heard; none: the model's own.", **_score
+    )
+    event_off: float | None = setting(
+        None, float, "Score below which an event ends; none: a detection's threshold.", **_score
+    )
+    event_min_windows: int = setting(1, int, "Windows that must hear a class to make an event.", low=1, live=True)
+    event_bridge: float = setting(5.0, float, "Seconds of quiet that do not end an event.", low=0.0, live=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(ClassRules):
+    """All that `birdwatch listen` can be told. Paths are as the user wrote them, `~` resolved."""
+
+    device: str | None = setting(None, str, "Microphone: a stable name, a part of one, or a number; none: the default.")
+    source: str | None = setting(None, str, "Listen to a file, or - for raw audio on stdin, instead of a microphone.")
+    realtime: bool = setting(False, bool, "Read --source no faster than it would sound.")
+    station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s]+")
+    model: Path | None = setting(None, Path, "An .onnx model; none: the built-in one.")
+    provider: Provider = setting("auto", str, "What computes.", choices=("auto", "cuda", "cpu"))
+    hop: float | None = setting(None, float, "Seconds from window to window; none: half a window.", low=0.01)
+    recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0)
+    bind: str = setting("tcp://127.0.0.1:5570", str, "Where subscribers connect.")
+    replay_bind: str = setting("tcp://127.0.0.1:5571", str, "Where replay is asked for; `off` for nowhere.")
+    curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
+    insecure_bind: bool = setting(False, bool, "Let other machines connect without keys.")
+    journal: Path | None = setting(None, Path, "File of published messages; none: in the state folder.")
+    journal_max_mb: float = setting(256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0)
+    save_clips: Path | None = setting(None, Path, "Folder for the audio of events; none: not saved.")
+    clips_max_gb: float = setting(10.0, float, "Size of all clips, oldest removed first.", low=0.0, live=True)
+    class_: Mapping[str, ClassRules] = field(default_factory=dict)
+
+    def for_class(self, code: str) -> ClassRules:
+        """The rules of class `code`: its own where it has some, else those of all."""
+        return self.class_.get(code) or ClassRules(**{name: getattr(self, name) for name in class_rules()})
+
+
+def rules() -> dict[str, Rule]:
+    """Each setting's rule by its name, in the order in which they are shown."""
+    return {item.name: item.metadata["rule"] for item in fields(Settings) if item.name != "class_"}
+
+
+def class_rules() -> dict[str, Rule]:
+    """The rules of what can be set for one class."""
+    return {item.name: item.metadata["rule"] for item in fields(ClassRules)}

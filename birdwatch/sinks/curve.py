@@ -1,0 +1,123 @@
+"""CURVE keys: a station's folder of keys, a subscriber's folder of keys, and who is let in.
+
+    KEYS/server.key           public: subscribers need it         KEYS/server.key_secret   the station's own (0600)
+    KEYS/clients/NAME.key     who may subscribe, one file each    KEYS/for-NAME/           what NAME's machine gets
+
+The files are pyzmq's certificates.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import zmq
+from zmq.auth import create_certificates, load_certificate, load_certificates
+
+from birdwatch.errors import ConfigError
+
+__all__ = ["Gatekeeper", "make_client_keys", "make_server_keys", "use_client_keys"]
+
+SERVER = "server"
+CLIENT = "client"
+
+
+def make_server_keys(folder: Path) -> None:
+    """Make a station's keys in `folder`. Raises ConfigError where there are some, which subscribers rely on."""
+    secret = folder / f"{SERVER}.key_secret"
+    if secret.exists():
+        raise ConfigError(f"{secret} exists; subscribers rely on it, so it is not replaced; delete it to begin anew")
+    with _private():
+        (folder / "clients").mkdir(parents=True, exist_ok=True)
+        create_certificates(folder, SERVER)
+
+
+def make_client_keys(folder: Path, name: str) -> Path:
+    """Let `name` subscribe: its public key goes to `clients`, and its own folder, which is returned, to its machine."""
+    if not name.isprintable() or "/" in name or name.startswith(".") or not name:
+        raise ConfigError(f"client is {name!r}, expected a name that can be a file's, for example kitchen-pc")
+    server = folder / f"{SERVER}.key"
+    if not server.exists():
+        raise ConfigError(
+            f"{folder} holds no station's keys ({server.name}); make them first: birdwatch keygen {folder}"
+        )
+    public = folder / "clients" / f"{name}.key"
+    if public.exists():
+        raise ConfigError(f"{public} exists; choose another name, or delete it to shut the old key out")
+    parcel = folder / f"for-{name}"
+    with _private():
+        parcel.mkdir(exist_ok=True)
+        create_certificates(parcel, CLIENT)
+        shutil.copyfile(server, parcel / server.name)
+        (parcel / f"{CLIENT}.key").replace(public)
+    return parcel
+
+
+def use_client_keys(sock: zmq.Socket[bytes], folder: Path) -> None:
+    """Make a subscriber's socket use the keys in `folder` (server.key, client.key_secret), before it connects."""
+    server, _ = _certificate(folder / f"{SERVER}.key")
+    public, secret = _certificate(folder / f"{CLIENT}.key_secret")
+    sock.curve_serverkey, sock.curve_publickey = server, public
+    sock.curve_secretkey = _secret_of(secret, folder / f"{CLIENT}.key_secret")
+
+
+class Gatekeeper:
+    """Lets only the keys in `KEYS/clients` in. Raises ConfigError for a folder that does not hold what it must."""
+
+    def __init__(self, context: zmq.Context[Any], folder: Path) -> None:
+        path = folder / f"{SERVER}.key_secret"
+        self._public, secret = _certificate(path)
+        self._secret = _secret_of(secret, path)
+        if path.stat().st_mode & 0o077:
+            raise ConfigError(f"{path} can be read by others than its owner; chmod 600 {path}")
+        clients = folder / "clients"
+        if not clients.is_dir():
+            raise ConfigError(f"{folder} has no folder `clients` with keys; birdwatch keygen {folder} --client NAME")
+        try:
+            allowed = load_certificates(clients)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{clients}: {error}; delete that file, or make it again") from None
+        # The thread waits on a socket and only wakes for the handshake of a new subscriber.
+        from zmq.auth.thread import ThreadAuthenticator
+
+        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator.certs["*"] = allowed
+        self._authenticator.start()
+
+    def guard(self, sock: zmq.Socket[bytes]) -> None:
+        """Make `sock` speak CURVE only, before it is bound."""
+        sock.curve_server = True
+        sock.curve_publickey, sock.curve_secretkey = self._public, self._secret
+        sock.zap_domain = b"birdwatch"
+
+    def close(self) -> None:
+        """Stop letting anybody in."""
+        self._authenticator.stop()
+
+
+def _certificate(path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        return load_certificate(path)
+    except (OSError, ValueError) as error:
+        reason = f"{path} does not exist" if not path.exists() else str(error)
+        raise ConfigError(f"no keys: {reason}; make them with `birdwatch keygen`") from None
+
+
+def _secret_of(secret: bytes | None, path: Path) -> bytes:
+    if secret is None:
+        raise ConfigError(f"{path} holds no secret key; make the keys again with `birdwatch keygen`")
+    return secret
+
+
+@contextmanager
+def _private() -> Iterator[None]:
+    """Files made inside can be read by their owner alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)

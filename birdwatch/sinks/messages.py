@@ -1,0 +1,225 @@
+"""Messages to subscribers: values in, two frames out. Pure: no socket, no clock.
+
+docs/messages.md is the contract. Within version 1 fields are only ever added; birdwatch/schemas holds a JSON Schema
+for each kind. Times are given as nanoseconds since 1970 (UTC), computed from frames by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from birdwatch._version import __version__
+from birdwatch.audio import Detection, Event, FloatArray, Gap, RecordingScores
+from birdwatch.model import Label
+
+__all__ = [
+    "KINDS",
+    "NO_LABEL",
+    "SCHEMA",
+    "Envelope",
+    "Message",
+    "Seconds",
+    "State",
+    "Status",
+    "detection",
+    "event",
+    "frames",
+    "gap",
+    "recording",
+    "rfc3339",
+    "status",
+    "topic",
+]
+
+SCHEMA = "birdwatch/1"
+Kind = Literal["detection", "event", "recording", "gap", "status"]
+KINDS: tuple[Kind, ...] = ("detection", "event", "recording", "gap", "status")
+State = Literal["starting", "listening", "waiting-device", "degraded", "stopping"]
+
+# The label's place in the topic of a kind that has none.
+NO_LABEL = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message before it is numbered: its kind, the label in its topic, and the fields of its own."""
+
+    kind: Kind
+    label: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all messages of one daemon's life share. boot_id is new at each start, and `seq` counts within it."""
+
+    station: str
+    source: str
+    boot_id: str
+    version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Where every second of audio went: captured = analysed + skipped_silent + dropped + pending."""
+
+    captured: float = 0.0
+    analysed: float = 0.0
+    skipped_silent: float = 0.0
+    dropped: float = 0.0
+    gap: float = 0.0
+    pending: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the daemon is.
+
+    latency_p50_ms, latency_p95_ms: from the end of a window to its messages; None before the first window.
+    reason: why the state is not `listening`. flags: what is odd about the audio (silence, stuck-dc, clipping ...).
+    """
+
+    state: State
+    device: str | None
+    provider: str
+    model: str
+    model_sha256: str
+    seconds: Seconds = field(default_factory=Seconds)
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    windows: int = 0
+    detections: int = 0
+    rss_mb: float = 0.0
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+def detection(
+    found: Detection, label: Label, *, rate_hz: int, start_ns: int, end_ns: int, event_id: str | None
+) -> Message:
+    """One class at or over its threshold in one window. rate_hz is that of `found`'s frames."""
+    fields = {
+        **_names(label),
+        "score": _score(found.score),
+        "threshold": _score(found.threshold),
+        **_span(found.start_frame, found.end_frame, rate_hz=rate_hz, start_ns=start_ns, end_ns=end_ns),
+        "start_frame": found.start_frame,
+        "event_id": event_id,
+    }
+    return Message("detection", label.code, fields)
+
+
+def event(
+    ended: Event, label: Label, *, rate_hz: int, start_ns: int, end_ns: int, event_id: str, clip: str | None
+) -> Message:
+    """Consecutive detections of one class, merged, once they have ended. clip: the path of its audio, if saved."""
+    fields = {
+        **_names(label),
+        "max_score": _score(ended.max_score),
+        "mean_score": _score(ended.mean_score),
+        "windows": ended.windows,
+        **_span(ended.start_frame, ended.end_frame, rate_hz=rate_hz, start_ns=start_ns, end_ns=end_ns),
+        "event_id": event_id,
+        "clip": clip,
+    }
+    return Message("event", label.code, fields)
+
+
+def recording(
+    scored: RecordingScores, codes: Sequence[str], limits: FloatArray, *, start_ns: int, end_ns: int
+) -> Message:
+    """The maximum over a recording's windows `(classes,)`, and the classes at or over their limits `(classes,)`."""
+    fields = {
+        "recording": scored.recording,
+        "start": rfc3339(start_ns),
+        "end": rfc3339(end_ns),
+        "windows": len(scored.windows),
+        "scores": {code: _score(float(score)) for code, score in zip(codes, scored.scores, strict=True)},
+        "present": [code for code, score, limit in zip(codes, scored.scores, limits, strict=True) if score >= limit],
+    }
+    return Message("recording", NO_LABEL, fields)
+
+
+def gap(lost: Gap, *, rate_hz: int, start_ns: int) -> Message:
+    """Audio that was lost, or time that jumped. rate_hz is that of `lost`'s frames."""
+    fields = {"reason": lost.reason, "start": rfc3339(start_ns), "seconds": round(lost.frames / rate_hz, 6)}
+    return Message("gap", NO_LABEL, fields)
+
+
+def status(value: Status) -> Message:
+    """How the daemon is. The publisher adds what only it knows: `subscribers_dropped`, `last_seq`, `journal`."""
+    fields = {
+        "state": value.state,
+        "reason": value.reason,
+        "flags": list(value.flags),
+        "device": value.device,
+        "provider": value.provider,
+        "model": value.model,
+        "model_sha256": value.model_sha256,
+        "seconds": {name: round(seconds, 3) for name, seconds in asdict(value.seconds).items()},
+        "latency_ms": {"p50": _ms(value.latency_p50_ms), "p95": _ms(value.latency_p95_ms)},
+        "windows": value.windows,
+        "detections": value.detections,
+        "rss_mb": round(value.rss_mb, 1),
+    }
+    return Message("status", NO_LABEL, fields)
+
+
+def frames(
+    message: Message, envelope: Envelope, *, seq: int, sent_ns: int, more: Mapping[str, Any] | None = None
+) -> tuple[bytes, bytes]:
+    """The topic and the body as UTF-8. Raises ValueError where a number is NaN or infinite: such is never sent."""
+    body = {
+        "schema": SCHEMA,
+        "kind": message.kind,
+        "station": envelope.station,
+        "source": envelope.source,
+        "boot_id": envelope.boot_id,
+        "seq": seq,
+        "sent": rfc3339(sent_ns),
+        "version": envelope.version,
+        **message.fields,
+        **(more or {}),
+    }
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return topic(message.kind, envelope.station, message.label).encode(), text.encode()
+
+
+def topic(kind: str, station: str, label: str = NO_LABEL) -> str:
+    """`birdwatch/1/<kind>/<station>/<label>/`; a slash inside a part is written `%2F`, as it would split it."""
+    parts = (part.replace("%", "%25").replace("/", "%2F") for part in (kind, station, label))
+    return f"{SCHEMA}/{'/'.join(parts)}/"
+
+
+def rfc3339(time_ns: int) -> str:
+    """Nanoseconds since 1970 as `2025-05-01T04:12:03.250Z`: UTC, whole milliseconds, the rest cut off."""
+    # Integers all the way: a float holds today's nanoseconds to 256 ns only.
+    second, rest_ns = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(second, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1_000_000:03d}Z"
+
+
+def _names(label: Label) -> dict[str, str]:
+    return {"label": label.code, "common_name": label.common_name, "scientific_name": label.scientific_name}
+
+
+def _span(start_frame: int, end_frame: int, *, rate_hz: int, start_ns: int, end_ns: int) -> dict[str, str | float]:
+    return {
+        "start": rfc3339(start_ns),
+        "end": rfc3339(end_ns),
+        "start_s": round(start_frame / rate_hz, 6),
+        "end_s": round(end_frame / rate_hz, 6),
+    }
+
+
+def _score(value: float) -> float:
+    # A score is a float32: the digits behind the sixth say nothing. Rounding keeps the order of score and threshold.
+    return round(float(value), 6)
+
+
+def _ms(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

@@ -1,0 +1,154 @@
+"""The socket that everybody listens to: never waits for a subscriber, counts what a slow one loses.
+
+A subscriber that has just come is greeted with the current status. That a queue has become full is known, because
+each message is first offered to all (XPUB_NODROP) and only then forced past those that are full; ZeroMQ then leaves
+such a subscriber out, and does not say how many messages it missed, until its queue is half empty again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from birdwatch.sinks.curve import Gatekeeper
+from birdwatch.sinks.endpoint import bind
+from birdwatch.sinks.messages import Envelope, Message, frames, topic
+
+__all__ = ["Publisher"]
+
+# Messages waiting for one subscriber. At the 200 or so a minute of a busy garden this is minutes of absence, and the
+# journal has the rest.
+HIGH_WATER = 1000
+
+# How long the last messages may take to leave when the daemon stops.
+LINGER_MS = 1000
+
+# A peer that is gone without a word (cable pulled) is noticed and its queue freed.
+HEARTBEAT_MS = 10_000
+HEARTBEAT_TIMEOUT_MS = 30_000
+
+# A subscription is a short prefix; nothing longer is accepted from outside.
+MAX_REQUEST_BYTES = 4096
+
+# However many come at once, the daemon's loop goes on; the rest waits for the next poll.
+MAX_REQUESTS_A_POLL = 1000
+
+
+class Publisher:
+    """Numbers messages and sends them to all who subscribed; `poll` now and then, `close` at the end.
+
+    endpoint: where to bind, loopback or ipc unless `keys` or `insecure`. keys: the folder of the station's CURVE
+    keys. clock: nanoseconds since 1970, for `sent` only. Raises ConfigError for an endpoint or keys that do not do,
+    SinkError where the endpoint cannot be bound. To be used from one thread.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        envelope: Envelope,
+        *,
+        keys: Path | None = None,
+        insecure: bool = False,
+        high_water: int = HIGH_WATER,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._envelope = envelope
+        self._clock = clock
+        self.last_seq = 0
+        self.dropped = 0
+        self._status: Message | None = None
+        self._greet = False
+        self._subscriptions = 0
+        # A context of its own, with its own gatekeeper.
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._gatekeeper: Gatekeeper | None = None
+        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
+        try:
+            if keys is not None:
+                self._gatekeeper = Gatekeeper(self._context, keys)
+                self._gatekeeper.guard(self._socket)
+            self._socket.sndhwm = high_water
+            self._socket.linger = LINGER_MS
+            self._socket.backlog = 1024
+            self._socket.heartbeat_ivl = HEARTBEAT_MS
+            self._socket.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
+            self._socket.maxmsgsize = MAX_REQUEST_BYTES
+            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+            secured = keys is not None or insecure
+            self.endpoint = bind(self._socket, endpoint, option="--bind", secured=secured)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions in force; a subscriber may hold several."""
+        return self._subscriptions
+
+    @property
+    def source(self) -> str:
+        """The device or file that messages name."""
+        return self._envelope.source
+
+    @source.setter
+    def source(self, name: str) -> None:
+        self._envelope = replace(self._envelope, source=name)
+
+    def publish(self, message: Message) -> int:
+        """Send `message` and return its number. Never waits. Raises ValueError for NaN or infinity in it."""
+        seq = self.last_seq + 1
+        more: dict[str, Any] = {}
+        if message.kind == "status":
+            more = {"subscribers_dropped": self.dropped, "last_seq": self.last_seq}
+        pair = frames(message, self._envelope, seq=seq, sent_ns=self._clock(), more=more)
+        if message.kind == "status":
+            self._status, self._greet = message, False
+        self.last_seq = seq
+        try:
+            self._socket.send_multipart(pair, zmq.NOBLOCK)
+        except zmq.Again:
+            # Somebody's queue is full: everybody else gets it, and the loss is counted.
+            self.dropped += 1
+            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self._socket.send_multipart(pair, zmq.NOBLOCK)
+            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        return seq
+
+    def poll(self) -> None:
+        """Take in who came and went, and greet those who came for the status. Never waits."""
+        own = topic("status", self._envelope.station).encode()
+        for _ in range(MAX_REQUESTS_A_POLL):
+            try:
+                request = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if request[:1] == b"\x01":
+                self._subscriptions += 1
+                self._greet |= own.startswith(request[1:])
+            elif request[:1] == b"\x00":
+                self._subscriptions -= 1
+        if self._greet and self._status is not None:
+            self.publish(self._status)
+
+    def close(self) -> None:
+        """Let the last messages go and give the endpoint back."""
+        self._socket.close()
+        if self._gatekeeper is not None:
+            self._gatekeeper.close()
+            self._gatekeeper = None
+        self._context.term()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,42 @@
+"""One message of each kind, made by the functions that the daemon calls."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from birdwatch.audio import Detection, Event, Gap, RecordingScores, WindowScores
+from birdwatch.model import Label
+from birdwatch.sinks.messages import Message, Seconds, Status, detection, event, gap, recording, status
+
+SPARROW = Label("houspa", "Passer domesticus", "House Sparrow")
+NOW_NS = 1_746_072_723_250_000_000
+SCORES = np.array([0.5, 0.25], np.float32)
+RECORDING = RecordingScores("garden-1", 32_000, 0, 160_000, (WindowScores(0, 160_000, SCORES),), SCORES)
+
+
+def status_message(state: str = "listening") -> Message:
+    value = Status(
+        state=state,  # type: ignore[arg-type]
+        device="USB Mic",
+        provider="CPUExecutionProvider",
+        model="tiny",
+        model_sha256="0" * 64,
+        seconds=Seconds(captured=10.0, analysed=7.5, pending=2.5),
+        latency_p50_ms=12.34,
+        rss_mb=123.456,
+    )
+    return status(value)
+
+
+def samples() -> list[Message]:
+    limits = np.array([0.5, 0.5], np.float32)
+    end_ns = NOW_NS + 5 * 10**9
+    found = Detection(0, 0.9, 0.5, 0, 160_000)
+    ended = Event(0, 0, 240_000, 0.9, 0.7, 2)
+    return [
+        detection(found, SPARROW, rate_hz=32_000, start_ns=NOW_NS, end_ns=end_ns, event_id="b0-1"),
+        event(ended, SPARROW, rate_hz=32_000, start_ns=NOW_NS, end_ns=end_ns, event_id="b0-1", clip=None),
+        recording(RECORDING, ["houspa", "eurrob1"], limits, start_ns=NOW_NS, end_ns=end_ns),
+        gap(Gap(0, 16_000, "overflow"), rate_hz=32_000, start_ns=NOW_NS),
+        status_message(),
+    ]
