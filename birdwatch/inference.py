@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice
@@ -94,10 +94,13 @@ class OnnxClassifier:
                 "see its message above, or use --provider cpu"
             )
         on_cpu = self.provider == "CPUExecutionProvider"
-        self.batch_size = batch_size or (CPU_BATCH if on_cpu else CUDA_BATCH)
         self.workers = workers or ((os.cpu_count() or 1) if on_cpu else 2)
         self.manifest = _checked_manifest(self._session, self.path)
-        self._input = self._session.get_inputs()[0].name
+        source = self._session.get_inputs()[0]
+        self._input: str = source.name
+        # Other people's networks may have been exported for one batch size only.
+        self._fixed_batch: int | None = source.shape[0] if isinstance(source.shape[0], int) else None
+        self.batch_size = self._fixed_batch or batch_size or (CPU_BATCH if on_cpu else CUDA_BATCH)
 
     def score(self, samples: FloatArray) -> FloatArray:
         """Scores float32 `(B, classes)` in 0..1 of windows `(B, window_frames)`, float32 +-1 at the model's rate.
@@ -105,23 +108,32 @@ class OnnxClassifier:
         Raises ValueError for samples of another form, or NaN or infinite ones; InferenceError where the network
         fails or answers with NaN or infinity.
         """
-        spec = self.manifest.frontend if self.manifest.input == "mel" else None
-        if spec is not None:
-            values = log_mel(samples, spec)
-        else:
-            _check_samples(samples, self.manifest.window_frames)
-            values = samples
-        try:
-            (raw,) = self._session.run([self.manifest.scores_output], {self._input: values})
-        except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
-            raise InferenceError(f"{self.path.name} could not be run on {self.provider}: {error}") from error
-        scores = _activated(np.asarray(raw, np.float32), self.manifest.activation)
+        scores = _activated(self._run(self.manifest.scores_output, samples), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
         return scores
 
+    def embed(self, samples: FloatArray) -> FloatArray:
+        """The model's embeddings float32 `(B, size)` of windows `(B, window_frames)`, to cluster and search.
+
+        Raises ModelError where the model has none, else as `score`.
+        """
+        if self.manifest.embedding_output is None:
+            raise ModelError(f"{self.path.name} has no embedding output; use a model that has one, such as birdnet")
+        return self._run(self.manifest.embedding_output, samples)
+
     def score_windows(self, windows: Iterable[Window]) -> Iterator[WindowScores]:
         """The scores of each window, in order; several batches are in flight, never more than twice the workers."""
+        for window, scores in self._in_order(windows, self.score):
+            yield WindowScores(window.start_frame, window.valid_frames, scores)
+
+    def embed_windows(self, windows: Iterable[Window]) -> Iterator[tuple[Window, FloatArray]]:
+        """Each window with its embedding `(size,)`, in order, as `score_windows`."""
+        return self._in_order(windows, self.embed)
+
+    def _in_order(
+        self, windows: Iterable[Window], answer: Callable[[FloatArray], FloatArray]
+    ) -> Iterator[tuple[Window, FloatArray]]:
         iterator = iter(windows)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="score") as pool:
             flying: deque[tuple[list[Window], Future[FloatArray]]] = deque()
@@ -129,16 +141,36 @@ class OnnxClassifier:
                 while True:
                     batch = list(islice(iterator, self.batch_size))
                     if batch:
-                        flying.append((batch, pool.submit(self.score, np.stack([w.samples for w in batch]))))
+                        flying.append((batch, pool.submit(answer, np.stack([w.samples for w in batch]))))
                     while flying and (len(flying) >= 2 * self.workers or not batch):
                         done, future = flying.popleft()
-                        for window, scores in zip(done, future.result(), strict=True):
-                            yield WindowScores(window.start_frame, window.valid_frames, scores)
+                        yield from zip(done, future.result(), strict=True)
                     if not batch:
                         return
             finally:
                 for _, future in flying:
                     future.cancel()
+
+    def _run(self, output: str, samples: FloatArray) -> FloatArray:
+        """One output of the network for windows of samples, through the front end where the model takes images."""
+        spec = self.manifest.frontend if self.manifest.input == "mel" else None
+        if spec is not None:
+            values = log_mel(samples, spec)
+        else:
+            _check_samples(samples, self.manifest.window_frames)
+            values = samples
+        step = self._fixed_batch or max(1, len(values))
+        answers = []
+        for start in range(0, max(1, len(values)), step):
+            part = values[start : start + step]
+            missing = step - len(part)
+            filled = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+            try:
+                (raw,) = self._session.run([output], {self._input: filled})
+            except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
+                raise InferenceError(f"{self.path.name} could not be run on {self.provider}: {error}") from error
+            answers.append(np.asarray(raw, np.float32)[: len(part)])
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
 
 def open_network(model: Path | bytes) -> Any:

@@ -174,3 +174,45 @@ def test_the_manifest_comes_from_the_file(tiny_model):
     assert json.loads(stored[METADATA_KEY])["labels"][0]["common_name"] == "Great Tit"
     assert len(classifier.sha256) == 64
     assert isinstance(classifier.path, Path)
+
+
+def with_fixed_batch(path: Path, batch: int) -> Path:
+    """The same network, exported for one batch size only."""
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    fixed = path.with_name(f"fixed{batch}.onnx")
+    onnx.save(model, fixed)
+    return fixed
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_with_a_fixed_batch_scores_any_number_of_windows(tiny_model, tmp_path, song, batch):
+    windows = windows_of(song)[:7]
+    samples = np.stack([window.samples for window in windows])
+    expected = OnnxClassifier(tiny_model, provider="cpu").score(samples)
+    (tmp_path / "m.onnx").write_bytes(tiny_model.read_bytes())
+    fixed = OnnxClassifier(with_fixed_batch(tmp_path / "m.onnx", batch), provider="cpu", batch_size=2, workers=2)
+    np.testing.assert_allclose(fixed.score(samples), expected, atol=1e-6)
+    np.testing.assert_allclose([w.scores for w in fixed.score_windows(windows)], expected, atol=1e-6)
+    assert fixed.score(samples[:0]).shape == (0, len(LABELS))
+
+
+def test_embeddings_are_the_output_that_the_manifest_names(tiny_model, tmp_path, song):
+    with pytest.raises(ModelError, match=r"tiny.onnx has no embedding output"):
+        OnnxClassifier(tiny_model, provider="cpu").embed(song[None, :WINDOW])
+    model = onnx.load(tiny_model)
+    bands = onnx.helper.make_tensor_value_info("bands", onnx.TensorProto.FLOAT, ["n", 16])
+    model.graph.output.append(bands)
+    onnx.helper.set_model_props(model, {METADATA_KEY: manifest(embedding_output="bands").to_json()})
+    onnx.save(model, tmp_path / "both.onnx")
+    classifier = OnnxClassifier(tmp_path / "both.onnx", provider="cpu", workers=2)
+    windows = windows_of(song)[:6]
+    pairs = list(classifier.embed_windows(windows))
+    assert [window.start_frame for window, _ in pairs] == [window.start_frame for window in windows]
+    vectors = np.stack([vector for _, vector in pairs])
+    assert vectors.shape == (6, 16)
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    logits = (vectors - vectors.mean(axis=1, keepdims=True)) @ weights
+    scores = np.stack([w.scores for w in classifier.score_windows(windows)])
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), scores, atol=1e-4)
