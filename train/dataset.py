@@ -1,0 +1,140 @@
+"""The recordings and classes of a data set: the BirdCLEF layout as Kaggle ships it, or one folder a class."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from birdwatch.errors import ConfigError
+from birdwatch.model import Label
+
+__all__ = ["Recording", "fingerprint", "read_folder", "read_table", "read_taxonomy", "read_unlabelled"]
+
+# What libsndfile reads.
+AUDIO = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording: `filename` as the data set names it (with /), `path` where it lies.
+
+    label and secondary are codes; label is "" where nothing is known to be heard. author is "" where unknown.
+    collection: the source that it came from, where the data say so.
+    """
+
+    filename: str
+    path: Path
+    label: str = ""
+    secondary: tuple[str, ...] = ()
+    author: str = ""
+    collection: str = ""
+
+
+def _rows(path: Path, required: Iterable[str]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            missing = sorted(set(required) - set(reader.fieldnames or ()))
+    except OSError as error:
+        raise ConfigError(f"{path} could not be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} is not a csv table: {error}") from None
+    if missing:
+        raise ConfigError(f"{path} lacks the columns {missing}")
+    if not rows:
+        raise ConfigError(f"{path} has no rows")
+    return rows
+
+
+def _secondary(text: str, where: str) -> tuple[str, ...]:
+    """The labels in Kaggle's Python list in a string, such as "['a', 'b']" or "['']"."""
+    if not text.strip():
+        return ()
+    try:
+        labels = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        labels = None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(f"{where}: secondary_labels is {text!r}, expected a list such as ['a', 'b']")
+    return tuple(label for label in labels if label)
+
+
+def read_table(path: Path, root: Path) -> list[Recording]:
+    """The recordings of a `train.csv`, whose filenames are relative to `root`; raises ConfigError if it is not one."""
+    recordings = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(_rows(path, ("primary_label", "filename")), start=2):
+        filename, where = row["filename"], f"{path}, line {number}"
+        if filename in seen:
+            raise ConfigError(f"{where}: {filename} stands on line {seen[filename]} already")
+        seen[filename] = number
+        recordings.append(
+            Recording(
+                filename,
+                root / filename,
+                row["primary_label"],
+                _secondary(row.get("secondary_labels") or "", where),
+                (row.get("author") or "").strip(),
+                (row.get("collection") or "").strip(),
+            )
+        )
+    return recordings
+
+
+def _audio_files(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise ConfigError(f"no folder {root}")
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in AUDIO)
+    if not files:
+        raise ConfigError(f"{root} holds no audio ({', '.join(sorted(AUDIO))})")
+    return files
+
+
+def read_folder(root: Path) -> list[Recording]:
+    """The recordings of a folder with one sub-folder a class, named by it."""
+    recordings = []
+    for path in _audio_files(root):
+        name = path.relative_to(root)
+        if len(name.parts) < 2:
+            raise ConfigError(f"{path} lies in no class's folder; expected {root}/<class>/{path.name}, or give --data")
+        recordings.append(Recording(name.as_posix(), path, name.parts[0]))
+    return recordings
+
+
+def read_unlabelled(root: Path) -> list[Recording]:
+    """All audio under `root`, without labels."""
+    return [Recording(path.relative_to(root).as_posix(), path) for path in _audio_files(root)]
+
+
+def read_taxonomy(path: Path) -> tuple[Label, ...]:
+    """The classes of a `taxonomy.csv`, in its order."""
+    rows = _rows(path, ("primary_label",))
+    return tuple(
+        Label(row["primary_label"], row.get("scientific_name") or "", row.get("common_name") or "") for row in rows
+    )
+
+
+def labels_of(recordings: Sequence[Recording], taxonomy: str) -> tuple[Label, ...]:
+    """The classes: the taxonomy's, or without one the recordings' own, sorted; every recording's label is among them."""
+    codes = {recording.label for recording in recordings}
+    if not taxonomy:
+        return tuple(Label(code) for code in sorted(codes))
+    labels = read_taxonomy(Path(taxonomy))
+    unknown = sorted(codes - {label.code for label in labels})
+    if unknown:
+        raise ConfigError(f"{taxonomy} lacks {len(unknown)} labels of the recordings: {', '.join(unknown[:10])}")
+    return labels
+
+
+def fingerprint(recordings: Sequence[Recording], arrays: Sequence[Path]) -> str:
+    """Sixteen hex digits that change with a recording's name, labels, recordist or content (its array's name)."""
+    digest = hashlib.sha256()
+    for recording, array in zip(recordings, arrays, strict=True):
+        values = (recording.filename, recording.label, recording.secondary, recording.author, array.name)
+        digest.update(repr(values).encode())
+    return digest.hexdigest()[:16]

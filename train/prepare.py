@@ -1,0 +1,79 @@
+"""Fills the mel cache: recordings in parallel, each at most once, broken ones listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from birdwatch.audio import FloatArray
+from birdwatch.errors import DecodeError
+
+from .cache import MelCache
+from .dataset import Recording
+
+__all__ = ["prepare", "read_audio"]
+
+
+def read_audio(path: Path, rate_hz: int) -> FloatArray:
+    """All samples of a file, float32 `(n,)` mono at `rate_hz`; raises DecodeError if it has none, or not only numbers."""
+    try:
+        samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DecodeError(f"{path}: {error}") from None
+    mono: FloatArray = samples.mean(axis=1, dtype=np.float32)
+    if len(mono) == 0:
+        raise DecodeError(f"{path}: it holds no audio")
+    if not np.isfinite(mono).all():
+        raise DecodeError(f"{path}: it holds NaN or infinite samples")
+    if file_rate_hz != rate_hz:
+        mono = soxr.resample(mono, file_rate_hz, rate_hz)
+    return mono
+
+
+def prepare(
+    cache: MelCache, recordings: Sequence[Recording], *, workers: int = 0, quiet: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Make what the cache lacks; returns each recording's array and a line for each that is missing or broken.
+
+    The arrays are in the order of `recordings`. workers: threads (the work is done outside Python's lock); 0 is one a
+    processor. What is there already is not made again, so an interrupted run is gone on with.
+    """
+    arrays: list[Path] = []
+    faults: list[str] = []
+    wanted: dict[Path, Path] = {}
+    for recording in recordings:
+        try:
+            array = cache.path_of(recording.path, recording.filename)
+        except OSError as error:
+            faults.append(f"{recording.path}: {error.strerror}")
+            array = Path()
+        else:
+            if not array.exists():
+                wanted[array] = recording.path
+        arrays.append(array)
+
+    def make(array: Path) -> None:
+        cache.write(array, read_audio(wanted[array], cache.spec.rate_hz))
+
+    columns = (TextColumn("mel spectrograms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    pool = ThreadPoolExecutor(workers or None)
+    try:
+        with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+            task = progress.add_task("", total=len(wanted))
+            for future in as_completed([pool.submit(make, array) for array in wanted]):
+                try:
+                    future.result()
+                except DecodeError as error:
+                    faults.append(str(error))
+                progress.advance(task)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return arrays, sorted(faults)

@@ -1,0 +1,191 @@
+"""Every setting of a training run, each default once: the published recipe, unless a comment says otherwise.
+
+The command line's options and the keys of `--config` are made from the fields below, and a run folder's `config.toml`
+holds all of them: `--config runs/a/config.toml` repeats a run.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from birdwatch.errors import ConfigError
+
+__all__ = ["RUNTIME", "Settings", "read_toml", "setting_types", "to_toml"]
+
+Clip = Literal["center", "random", "energy", "heard", "all"]
+
+
+def setting(default: Any, text: str) -> Any:
+    """A field with its default and its one line of help."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that decides a run; equal settings on equal data and one machine give equal numbers.
+
+    Paths are text, and empty where there is none. Seconds are `_s`, decibels `_db`, shares and probabilities 0 to 1.
+    """
+
+    data: str = setting("", "train.csv of the competition; without it audio-root is a folder with one sub-folder a class")
+    audio_root: str = setting("", "folder that the csv's filenames are relative to")
+    taxonomy: str = setting("", "taxonomy.csv: the classes in their order; without it the data's labels, sorted")
+    cache: str = setting("", "folder of the mel spectrograms; filled where it lacks some")
+    out: str = setting("", "run folder to write")
+
+    soft_labels: str = setting("", "csv or parquet: filename,start_s,end_s,label,score (a teacher's, per recording)")
+    primary_floor: float = setting(0.0, "least target of the primary label where soft labels are given")
+    extra_data: str = setting("", "csv of recordings to train on but never to validate on; labels outside the classes are negatives")
+    extra_root: str = setting("", "folder of extra-data's files")
+    negatives: str = setting("", "folder of recordings in which no class is heard, for training only")
+    background: str = setting("", "folder of sounds to mix under the recordings, and to draw noise-share from")
+    pseudo: str = setting("", "csv of pseudo-label: soundscape windows to mix in")
+    pseudo_root: str = setting("", "folder of the soundscapes that pseudo names")
+    skip_broken: bool = setting(False, "train without the recordings that are missing or broken, instead of stopping")
+
+    arch: str = setting("efficientnet_b0", "timm's name of the network")
+    input_pool: int = setting(1, "side of an average pooling in front of the network: 2 is four times cheaper")
+    pretrained: bool = setting(False, "start from timm's ImageNet weights (needs the network or timm's cache)")
+    init: str = setting("", "start from a local .safetensors, .pt or .pth file with timm's or torchvision's names")
+    drop_rate: float = setting(0.2, "dropout before the head")
+    drop_path_rate: float = setting(0.2, "stochastic depth")
+
+    clip: Clip = setting("center", "windows to train on; heard follows the soft labels, all takes every window in turn")
+    window_hop_s: float = setting(5.0, "distance of the windows of clip all, and of the validation")
+    secondary: Literal["used", "masked", "ignored"] = setting("used", "secondary labels: targets, left out of the loss, or nothing")
+    sample_by: Literal["each", "count", "duration"] = setting("each", "each recording once an epoch, or classes by their recordings or duration")
+    sample_exponent: float = setting(0.5, "a class is drawn in proportion to its count or duration to this power")
+    sample_floor: float = setting(0.0, "least expected windows a class and epoch, when sampling by class")
+    epoch_windows: int = setting(0, "windows an epoch; 0 is one for each recording (clip all: each window)")
+    negative_share: float = setting(0.1, "share of an epoch drawn from negatives and label-less extra data, where given")
+    noise_share: float = setting(0.0, "share of an epoch that is background alone, where given")
+
+    folds: int = setting(5, "folds of the cross-validation")
+    fold: str = setting("0", "0, 1, ..., all, or none: train on everything, without validation")
+    split: Literal["grouped", "stratified"] = setting("grouped", "grouped keeps recordists and recordings on one side; stratified is the published random split")
+    epochs: int = setting(10, "epochs")
+    batch_size: int = setting(32, "windows a batch")
+    lr: float = setting(5e-4, "highest learning rate (AdamW)")
+    min_lr: float = setting(1e-6, "learning rate that the cosine ends at")
+    weight_decay: float = setting(1e-5, "weight decay")
+    schedule: Literal["epoch", "step"] = setting("epoch", "the cosine moves once an epoch, as published, or every step")
+    warmup_epochs: float = setting(0.0, "epochs of linear warm-up before the cosine")
+    clip_grad: float = setting(0.0, "largest gradient norm; 0 does not clip")
+    ema: float = setting(0.0, "decay of the weights' moving average, which is what is validated and kept; 0 keeps none")
+    average_last: int = setting(0, "also write average.pt, the mean of the last epochs' weights; 0 does not")
+    select: Literal["best", "last"] = setting("best", "epoch that best.pt holds: the best on the held-out fold, or the last")
+    seed: int = setting(42, "seed of every random generator")
+
+    aug_prob: float = setting(0.5, "chance that a window's image is augmented")
+    mask_prob: float = setting(0.5, "chance of each of time masks, frequency masks and brightness, in an augmented image")
+    time_masks: int = setting(3, "most time masks in an image")
+    time_mask_width: int = setting(20, "widest time mask, pixels (narrowest 5)")
+    freq_masks: int = setting(3, "most frequency masks in an image")
+    freq_mask_width: int = setting(20, "tallest frequency mask, pixels (lowest 5)")
+    brightness_gain: float = setting(0.2, "brightness is multiplied by 1 +- this")
+    brightness_bias: float = setting(0.1, "brightness is shifted by +- this")
+    mixup_prob: float = setting(1.0, "chance that a batch (on images) or a window (on power) is mixed with another")
+    mixup_alpha: float = setting(0.5, "mixup of images: lambda ~ Beta(alpha, alpha)")
+    mixup_on: Literal["image", "power"] = setting("image", "mix images, as published, or mel powers as sounds mix")
+    mixup_targets: Literal["mix", "max"] = setting("mix", "targets of a mixture: weighted by lambda, or the maximum of both")
+    mixup_gain_db: float = setting(6.0, "mixup of powers: the other sound's level is +- this")
+    pseudo_prob: float = setting(0.5, "chance that a window is mixed with a pseudo-labelled one, where given")
+    background_prob: float = setting(0.5, "chance that background is mixed under a window, where given")
+    background_low_db: float = setting(-20.0, "lowest level of the background, relative to the window")
+    background_high_db: float = setting(0.0, "highest level of the background")
+    gain_db: float = setting(0.0, "random gain of +- this before the background is mixed in")
+    equaliser_prob: float = setting(0.0, "chance of a random equaliser")
+    equaliser_db: float = setting(10.0, "the equaliser's gains are +- this")
+    noise_floor_prob: float = setting(0.0, "chance of an added noise floor")
+    noise_floor_low_db: float = setting(-65.0, "lowest noise floor, relative to the window's loudest bin")
+    noise_floor_high_db: float = setting(-30.0, "highest noise floor")
+    low_pass_prob: float = setting(0.0, "chance of a low-pass")
+    low_pass_from: float = setting(0.55, "the low-pass cuts at a share of the mel axis between this and 1")
+
+    threshold_precision: float = setting(0.9, "precision that the thresholds aim at, on out-of-fold predictions")
+    threshold_positives: int = setting(8, "recordings a class needs for a threshold of its own")
+    thresholds: str = setting("", "thresholds.csv of another run to put into the checkpoints (for fold none)")
+    name: str = setting("birdwatch", "the model's name, in its manifest")
+    license: str = setting("", "the weights' licence, in the manifest")
+    attribution: str = setting("", "who is to be credited, in the manifest")
+
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N")
+    amp: bool = setting(True, "automatic mixed precision, on CUDA")
+    compile: bool = setting(False, "torch.compile the network (needs a C++ compiler)")
+    workers: int = setting(2, "processes that load windows; 0 loads in the training process")
+    threads: int = setting(0, "processor threads of torch; 0 leaves it to torch")
+
+    def __post_init__(self) -> None:
+        faults = []
+        types = setting_types()
+        for item in fields(self):
+            value, kind = getattr(self, item.name), types[item.name]
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                faults.append(f"{item.name} is {value!r}, expected one of {', '.join(get_args(kind))}")
+            elif item.name.endswith(("_prob", "_share", "_rate")) and not 0.0 <= value <= 1.0:
+                faults.append(f"{item.name} is {value}, expected 0 to 1")
+        for name in ("epochs", "batch_size", "input_pool"):
+            if getattr(self, name) < 1:
+                faults.append(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not 0.0 <= self.ema < 1.0:
+            faults.append(f"ema is {self.ema}, expected 0 (none) to below 1, such as 0.999")
+        if self.window_hop_s <= 0 or self.mixup_alpha <= 0 or self.lr <= 0:
+            faults.append("window_hop_s, mixup_alpha and lr must be above 0")
+        if self.negative_share + self.noise_share >= 1.0:
+            faults.append("negative_share and noise_share together must leave room for the recordings")
+        if self.folds < 2:
+            faults.append(f"folds is {self.folds}, expected at least 2 (--fold none trains on everything)")
+        folds = ["all", "none", *map(str, range(self.folds))]
+        if self.fold not in folds:
+            faults.append(f"fold is {self.fold!r}, expected one of {', '.join(folds)}")
+        if self.clip == "heard" and not self.soft_labels:
+            faults.append("clip heard follows soft labels: give --soft-labels")
+        if bool(self.pseudo) != bool(self.pseudo_root):
+            faults.append("pseudo and pseudo_root belong together")
+        if self.extra_data and not self.extra_root:
+            faults.append("extra_data needs extra_root")
+        if faults:
+            raise ConfigError("settings: " + "; ".join(faults))
+
+
+# What may differ between a run and its resumption without another result, or only by rounding.
+RUNTIME = frozenset({"device", "amp", "compile", "workers", "threads", "cache", "out"})
+
+
+def setting_types() -> dict[str, Any]:
+    """The type of each setting, by name."""
+    return get_type_hints(Settings)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file, flat; raises ConfigError with every unknown key and every value of a wrong type."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"no settings file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    types = setting_types()
+    faults = [f"unknown setting {key!r}" for key in sorted(set(values) - set(types))]
+    for key, value in values.items():
+        kind = types.get(key)
+        expected = str if get_origin(kind) is Literal else kind
+        if expected is float and type(value) is int:
+            values[key] = float(value)
+        elif expected is not None and type(value) is not expected:
+            faults.append(f"{key} is {value!r}, expected {expected.__name__}")
+    if faults:
+        raise ConfigError(f"{path}: " + "; ".join(faults))
+    return values
+
+
+def to_toml(settings: Settings) -> str:
+    """All settings as TOML, which `read_toml` reads back."""
+    values: Mapping[str, Any] = asdict(settings)
+    # JSON's strings, numbers and booleans are TOML's, too.
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
