@@ -17,12 +17,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
 from birdwatch.audio import FloatArray
-from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.errors import ConfigError, SinkError
 from birdwatch.frontend import FrontendSpec, mel_power
+from birdwatch.sinks.beside import written_beside
 
 __all__ = ["GRID", "MelCache", "crop", "stored_mels", "tiled", "window_starts"]
 
@@ -42,25 +44,29 @@ def tiled(samples: FloatArray, window_frames: int) -> FloatArray:
 
 
 def stored_mels(samples: FloatArray, spec: FrontendSpec) -> FloatArray:
-    """The rows of the cache for samples `(n,)`, n at least a window: float32 `(spectra + m * GRID + 2 * (m + 1), n_mels)`."""
+    """The cache's rows for samples `(n,)`, at least a window: float32 `(spectra + m * GRID + 2 * (m + 1), n_mels)`."""
+    if 2 * spec.hop_frames < spec.n_fft:
+        raise ConfigError(
+            f"the mel cache needs a hop of at least half an FFT, so that only a window's first and last spectrum reach "
+            f"over its ends; hop_frames is {spec.hop_frames}, n_fft {spec.n_fft}"
+        )
     step = GRID * spec.hop_frames
     m = (len(samples) - spec.window_frames) // step
     used = samples[: spec.window_frames + m * step]
-    reach = -(-spec.n_fft // 2 // spec.hop_frames)  # spectra that a sample before them still touches
     columns = spec.spectra + m * GRID
     parts = []
     for start in range(0, columns, CHUNK):
         stop = min(start + CHUNK, columns)
-        first = max(start - reach, 0)
-        chunk = used[first * spec.hop_frames : (stop + reach) * spec.hop_frames]
+        first = max(start - 1, 0)
+        chunk = used[first * spec.hop_frames : (stop + 1) * spec.hop_frames]
         parts.append(mel_power(chunk[None], spec)[0, :, start - first : stop - first])
     starts = np.arange(m + 1) * step
-    head = reach * spec.hop_frames
-    first_spectra = mel_power(np.stack([used[s : s + head] for s in starts]), spec)[:, :, 0]
-    # Far enough before the last spectrum's centre that no sample it sees is cut off.
-    tail = max(spec.spectra - 1 - reach, 0)
+    heads = np.stack([used[s : s + spec.hop_frames] for s in starts])
+    first_spectra = mel_power(heads, spec)[:, :, 0]
+    # One hop before the last spectrum's centre is as far back as it sees.
+    tail = spec.spectra - 2
     ends = np.stack([used[s + tail * spec.hop_frames : s + spec.window_frames] for s in starts])
-    last_spectra = mel_power(ends, spec)[:, :, spec.spectra - 1 - tail]
+    last_spectra = mel_power(ends, spec)[:, :, 1]
     return np.concatenate([np.concatenate(parts, axis=1).T, first_spectra, last_spectra])
 
 
@@ -96,7 +102,12 @@ class MelCache:
     @classmethod
     def open(cls, folder: Path, spec: FrontendSpec, *, centre: bool) -> MelCache:
         """The cache in `folder`, made if there is none; raises ConfigError if it holds something else."""
-        description = {"schema": 1, "grid": GRID, "fingerprint": spec.fingerprint, "windows": "centre" if centre else "all"}
+        description = {
+            "schema": 1,
+            "grid": GRID,
+            "fingerprint": spec.fingerprint,
+            "windows": "centre" if centre else "all",
+        }
         note = folder / "cache.json"
         if note.exists():
             try:
@@ -135,12 +146,9 @@ class MelCache:
         if self.centre:
             start = (len(samples) - self.spec.window_frames) // 2
             samples = samples[start : start + self.spec.window_frames]
-        part = path.with_name(path.name + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as stream:
-                np.save(stream, stored_mels(samples, self.spec))
-            part.replace(path)
         except OSError as error:
-            part.unlink(missing_ok=True)
-            raise BirdwatchError(f"the mel cache {path} could not be written: {error.strerror or error}") from error
+            raise SinkError(f"the mel cache {path.parent} cannot be made: {error.strerror}") from None
+        with written_beside(path, binary=True) as stream:
+            np.save(cast("IO[bytes]", stream), stored_mels(samples, self.spec))

@@ -35,21 +35,21 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
-from birdwatch.errors import BirdwatchError, ModelError
+from birdwatch.errors import ModelError
 from birdwatch.model import Manifest
+from birdwatch.sinks.beside import written_beside
 
 from .network import ModelArguments
 
-__all__ = ["SCHEMA", "Checkpoint", "load_checkpoint", "save_checkpoint", "save_tensors"]
+__all__ = ["SCHEMA", "Checkpoint", "load_checkpoint", "load_tensors", "save_checkpoint", "save_tensors"]
 
 SCHEMA = 1
 
@@ -73,26 +73,25 @@ class Checkpoint:
 
 
 def save_tensors(path: Path, values: Mapping[str, Any]) -> None:
-    """`torch.save` beside `path`, then renamed: the old file stays whole until the new one is.
-
-    Raises BirdwatchError if the disk is full or the folder cannot be written; the old file is untouched then.
-    """
+    """`torch.save`, whole or not at all: raises SinkError if the disk is full; the old file is untouched then."""
     # Through memory, because torch reports a failed write as a RuntimeError without the reason.
     buffer = io.BytesIO()
     torch.save(dict(values), buffer)
-    part = path.with_name(path.name + ".part")
+    with written_beside(path, binary=True) as stream:
+        cast("IO[bytes]", stream).write(buffer.getbuffer())
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """What `save_tensors` wrote, on the CPU; raises ModelError if there is none or torch cannot read it safely."""
     try:
-        with part.open("wb") as stream:
-            stream.write(buffer.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        values = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        kept = "the one from before is whole" if path.exists() else "there is none from before"
-        raise BirdwatchError(
-            f"{path} could not be written ({error.strerror}); {kept}; make room and go on with --resume"
-        ) from error
+        raise ModelError(f"no checkpoint {path}: {error.strerror}") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError):
+        raise ModelError(f"{path} is not a checkpoint: torch cannot read it (damaged, or another file?)") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} is not a checkpoint: it holds a {type(values).__name__}, expected a dict")
+    return values
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -110,14 +109,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; raises ModelError if there is none, or it is not one that this version reads."""
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"no checkpoint {path}: {error.strerror}") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError):
-        raise ModelError(f"{path} is not a checkpoint: torch cannot read it (damaged, or another file?)") from None
+    values = load_tensors(path)
     expected = {"schema", "state_dict", "model", "manifest", "metrics", "config"}
-    if not isinstance(values, dict) or not expected <= set(values):
+    if not expected <= set(values):
         raise ModelError(f"{path} is not a checkpoint of `train fit`: it must hold {sorted(expected)}")
     if values["schema"] != SCHEMA:
         raise ModelError(f"{path} has checkpoint schema {values['schema']!r}, this version reads {SCHEMA}")

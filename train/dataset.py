@@ -11,11 +11,9 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError
 from birdwatch.model import Label
+from birdwatch.sources.file import AUDIO_SUFFIXES
 
-__all__ = ["Recording", "fingerprint", "read_folder", "read_table", "read_taxonomy", "read_unlabelled"]
-
-# What libsndfile reads.
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
+__all__ = ["Recording", "fingerprint", "labels_of", "read_folder", "read_table", "read_taxonomy", "read_unlabelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +87,9 @@ def read_table(path: Path, root: Path) -> list[Recording]:
 def _audio_files(root: Path) -> list[Path]:
     if not root.is_dir():
         raise ConfigError(f"no folder {root}")
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in AUDIO)
+    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
     if not files:
-        raise ConfigError(f"{root} holds no audio ({', '.join(sorted(AUDIO))})")
+        raise ConfigError(f"{root} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
     return files
 
 
@@ -120,7 +118,7 @@ def read_taxonomy(path: Path) -> tuple[Label, ...]:
 
 
 def labels_of(recordings: Sequence[Recording], taxonomy: str) -> tuple[Label, ...]:
-    """The classes: the taxonomy's, or without one the recordings' own, sorted; every recording's label is among them."""
+    """The classes: the taxonomy's, or without one the recordings' labels, sorted. ConfigError if one is missing."""
     codes = {recording.label for recording in recordings}
     if not taxonomy:
         return tuple(Label(code) for code in sorted(codes))

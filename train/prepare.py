@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from birdwatch.audio import FloatArray
 from birdwatch.errors import DecodeError
+from birdwatch.resample import Resampler
+from birdwatch.sources.file import AudioFile
 
 from .cache import MelCache
 from .dataset import Recording
@@ -22,19 +22,11 @@ __all__ = ["prepare", "read_audio"]
 
 
 def read_audio(path: Path, rate_hz: int) -> FloatArray:
-    """All samples of a file, float32 `(n,)` mono at `rate_hz`; raises DecodeError if it has none, or not only numbers."""
-    try:
-        samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise DecodeError(f"{path}: {error}") from None
-    mono: FloatArray = samples.mean(axis=1, dtype=np.float32)
-    if len(mono) == 0:
-        raise DecodeError(f"{path}: it holds no audio")
-    if not np.isfinite(mono).all():
-        raise DecodeError(f"{path}: it holds NaN or infinite samples")
-    if file_rate_hz != rate_hz:
-        mono = soxr.resample(mono, file_rate_hz, rate_hz)
-    return mono
+    """All samples of a file, float32 `(n,)` mono at `rate_hz`, as the daemon reads them; raises DecodeError."""
+    file = AudioFile(path)
+    resampler = Resampler(file.rate_hz, rate_hz)
+    blocks = [out for block in file.blocks() for out in resampler.push(block)] + resampler.finish()
+    return np.concatenate([block.samples for block in blocks])
 
 
 def prepare(

@@ -17,8 +17,6 @@ from birdwatch.errors import ConfigError
 
 __all__ = ["RUNTIME", "Settings", "read_toml", "setting_types", "to_toml"]
 
-Clip = Literal["center", "random", "energy", "heard", "all"]
-
 
 def setting(default: Any, text: str) -> Any:
     """A field with its default and its one line of help."""
@@ -32,7 +30,9 @@ class Settings:
     Paths are text, and empty where there is none. Seconds are `_s`, decibels `_db`, shares and probabilities 0 to 1.
     """
 
-    data: str = setting("", "train.csv of the competition; without it audio-root is a folder with one sub-folder a class")
+    data: str = setting(
+        "", "train.csv of the competition; without it audio-root is a folder with one sub-folder a class"
+    )
     audio_root: str = setting("", "folder that the csv's filenames are relative to")
     taxonomy: str = setting("", "taxonomy.csv: the classes in their order; without it the data's labels, sorted")
     cache: str = setting("", "folder of the mel spectrograms; filled where it lacks some")
@@ -40,7 +40,9 @@ class Settings:
 
     soft_labels: str = setting("", "csv or parquet: filename,start_s,end_s,label,score (a teacher's, per recording)")
     primary_floor: float = setting(0.0, "least target of the primary label where soft labels are given")
-    extra_data: str = setting("", "csv of recordings to train on but never to validate on; labels outside the classes are negatives")
+    extra_data: str = setting(
+        "", "csv of recordings to train on but never to validate on; labels outside the classes are negatives"
+    )
     extra_root: str = setting("", "folder of extra-data's files")
     negatives: str = setting("", "folder of recordings in which no class is heard, for training only")
     background: str = setting("", "folder of sounds to mix under the recordings, and to draw noise-share from")
@@ -55,19 +57,29 @@ class Settings:
     drop_rate: float = setting(0.2, "dropout before the head")
     drop_path_rate: float = setting(0.2, "stochastic depth")
 
-    clip: Clip = setting("center", "windows to train on; heard follows the soft labels, all takes every window in turn")
+    clip: Literal["center", "random", "energy", "heard", "all"] = setting(
+        "center", "windows to train on; heard follows the soft labels, all takes every window in turn"
+    )
     window_hop_s: float = setting(5.0, "distance of the windows of clip all, and of the validation")
-    secondary: Literal["used", "masked", "ignored"] = setting("used", "secondary labels: targets, left out of the loss, or nothing")
-    sample_by: Literal["each", "count", "duration"] = setting("each", "each recording once an epoch, or classes by their recordings or duration")
+    secondary: Literal["used", "masked", "ignored"] = setting(
+        "used", "secondary labels: targets, left out of the loss, or nothing"
+    )
+    sample_by: Literal["each", "count", "duration"] = setting(
+        "each", "each recording once an epoch, or classes by their recordings or duration"
+    )
     sample_exponent: float = setting(0.5, "a class is drawn in proportion to its count or duration to this power")
     sample_floor: float = setting(0.0, "least expected windows a class and epoch, when sampling by class")
     epoch_windows: int = setting(0, "windows an epoch; 0 is one for each recording (clip all: each window)")
-    negative_share: float = setting(0.1, "share of an epoch drawn from negatives and label-less extra data, where given")
+    negative_share: float = setting(
+        0.1, "share of an epoch drawn from negatives and label-less extra data, where given"
+    )
     noise_share: float = setting(0.0, "share of an epoch that is background alone, where given")
 
     folds: int = setting(5, "folds of the cross-validation")
     fold: str = setting("0", "0, 1, ..., all, or none: train on everything, without validation")
-    split: Literal["grouped", "stratified"] = setting("grouped", "grouped keeps recordists and recordings on one side; stratified is the published random split")
+    split: Literal["grouped", "stratified"] = setting(
+        "grouped", "grouped keeps recordists and recordings on one side; stratified is the published random split"
+    )
     epochs: int = setting(10, "epochs")
     batch_size: int = setting(32, "windows a batch")
     lr: float = setting(5e-4, "highest learning rate (AdamW)")
@@ -78,11 +90,15 @@ class Settings:
     clip_grad: float = setting(0.0, "largest gradient norm; 0 does not clip")
     ema: float = setting(0.0, "decay of the weights' moving average, which is what is validated and kept; 0 keeps none")
     average_last: int = setting(0, "also write average.pt, the mean of the last epochs' weights; 0 does not")
-    select: Literal["best", "last"] = setting("best", "epoch that best.pt holds: the best on the held-out fold, or the last")
+    select: Literal["best", "last"] = setting(
+        "best", "epoch that best.pt holds: the best on the held-out fold, or the last"
+    )
     seed: int = setting(42, "seed of every random generator")
 
     aug_prob: float = setting(0.5, "chance that a window's image is augmented")
-    mask_prob: float = setting(0.5, "chance of each of time masks, frequency masks and brightness, in an augmented image")
+    mask_prob: float = setting(
+        0.5, "chance of each of time masks, frequency masks and brightness, in an augmented image"
+    )
     time_masks: int = setting(3, "most time masks in an image")
     time_mask_width: int = setting(20, "widest time mask, pixels (narrowest 5)")
     freq_masks: int = setting(3, "most frequency masks in an image")
@@ -92,7 +108,9 @@ class Settings:
     mixup_prob: float = setting(1.0, "chance that a batch (on images) or a window (on power) is mixed with another")
     mixup_alpha: float = setting(0.5, "mixup of images: lambda ~ Beta(alpha, alpha)")
     mixup_on: Literal["image", "power"] = setting("image", "mix images, as published, or mel powers as sounds mix")
-    mixup_targets: Literal["mix", "max"] = setting("mix", "targets of a mixture: weighted by lambda, or the maximum of both")
+    mixup_targets: Literal["mix", "max"] = setting(
+        "mix", "targets of a mixture: weighted by lambda, or the maximum of both"
+    )
     mixup_gain_db: float = setting(6.0, "mixup of powers: the other sound's level is +- this")
     pseudo_prob: float = setting(0.5, "chance that a window is mixed with a pseudo-labelled one, where given")
     background_prob: float = setting(0.5, "chance that background is mixed under a window, where given")

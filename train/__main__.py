@@ -1,0 +1,108 @@
+"""The command line of training; each option of `fit` is a field of `Settings`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+from birdwatch.errors import BirdwatchError, ConfigError
+
+from .settings import Settings, read_toml, setting_types
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def setting_options(*names: str) -> Callable[[F], F]:
+    """Options for these settings (all, if none is named), in their order; what is not given is not passed on."""
+    types = setting_types()
+
+    def decorate(function: F) -> F:
+        for item in reversed([item for item in fields(Settings) if not names or item.name in names]):
+            kind = types[item.name]
+            assert item.default is not MISSING
+            flag = "--" + item.name.replace("_", "-")
+            text = item.metadata["help"] + (f"  [{item.default}]" if item.default != "" else "")
+            if kind is bool:
+                flag = f"{flag}/--no-{flag[2:]}"
+            choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
+            function = click.option(flag, item.name, default=None, type=choice, help=text)(function)
+        return function
+
+    return decorate
+
+
+def settings_of(given: dict[str, Any], config: Path | None) -> Settings:
+    """Settings from the defaults, then the file, then the command line."""
+    values = read_toml(config) if config else {}
+    return Settings(**(values | {name: value for name, value in given.items() if value is not None}))
+
+
+def say(line: str) -> None:
+    """A line for the user, at once."""
+    click.echo(line)
+    sys.stdout.flush()
+
+
+CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings; options go before it.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def train() -> None:
+    """Train bird-sound classifiers: recordings in, checkpoints for `export` out."""
+
+
+@train.command()
+@CONFIG
+@setting_options("data", "audio_root", "cache", "clip", "workers")
+def prepare(config: Path | None, **given: Any) -> None:
+    """Turn recordings into the mel cache; an interrupted run is gone on with. All audio of a folder, or --data's."""
+    from birdwatch.frontend import FrontendSpec
+
+    from .cache import MelCache
+    from .dataset import read_table, read_unlabelled
+    from .prepare import prepare as fill
+
+    settings = settings_of(given, config)
+    if not settings.audio_root or not settings.cache:
+        raise ConfigError("prepare needs --audio-root and --cache")
+    root = Path(settings.audio_root)
+    recordings = read_table(Path(settings.data), root) if settings.data else read_unlabelled(root)
+    cache = MelCache.open(Path(settings.cache), FrontendSpec(), centre=settings.clip == "center")
+    arrays, faults = fill(cache, recordings, workers=given["workers"] or 0)
+    done = [array for array in arrays if array.is_file()]
+    size = sum(array.stat().st_size for array in done)
+    say(f"{len(done)} of {len(recordings)} recordings in {settings.cache}, {size / 1e9:.2f} GB")
+    if faults:
+        raise BirdwatchError(f"{len(faults)} recordings cannot be used:\n  " + "\n  ".join(faults))
+
+
+@train.command()
+@CONFIG
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
+@setting_options()
+def fit(config: Path | None, resume: bool, **given: Any) -> None:
+    """Train one fold, all folds, or on everything."""
+    from .run import fit as run
+
+    settings = settings_of(given, config)
+    run(settings, resume=resume, say=say)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 an error, 2 wrong usage."""
+    try:
+        train(prog_name="birdwatch-train")
+    except BirdwatchError as error:
+        click.echo(f"birdwatch-train: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""From a loaded batch to what the network is shown: mixing, images, masks, in the recipe's order, on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from birdwatch.frontend import FrontendSpec
+
+from . import augment
+from .images import images_of
+from .settings import Settings
+
+__all__ = ["network_input"]
+
+
+def network_input(
+    batch: Mapping[str, torch.Tensor], settings: Settings, spec: FrontendSpec, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images `(B, 1, H, W)`, targets and loss weights `(B, classes)` of a batch on its device, augmented.
+
+    The random numbers come from `rng`, but for the noise floor's, which come from torch.
+    """
+    power = batch["mel"].transpose(1, 2)  # (B, n_mels, T)
+    targets, weights = batch["target"], batch["weight"]
+    size = len(power)
+
+    def chosen(probability: float) -> augment.Chosen:
+        return np.asarray(rng.random(size) < probability)
+
+    # As sounds: mel powers add.
+    if settings.mixup_on == "power" and settings.mixup_prob > 0:
+        other = torch.from_numpy(rng.permutation(size)).to(power.device)
+        level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
+        mixed = chosen(settings.mixup_prob)
+        power = augment.mix_powers(power, power[other], level * mixed)
+        where = torch.from_numpy(mixed).to(power.device)[:, None]
+        targets = torch.where(where, torch.maximum(targets, targets[other]), targets)
+        weights = torch.where(where, torch.minimum(weights, weights[other]), weights)
+    if "pseudo" in batch:
+        # The soundscape at about the window's level; where none was drawn it is silent and its targets are 0.
+        level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
+        power = augment.mix_powers(power, batch["pseudo"].transpose(1, 2), level)
+        targets = torch.maximum(targets, batch["pseudo_target"])
+    if settings.gain_db > 0:
+        power = augment.gain(power, augment.uniform_db(rng, size, -settings.gain_db, settings.gain_db))
+    if "background" in batch:
+        level = augment.uniform_db(rng, size, settings.background_low_db, settings.background_high_db)
+        power = augment.mix_powers(power, batch["background"].transpose(1, 2), level)
+    if settings.equaliser_prob > 0:
+        use = chosen(settings.equaliser_prob)
+        power = augment.equalise(power, spread_db=settings.equaliser_db, chosen=use, rng=rng)
+    if settings.noise_floor_prob > 0:
+        level = augment.uniform_db(rng, size, settings.noise_floor_low_db, settings.noise_floor_high_db)
+        power = augment.noise_floor(power, level * chosen(settings.noise_floor_prob))
+    if settings.low_pass_prob > 0:
+        use = chosen(settings.low_pass_prob)
+        power = augment.low_pass(power, least=settings.low_pass_from, chosen=use, rng=rng)
+
+    # As pictures: the published recipe.
+    images = images_of(power, spec)
+    augmented = chosen(settings.aug_prob)
+    images = augment.time_masks(
+        images,
+        most=settings.time_masks,
+        widest=settings.time_mask_width,
+        chosen=augmented & chosen(settings.mask_prob),
+        rng=rng,
+    )
+    images = augment.frequency_masks(
+        images,
+        most=settings.freq_masks,
+        widest=settings.freq_mask_width,
+        chosen=augmented & chosen(settings.mask_prob),
+        rng=rng,
+    )
+    images = augment.brightness(
+        images,
+        spread=settings.brightness_gain,
+        shift=settings.brightness_bias,
+        chosen=augmented & chosen(settings.mask_prob),
+        rng=rng,
+    )
+    if settings.mixup_on == "image" and rng.random() < settings.mixup_prob:
+        other = torch.from_numpy(rng.permutation(size)).to(images.device)
+        # One lambda a batch, as published.
+        share = np.full(size, rng.beta(settings.mixup_alpha, settings.mixup_alpha))
+        images = augment.mix_values(images, images[other], share)
+        if settings.mixup_targets == "max":
+            targets = torch.maximum(targets, targets[other])
+        else:
+            targets = augment.mix_values(targets, targets[other], share)
+        weights = torch.minimum(weights, weights[other])
+    return images, targets, weights

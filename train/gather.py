@@ -1,0 +1,149 @@
+"""Everything a run reads, found, checked and cached before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from birdwatch.errors import ConfigError, SourceError
+from birdwatch.frontend import FrontendSpec
+from birdwatch.model import Label
+
+from .cache import MelCache
+from .dataset import Recording, fingerprint, labels_of, read_folder, read_table, read_unlabelled
+from .prepare import prepare
+from .settings import Settings
+from .soft_labels import SoftLabels, read_soft_labels
+from .windows import Source, source
+
+__all__ = ["Data", "gather", "labelled_recordings"]
+
+# Faulty files that are listed by name; the rest are counted.
+LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """sources: one for each of `recordings`, then the extra ones and the negatives, which are only trained on.
+
+    fingerprint: changes with any recording, label or background.
+    """
+
+    labels: tuple[Label, ...]
+    recordings: tuple[Recording, ...]
+    sources: tuple[Source, ...]
+    backgrounds: tuple[Source, ...]
+    pseudo: tuple[Source, ...]
+    fingerprint: str
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The classes' codes, in their order."""
+        return tuple(label.code for label in self.labels)
+
+
+def labelled_recordings(settings: Settings) -> tuple[list[Recording], tuple[Label, ...]]:
+    """The recordings of the data set and its classes, as the settings name them."""
+    if not settings.audio_root:
+        raise ConfigError("give the recordings' folder with --audio-root")
+    root = Path(settings.audio_root)
+    recordings = read_table(Path(settings.data), root) if settings.data else read_folder(root)
+    return recordings, labels_of(recordings, settings.taxonomy)
+
+
+def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None], quiet: bool = False) -> Data:
+    """Read all that `settings` name, and fill the mel cache.
+
+    Raises SourceError with every recording that is missing or broken, unless `skip_broken`; ConfigError where files
+    do not fit together. say: takes lines for the user.
+    """
+    if not settings.cache:
+        raise ConfigError("give a folder for the mel spectrograms with --cache")
+    recordings, labels = labelled_recordings(settings)
+    codes = [label.code for label in labels]
+    extra = read_table(Path(settings.extra_data), Path(settings.extra_root)) if settings.extra_data else []
+    negatives = read_unlabelled(Path(settings.negatives)) if settings.negatives else []
+    backgrounds = read_unlabelled(Path(settings.background)) if settings.background else []
+    soundscapes: list[Recording] = []
+    pseudo_labels = SoftLabels({}, 0)
+    if settings.pseudo:
+        pseudo_labels = read_soft_labels(Path(settings.pseudo), codes)
+        root = Path(settings.pseudo_root)
+        soundscapes = [Recording(name, root / name) for name in sorted(pseudo_labels.spans)]
+        if not soundscapes:
+            raise ConfigError(f"{settings.pseudo} has no rows")
+    everything = [*recordings, *extra, *negatives, *backgrounds, *soundscapes]
+    cache = MelCache.open(Path(settings.cache), spec, centre=settings.clip == "center" and not settings.pseudo)
+    arrays, faults = prepare(cache, everything, quiet=quiet)
+    broken = {number for number, array in enumerate(arrays) if not array.is_file()}
+    if faults:
+        text = "\n".join(f"  {fault}" for fault in faults[:LISTED])
+        more = f"\n  ... and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
+        if not settings.skip_broken:
+            raise SourceError(
+                f"{len(faults)} of {len(everything)} recordings cannot be used:\n{text}{more}\n"
+                "repair them, take them out of the data, or give --skip-broken"
+            )
+        say(f"left out, {len(faults)} recordings that cannot be used:\n{text}{more}")
+    soft = read_soft_labels(Path(settings.soft_labels), codes) if settings.soft_labels else SoftLabels({}, 0)
+    if soft.unknown:
+        say(f"{settings.soft_labels}: {soft.unknown} rows name labels outside the {len(codes)} classes; not used")
+    index = {code: number for number, code in enumerate(codes)}
+
+    def build(found: Sequence[Recording], first: int, table: SoftLabels) -> list[tuple[Recording, Source]]:
+        return [
+            (recording, _source(recording, arrays[first + i], spec, index, table, settings))
+            for i, recording in enumerate(found)
+            if first + i not in broken
+        ]
+
+    start = 0
+    parts = []
+    for found, table in (
+        (recordings, soft),
+        ([*extra, *negatives], soft),
+        (backgrounds, SoftLabels({}, 0)),
+        (soundscapes, pseudo_labels),
+    ):
+        parts.append(build(found, start, table))
+        start += len(found)
+    if not parts[0]:
+        raise SourceError("no recording is left to train on")
+    if settings.soft_labels:
+        covered = sum(item.spans is not None for _, item in parts[0])
+        say(f"soft labels for {covered} of {len(parts[0])} recordings; the others keep their own labels")
+    kept = [pair for part in parts for pair in part]
+    return Data(
+        labels,
+        tuple(recording for recording, _ in parts[0]),
+        tuple(item for _, item in [*parts[0], *parts[1]]),
+        tuple(item for _, item in parts[2]),
+        tuple(item for _, item in parts[3]),
+        fingerprint([recording for recording, _ in kept], [item.array for _, item in kept]),
+    )
+
+
+def _source(
+    recording: Recording,
+    array: Path,
+    spec: FrontendSpec,
+    index: dict[str, int],
+    table: SoftLabels,
+    settings: Settings,
+) -> Source:
+    labels = [index[recording.label]] if recording.label in index else []
+    secondary = [index[code] for code in recording.secondary if code in index and index[code] not in labels]
+    masked: list[int] = []
+    if settings.secondary == "used":
+        labels += secondary
+    elif settings.secondary == "masked":
+        masked = secondary
+    return source(
+        array,
+        recording.filename,
+        spec,
+        labels=tuple(labels),
+        masked=tuple(masked),
+        spans=table.spans.get(recording.filename),
+    )

@@ -1,0 +1,93 @@
+"""Scores of windows by a network, and what they are worth: per window, and per recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import DataLoader
+
+from birdwatch.audio import FloatArray
+
+from .images import images_of
+from .metrics import average_precision, macro, recording_scores, roc_auc, top_1
+from .network import pool_input
+from .windows import Draw, Source, Windows
+
+__all__ = ["Predictions", "judge", "score_windows", "truth_of"]
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Scores float32 `(windows, classes)` in 0..1; `source` `(windows,)` and `start_s` `(windows,)` say of what."""
+
+    scores: FloatArray
+    source: npt.NDArray[np.int64]
+    start_s: npt.NDArray[np.float64]
+
+
+def score_windows(
+    forward: Forward,
+    windows: Windows,
+    draws: Sequence[Draw],
+    *,
+    batch_size: int,
+    input_pool: int,
+    device: torch.device,
+    workers: int = 0,
+) -> Predictions:
+    """The scores of `draws` (with starts), unaugmented, in their order. `forward` is a network in eval mode."""
+    size = batch_size * 2
+    batches = [list(draws[i : i + size]) for i in range(0, len(draws), size)]
+    loader = DataLoader(windows, batch_sampler=batches, num_workers=workers)
+    scores = []
+    with torch.inference_mode():
+        for batch in loader:
+            images = images_of(batch["mel"].to(device).transpose(1, 2), windows.spec)
+            images = pool_input(images, input_pool).contiguous(memory_format=torch.channels_last)
+            scores.append(torch.sigmoid(forward(images).float()).cpu())
+    return Predictions(
+        torch.cat(scores).numpy(),
+        np.array([draw.source for draw in draws]),
+        np.array([(draw.start or 0) * windows.grid_s for draw in draws]),
+    )
+
+
+def truth_of(sources: Sequence[Source], classes: int) -> npt.NDArray[np.bool_]:
+    """Boolean `(sources, classes)`: the labels of each recording."""
+    truth = np.zeros((len(sources), classes), np.bool_)
+    for row, item in zip(truth, sources, strict=True):
+        row[list(item.labels)] = True
+    return truth
+
+
+def judge(predictions: Predictions, sources: Sequence[Source]) -> dict[str, float | None]:
+    """Metrics of the windows (each with its recording's labels) and of the recordings (maximum, and mean, of windows).
+
+    None where a metric is not defined.
+    """
+    classes = predictions.scores.shape[1]
+    numbers, row = np.unique(predictions.source, return_inverse=True)
+    judged = [sources[number] for number in numbers]
+    truth = truth_of(judged, classes)
+    primary = np.array([item.labels[0] for item in judged])
+    highest = recording_scores(predictions.scores, row, len(numbers))
+    mean = np.zeros(highest.shape, np.float64)
+    np.add.at(mean, row, predictions.scores)
+    mean /= np.bincount(row)[:, None]
+    values = {
+        "clip_auc": macro(roc_auc(predictions.scores, truth[row])),
+        "clip_cmap": macro(average_precision(predictions.scores, truth[row])),
+        "clip_top1": top_1(predictions.scores, primary[row]),
+        "recording_auc": macro(roc_auc(highest, truth)),
+        "recording_cmap": macro(average_precision(highest, truth)),
+        "recording_top1": top_1(highest, primary),
+        "recording_mean_auc": macro(roc_auc(mean, truth)),
+        "recording_mean_top1": top_1(mean, primary),
+    }
+    return {name: None if np.isnan(value) else value for name, value in values.items()}

@@ -1,0 +1,120 @@
+"""A whole run: data, folds, training fold by fold, and the run folder that says what was done and what it gave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from birdwatch.errors import ConfigError
+from birdwatch.frontend import FrontendSpec
+from birdwatch.model import Manifest
+
+from .fit import FoldData, fit_fold
+from .folds import Split, split
+from .gather import Data, gather
+from .report import report
+from .reproducible import provenance
+from .settings import Settings, to_toml
+from .tables import write_json, write_table, write_text
+
+__all__ = ["fit"]
+
+Say = Callable[[str], None]
+
+
+def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> Path:
+    """Train the folds that the settings name into the run folder `out`, and return it.
+
+    Raises ConfigError, before anything is computed, if `out` holds a run and `resume` is not set.
+    """
+    if not settings.out:
+        raise ConfigError("name the run folder with --out")
+    out = Path(settings.out)
+    wanted = (
+        list(range(settings.folds))
+        if settings.fold == "all"
+        else [-1 if settings.fold == "none" else int(settings.fold)]
+    )
+    folders = {number: out / ("full" if number < 0 else f"fold{number}") for number in wanted}
+    taken = [folder for folder in folders.values() if (folder / "last.pt").exists()]
+    if taken and not resume:
+        raise ConfigError(f"{taken[0]} holds a run already; go on with it by --resume, or choose another --out")
+    spec = FrontendSpec()
+    data = gather(settings, spec, say=say, quiet=quiet)
+    extra = tuple(range(len(data.recordings), len(data.sources)))
+    seconds = sum(item.starts for item in data.sources[: len(data.recordings)]) * 0.128
+    say(
+        f"{len(data.recordings)} recordings of {len({r.label for r in data.recordings})} of {len(data.labels)} classes,"
+        f" about {seconds / 3600:.2f} h of window starts; {len(extra)} extra, {len(data.backgrounds)} backgrounds, "
+        f"{len(data.pseudo)} pseudo-labelled; data {data.fingerprint}"
+    )
+    parts = split(data.recordings, folds=settings.folds, seed=settings.seed, grouped=settings.split == "grouped")
+    for note in parts.notes:
+        say(note)
+    manifest = make_manifest(settings, data, spec)
+    for folder in folders.values():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"the run folder {folder} cannot be made: {error.strerror}") from None
+    describe_run(settings, data, parts, out)
+    for number, folder in folders.items():
+        inside = np.flatnonzero(parts.fold != number).tolist()
+        held_out = np.flatnonzero(parts.fold == number).tolist() if number >= 0 else []
+        fold = FoldData(number, (*inside, *extra), tuple(held_out))
+        fit_fold(settings, data, fold, folder, manifest, resume=resume, say=say)
+    if settings.fold != "none":
+        report(settings, data, parts, out, say=say)
+    return out
+
+
+def make_manifest(settings: Settings, data: Data, spec: FrontendSpec) -> Manifest:
+    """What the checkpoints say of themselves; thresholds are another run's, where given."""
+    manifest = Manifest(
+        settings.name,
+        data.labels,
+        spec.rate_hz,
+        spec.window_frames,
+        spec,
+        license=settings.license,
+        attribution=settings.attribution,
+        provenance={"trained_on": data.fingerprint, "recordings": len(data.recordings), **provenance()},
+    )
+    if settings.thresholds:
+        common, own = read_thresholds(Path(settings.thresholds))
+        manifest = replace(manifest, threshold=common, thresholds={c: v for c, v in own.items() if c in data.codes})
+    return manifest
+
+
+def read_thresholds(path: Path) -> tuple[float, dict[str, float]]:
+    """The common threshold and the classes' own in a run's `thresholds.json`."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return float(values["common"]), {str(code): float(value) for code, value in values["own"].items()}
+    except OSError as error:
+        raise ConfigError(f"no thresholds {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigError(f"{path} is not a thresholds.json of a run") from None
+
+
+def describe_run(settings: Settings, data: Data, parts: Split, out: Path) -> None:
+    """The run folder's config.toml, run.json and folds.csv."""
+    write_text(out / "config.toml", to_toml(settings))
+    write_json(out / "run.json", {"data": data.fingerprint, "notes": parts.notes, **provenance()})
+    write_table(
+        out / "folds.csv",
+        [
+            {
+                "filename": r.filename,
+                "primary_label": r.label,
+                "author": r.author,
+                "collection": r.collection,
+                "fold": int(f),
+            }
+            for r, f in zip(data.recordings, parts.fold, strict=True)
+        ],
+    )

@@ -1,0 +1,115 @@
+"""Initial weights from a local file: timm's names, or another EfficientNet's tensors in the same order."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from birdwatch.errors import ModelError
+
+__all__ = ["load_initial"]
+
+# Squeeze-and-excitation that the file lacks starts near identity: sigmoid(3) = 0.95, and hardly moved by its input.
+SE_BIAS = 3.0
+SE_SCALE = 0.1
+
+
+def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> list[str]:
+    """Put a file's weights into a timm EfficientNet; returns lines that say what was loaded and what was not.
+
+    The file is `.safetensors`, or what torch.load(weights_only=True) reads: a state dict with timm's names, or with
+    torchvision's or lukemelas' (whose tensors come in the same order). A stem for RGB is summed to the network's one
+    channel. The head is replaced, unless the file is a checkpoint of ours for the same classes (`codes`, in order).
+    Raises ModelError if nothing fits.
+    """
+    tensors, same_head = _read(path, codes)
+    own = network.state_dict()
+    head = [name for name in own if name.startswith("classifier.")]
+    if len(set(own) & set(tensors)) < len(own) // 2:
+        body = [name for name in own if name not in head]
+        tensors = _in_order(body, own, tensors, path)
+        same_head = False
+    stem = "conv_stem.weight"
+    if stem in tensors and tensors[stem].shape[1] != own[stem].shape[1] == 1:
+        tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
+    fitting = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape and (same_head or name not in head)
+    }
+    missing = [name for name in own if name not in fitting and not name.endswith("num_batches_tracked")]
+    if len(missing) > len(own) // 2:
+        raise ModelError(
+            f"{path} does not fit the network: it has only {len(fitting)} of the {len(own)} tensors in name and shape"
+        )
+    network.load_state_dict(own | fitting)
+    lines = [f"{path.name}: {len(fitting)} of {len(own)} tensors loaded"]
+    squeeze = [name for name in missing if ".se." in name]
+    if squeeze and all(name in squeeze for name in own if ".se." in name):
+        _open_squeeze(network)
+        lines.append(f"squeeze-and-excitation ({len(squeeze)} tensors) is not in the file and starts near identity")
+        missing = [name for name in missing if name not in squeeze]
+    if missing:
+        lines.append(f"not loaded, new: {', '.join(missing)}")
+    unused = [name for name in tensors if name not in fitting]
+    if unused:
+        lines.append(f"in the file, not used: {', '.join(unused)}")
+    return lines
+
+
+def _read(path: Path, codes: Sequence[str]) -> tuple[dict[str, torch.Tensor], bool]:
+    """The file's tensors by name, and whether its head is for the same classes."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path), False
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"no initial weights {path}: {error.strerror or error}") from None
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError):
+        raise ModelError(f"{path} holds no weights that can be read safely (a state dict or .safetensors)") from None
+    same_head = False
+    if isinstance(values, Mapping) and isinstance(values.get("manifest"), Mapping):
+        same_head = [label["code"] for label in values["manifest"].get("labels", [])] == list(codes)
+    for key in ("state_dict", "model"):
+        if isinstance(values, Mapping) and isinstance(values.get(key), Mapping):
+            values = values[key]
+    if not isinstance(values, Mapping) or not any(isinstance(value, torch.Tensor) for value in values.values()):
+        raise ModelError(f"{path} is no state dict: expected names with tensors")
+    tensors = {str(name): value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    for prefix in ("module.", "model."):
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors, same_head
+
+
+def _in_order(
+    body: Sequence[str], own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor], path: Path
+) -> dict[str, torch.Tensor]:
+    """Tensors under the network's names, matched in their order and checked by shape, all of `body` but perhaps SE."""
+    wanted = [name for name in body if not name.endswith("num_batches_tracked")]
+    found = [(name, value) for name, value in tensors.items() if not name.endswith("num_batches_tracked")]
+    for names in (wanted, [name for name in wanted if ".se." not in name]):
+        matched = dict(zip(names, (value for _, value in found), strict=False))
+        wrong = [
+            name
+            for name, value in matched.items()
+            if value.shape != own[name].shape and not (name == names[0] and value.shape[2:] == own[name].shape[2:])
+        ]
+        if len(matched) == len(names) and not wrong:
+            return matched
+    raise ModelError(f"{path} does not fit the network: neither the names nor the shapes in their order agree")
+
+
+def _open_squeeze(network: nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        if name.endswith("se.conv_expand.bias"):
+            nn.init.constant_(parameter, SE_BIAS)
+        elif name.endswith("se.conv_expand.weight"):
+            with torch.no_grad():
+                parameter.mul_(SE_SCALE)

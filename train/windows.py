@@ -1,0 +1,252 @@
+"""Windows for the network: which are drawn in an epoch, and how each is cut from the mel cache with its targets.
+
+Every draw carries its own seed (run, fold, epoch, position), so what is loaded does not depend on how many processes
+load it, nor on where an interrupted run is gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from birdwatch.audio import FloatArray
+from birdwatch.frontend import AMIN, FrontendSpec
+
+from .cache import GRID, crop, window_starts
+from .settings import Settings
+from .soft_labels import Spans
+
+__all__ = ["Draw", "Source", "Windows", "epoch_draws", "regular_draws", "source"]
+
+NOISE = -1
+# A window where the species is not heard at all keeps this chance, relative to one where it surely is.
+UNHEARD = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recording as the loader needs it.
+
+    starts: its window starts in the cache. labels: classes that are heard, the primary one first (empty: none).
+    masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`.
+    """
+
+    array: Path
+    filename: str
+    starts: int
+    labels: tuple[int, ...] = ()
+    masked: tuple[int, ...] = ()
+    spans: Spans | None = None
+
+
+def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> Source:
+    """A Source whose starts are counted in its array; raises OSError or ValueError if that cannot be read."""
+    rows = np.load(array, mmap_mode="r")
+    return Source(array, filename, window_starts(len(rows), spec), **labels)  # type: ignore[arg-type]
+
+
+class Draw(NamedTuple):
+    """One window to load: the source's number (NOISE: background alone) and its start, None to choose one."""
+
+    epoch: int
+    position: int
+    source: int
+    start: int | None
+
+
+class Windows(Dataset[dict[str, torch.Tensor]]):
+    """Loads draws: `mel` float32 `(T, n_mels)`, `target` and `weight` `(classes,)`, and what is to be mixed in.
+
+    `background` `(T, n_mels)` is there where backgrounds are given, zero where none was drawn; `pseudo` and
+    `pseudo_target` likewise.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        spec: FrontendSpec,
+        classes: int,
+        *,
+        settings: Settings,
+        fold: int,
+        backgrounds: Sequence[Source] = (),
+        pseudo: Sequence[Source] = (),
+    ) -> None:
+        self.sources, self.backgrounds, self.pseudo = sources, backgrounds, pseudo
+        self.spec, self.classes, self.settings, self.fold = spec, classes, settings, fold
+        self.grid_s = GRID * spec.hop_frames / spec.rate_hz
+        self.window_s = spec.window_frames / spec.rate_hz
+        # Sure soundscapes are drawn more often, as their pseudo-labels teach more.
+        sureness = np.array([_sureness(item) for item in pseudo])
+        self.pseudo_share = sureness / sureness.sum() if len(pseudo) else sureness
+        self._starting = lru_cache(maxsize=4096)(self._start_shares)
+
+    def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
+        """Load one draw."""
+        settings = self.settings
+        rng = np.random.default_rng((settings.seed, self.fold + 1, draw.epoch, draw.position))
+        target = np.zeros(self.classes, np.float32)
+        weight = np.ones(self.classes, np.float32)
+        if draw.source == NOISE:
+            mel = self._cut_randomly(self.backgrounds, rng)
+        else:
+            item = self.sources[draw.source]
+            start = self._start(draw.source, settings.clip, rng) if draw.start is None else draw.start
+            mel = crop(_rows(item.array), start, self.spec)
+            target = self.targets(item, np.array([start]))[0]
+            weight[list(item.masked)] = 0.0
+        loaded = {"mel": mel, "target": target, "weight": weight, "position": np.array(draw.position)}
+        if self.backgrounds:
+            under = draw.source != NOISE and rng.random() < settings.background_prob
+            loaded["background"] = self._cut_randomly(self.backgrounds, rng) if under else np.zeros_like(mel)
+        if self.pseudo:
+            loaded["pseudo"], loaded["pseudo_target"] = np.zeros_like(mel), np.zeros_like(target)
+            if rng.random() < settings.pseudo_prob:
+                item = self.pseudo[rng.choice(len(self.pseudo), p=self.pseudo_share)]
+                starts = np.array([rng.integers(item.starts)])
+                loaded["pseudo"] = crop(_rows(item.array), int(starts[0]), self.spec)
+                loaded["pseudo_target"] = self.targets(item, starts)[0]
+        return {name: torch.from_numpy(value) for name, value in loaded.items()}
+
+    def targets(self, item: Source, starts: npt.NDArray[np.int64]) -> FloatArray:
+        """Targets `(windows, classes)` of the windows at `starts`: the soft labels', or the recording's own."""
+        if item.spans is not None:
+            soft = item.spans.targets(starts * self.grid_s, self.window_s, self.classes)
+            if item.labels:
+                primary = soft[:, item.labels[0]]
+                np.maximum(primary, self.settings.primary_floor, out=primary)
+            return soft
+        hard = np.zeros((len(starts), self.classes), np.float32)
+        hard[:, list(item.labels)] = 1.0
+        return hard
+
+    def _cut_randomly(self, sources: Sequence[Source], rng: np.random.Generator) -> FloatArray:
+        item = sources[int(rng.integers(len(sources)))]
+        return crop(_rows(item.array), int(rng.integers(item.starts)), self.spec)
+
+    def _start(self, number: int, clip: str, rng: np.random.Generator) -> int:
+        starts = self.sources[number].starts
+        if starts == 1:
+            return 0
+        if clip == "center":
+            return starts // 2
+        if clip in ("energy", "heard"):
+            return int(rng.choice(starts, p=self._starting(number)))
+        return int(rng.integers(starts))
+
+    def _start_shares(self, number: int) -> npt.NDArray[np.float64]:
+        """The chance of each start `(starts,)` of a source: by where its species is heard, or where there is signal."""
+        item = self.sources[number]
+        if self.settings.clip == "heard" and item.spans is not None and item.labels:
+            heard = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)
+            shares = heard[:, item.labels[0]] + UNHEARD
+        else:
+            shares = activity(_rows(item.array), item.starts, self.spec)
+        return np.asarray(shares / shares.sum(), np.float64)
+
+
+def activity(rows: FloatArray, starts: int, spec: FrontendSpec) -> npt.NDArray[np.float64]:
+    """How much rises over the recording's steady sound in the window at each start, `(starts,)`, above 0.
+
+    Decibels above each mel band's median, over 6 dB so that steady noise counts nothing, summed over bands and spectra.
+    """
+    spectra = spec.spectra + (starts - 1) * GRID
+    db = 10.0 * np.log10(np.maximum(rows[:spectra], AMIN))
+    above = np.maximum(db - np.median(db, axis=0) - 6.0, 0.0).sum(axis=1, dtype=np.float64)
+    total = np.concatenate([[0.0], np.cumsum(above)])
+    first = np.arange(starts) * GRID
+    signal = total[first + spec.spectra] - total[first]
+    return np.asarray(signal + 0.05 * signal.mean() + 1e-9)
+
+
+def _rows(array: Path) -> FloatArray:
+    rows: FloatArray = np.load(array, mmap_mode="r")
+    return rows
+
+
+def _sureness(item: Source) -> float:
+    """The mean over a pseudo-labelled recording's spans of the highest score in each, above 0."""
+    assert item.spans is not None
+    best: dict[float, float] = {}
+    for start_s, score in zip(item.spans.start_s.tolist(), item.spans.score.tolist(), strict=True):
+        best[start_s] = max(best.get(start_s, 0.0), score)
+    return sum(best.values()) / max(len(best), 1) + 1e-6
+
+
+def regular_draws(sources: Sequence[Source], numbers: Sequence[int], hop_s: float, spec: FrontendSpec) -> list[Draw]:
+    """Every window at multiples of `hop_s` (to the cache's 0.128 s) of the given sources, and the last one."""
+    step = hop_s * spec.rate_hz / (GRID * spec.hop_frames)
+    draws: list[Draw] = []
+    for number in numbers:
+        last = sources[number].starts - 1
+        starts = [round(k * step) for k in range(int(last / step) + 1)]
+        if last - starts[-1] > step / 2:
+            starts.append(last)
+        draws += [Draw(0, len(draws) + i, number, min(start, last)) for i, start in enumerate(starts)]
+    return draws
+
+
+def epoch_draws(
+    sources: Sequence[Source], numbers: Sequence[int], settings: Settings, spec: FrontendSpec, *, fold: int, epoch: int
+) -> list[Draw]:
+    """The windows of an epoch, shuffled: of the sources with these `numbers`, and background alone.
+
+    Sources without labels are the negatives; those and the background take their share beside the labelled ones.
+    """
+    rng = np.random.default_rng((settings.seed, fold + 1, epoch))
+    labelled = [number for number in numbers if sources[number].labels]
+    negative = [number for number in numbers if not sources[number].labels]
+    negative_share = settings.negative_share if negative else 0.0
+    noise_share = settings.noise_share if settings.background else 0.0
+    rest = 1.0 - negative_share - noise_share
+    pool: list[tuple[int, int | None]] = [(number, None) for number in labelled]
+    if settings.clip == "all":
+        pool = [(draw.source, draw.start) for draw in regular_draws(sources, labelled, settings.window_hop_s, spec)]
+    count = round(settings.epoch_windows * rest) if settings.epoch_windows else len(pool)
+    if settings.sample_by == "each":
+        turns = [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
+        drawn = [pool[i] for i in np.concatenate(turns)[:count]]
+    else:
+        shares = class_shares(sources, [number for number, _ in pool], settings, count)
+        drawn = [pool[i] for i in rng.choice(len(pool), count, p=shares)]
+    if negative:
+        drawn += [(negative[i], None) for i in rng.integers(len(negative), size=round(count * negative_share / rest))]
+    drawn += [(NOISE, None)] * round(count * noise_share / rest)
+    order = rng.permutation(len(drawn))
+    return [Draw(epoch, position, *drawn[i]) for position, i in enumerate(order)]
+
+
+def class_shares(
+    sources: Sequence[Source], numbers: Sequence[int], settings: Settings, count: int
+) -> npt.NDArray[np.float64]:
+    """The chance of each entry of `numbers` `(entries,)` when sampling by class.
+
+    A class's share is its recordings, or their duration, to the power `sample_exponent`, but at least `sample_floor`
+    windows of the epoch's `count`; within a class the recordings share by the same power.
+    """
+    amount = np.ones(len(numbers))
+    if settings.sample_by == "duration":
+        amount = np.array([sources[number].starts for number in numbers], np.float64)
+    labels = np.array([sources[number].labels[0] for number in numbers])
+    of_class = np.bincount(labels, amount)
+    share = np.where(of_class > 0, of_class, 1.0) ** settings.sample_exponent * (of_class > 0)
+    share /= share.sum()
+    floor = min(settings.sample_floor / count, 1.0 / np.count_nonzero(of_class))
+    raised = (of_class > 0) & (share < floor)
+    while raised.any():  # what the rare classes gain, the others give; which may make another one rare
+        left = 1.0 - floor * raised.sum()
+        share = np.where(raised, floor, share * left / max(share[~raised].sum(), 1e-12))
+        more = raised | ((of_class > 0) & (share < floor * (1 - 1e-9)))
+        if (more == raised).all():
+            break
+        raised = more
+    within = amount**settings.sample_exponent
+    return np.asarray(share[labels] * within / np.bincount(labels, within)[labels])
