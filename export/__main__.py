@@ -1,0 +1,105 @@
+"""`python -m export`: a checkpoint in, a verified model file out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from birdwatch.errors import BirdwatchError, ConfigError
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Export a checkpoint of train/ to one self-describing ONNX file, verified before it is written.",
+        epilog="An .onnx model that birdwatch exported can stand in for the checkpoint, to be fused or halved.",
+    )
+    parser.add_argument("source", type=Path, nargs="?", metavar="CHECKPOINT", help="best.pt, or an exported .onnx")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the .onnx file to write")
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument(
+        "--average", type=Path, nargs="+", default=[], metavar="CHECKPOINT", help="average the weights with these"
+    )
+    several.add_argument(
+        "--ensemble",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CHECKPOINT",
+        help="average the probabilities with these",
+    )
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="fp16 computes in half, for CUDA")
+    parser.add_argument(
+        "--storage",
+        choices=("fp32", "fp16"),
+        default="fp32",
+        help="fp16 halves the file; it computes in fp32 all the same",
+    )
+    parser.add_argument("--fused", action="store_true", help="the front end inside the graph: samples in, scores out")
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set (default 18)")
+    parser.add_argument(
+        "--keep-labels", metavar="FILE|N", help="ship only these labels: a file with a code a line, or the first N"
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="JSON",
+        help="fields to set: name, license, attribution, thresholds, provenance ...",
+    )
+    parser.add_argument(
+        "--audio", type=Path, nargs="+", default=[], metavar="FILE", help="verify on these recordings too"
+    )
+    parser.add_argument("--report", action="store_true", help="print size, latency and parity of fp32, fp16 and fused")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 written, 1 refused, 2 wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if not options.report and (options.source is None or options.out is None):
+        parser.error("name a checkpoint and --out FILE, or ask for --report")
+    try:
+        _run(options)
+    except BirdwatchError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    # torch takes seconds to import: not before the arguments are known to make sense.
+    from .described import described, labels_to_keep
+    from .graph import DEFAULT_OPSET
+    from .source import from_checkpoints, from_onnx
+    from .verify import Kind
+    from .write import write_model
+
+    paths = [options.source, *options.average, *options.ensemble]
+    if any(path.suffix == ".onnx" for path in paths):
+        if len(paths) > 1 or options.keep_labels or options.opset:
+            raise ConfigError("--average, --ensemble, --keep-labels and --opset need checkpoints, not an .onnx model")
+        source = from_onnx(options.source)
+    else:
+        source = from_checkpoints(
+            paths,
+            ensemble=bool(options.ensemble),
+            keep=labels_to_keep(options.keep_labels),
+            opset=options.opset or DEFAULT_OPSET,
+        )
+    source = described(source, options.manifest)
+    kind = Kind(fused=options.fused, storage=options.storage, precision=options.precision)
+    written = write_model(source, options.out, kind, recordings=options.audio)
+    manifest = written.manifest
+    print(
+        f"{written.path}: {manifest.name}, {len(manifest.labels)} labels, {kind.name}, {written.bytes / 1e6:.1f} MB; "
+        f"within {written.parity.largest:.1g} of {source.by} on {written.parity.windows}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

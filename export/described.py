@@ -1,0 +1,65 @@
+"""What the person who exports adds to a manifest, and which labels they ship."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from birdwatch.errors import ConfigError, ModelError
+from birdwatch.model import Manifest
+
+from .source import Source
+
+__all__ = ["described", "labels_to_keep"]
+
+# What the graph decides cannot be set by hand.
+SETTABLE = ("name", "labels", "license", "attribution", "threshold", "thresholds", "provenance")
+
+
+def described(source: Source, path: Path | None) -> Source:
+    """The source with the manifest's fields in the JSON file `path` set; `provenance` is added to, not replaced."""
+    if path is None:
+        return source
+    values = _read_json(path)
+    unknown = sorted(set(values) - set(SETTABLE))
+    if unknown:
+        raise ConfigError(f"{path} sets {unknown}; only {', '.join(SETTABLE)} can be set")
+    fields = json.loads(source.manifest.to_json())
+    if "provenance" in values:
+        values["provenance"] = {**fields["provenance"], **values["provenance"]}
+    try:
+        manifest = Manifest.from_json(json.dumps({**fields, **values}))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    if len(manifest.labels) != len(source.manifest.labels):
+        raise ModelError(
+            f"{path} lists {len(manifest.labels)} labels, the network has {len(source.manifest.labels)} outputs"
+        )
+    return replace(source, manifest=manifest)
+
+
+def labels_to_keep(option: str | None) -> list[str] | int | None:
+    """`--keep-labels`: a number (the first so many), or the codes in a file, one a line."""
+    if option is None:
+        return None
+    if option.isdigit():
+        return int(option)
+    try:
+        lines = Path(option).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--keep-labels {option} is neither a number nor a readable file: {error}") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a JSON {type(values).__name__}, expected an object")
+    return values
