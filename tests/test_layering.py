@@ -20,7 +20,22 @@ DOORS = {
 }
 # What the daemon never loads, and the one corner that may: converting other people's models on request.
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}
-PURE = ["audio", "frontend", "resample", "ring", "windowing", "aggregate", "model", "events", "timeline"]
+PURE = [
+    "audio",
+    "frontend",
+    "resample",
+    "ring",
+    "windowing",
+    "aggregate",
+    "model",
+    "events",
+    "timeline",
+    "placement",
+    "ledger",
+    "levels",
+    "recordings",
+    "listener",
+]
 WORLD = {"os", "threading", "time", "socket", "subprocess", "pathlib", "zmq", "soundfile", "sounddevice", "onnxruntime"}
 
 

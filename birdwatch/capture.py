@@ -1,0 +1,101 @@
+"""What a live source is: the chunks that it hands over, the clocks that stamp them, the calls that the daemon makes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from birdwatch.audio import FloatArray
+
+__all__ = ["Chunk", "Clock", "Source", "Stamp", "SystemClock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One moment on three clocks, in nanoseconds.
+
+    steady_ns: never steps and goes on while the machine is suspended. awake_ns: never steps and stands still then.
+    utc_ns: since 1970; steps when somebody sets the clock.
+    """
+
+    steady_ns: int
+    awake_ns: int
+    utc_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one call of the sound library brought.
+
+    samples: float32 `(n, channels)` at `rate_hz`, as the device gave them. stamp: when it arrived, so about the time
+    of its last frame. lost_frames: how many frames before it found the queue full. overflow: the sound library says
+    that it lost frames before this chunk, and not how many.
+    """
+
+    samples: FloatArray
+    rate_hz: int
+    stamp: Stamp
+    lost_frames: int = 0
+    overflow: bool = False
+
+
+class Clock(Protocol):
+    """Where the daemon has its time from."""
+
+    def now(self) -> Stamp:
+        """This moment."""
+        ...
+
+
+class Source(Protocol):
+    """A microphone, a file or a pipe. No call blocks longer than its timeout: what may hang runs beside the caller."""
+
+    @property
+    def name(self) -> str:
+        """What the status calls it: a device's stable identity, a file's path, or `-`."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs on in real time and loses what nobody takes; a file waits."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended for good, as a file does."""
+        ...
+
+    def open(self) -> None:
+        """Begin to open it, or to close and open it again. Returns at once; ask `ready` for the outcome."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it is open; False while that is under way. Raises SourceError, once, where it failed."""
+        ...
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        """What has arrived, waiting at most `timeout_s` for the first. Raises DeviceError where the device is gone."""
+        ...
+
+    def close(self) -> None:
+        """Stop for good. Returns within a few seconds even where the sound library hangs."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    # Without CLOCK_BOOTTIME (macOS, Windows) a suspension shows as a stall.
+    _STEADY = getattr(time, "CLOCK_BOOTTIME", None)
+
+    def now(self) -> Stamp:
+        """Read the three clocks so close together that they speak of one moment."""
+        for _ in range(4):
+            before = time.monotonic_ns()
+            utc = time.time_ns()
+            steady = time.clock_gettime_ns(self._STEADY) if self._STEADY is not None else before
+            # Whoever is put aside between two of these calls would see a step of the clock that never was.
+            if time.monotonic_ns() - before < 200_000:
+                break
+        return Stamp(steady, before, utc)

@@ -1,0 +1,139 @@
+"""Scores of windows to events: consecutive detections of one class, merged with hysteresis, by frames alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from birdwatch.audio import Detection, Event, FloatArray, WindowScores
+
+__all__ = ["EventRule", "EventTracker", "Heard"]
+
+# A class that never falls silent (a pump, a ringing ear) is reported at least this often.
+MAX_EVENT_S = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """When a class's event begins, goes on and ends.
+
+    on: a score from here on begins one. off: it goes on while scores reach this. min_windows: with fewer it is not
+    reported. bridge_frames: a silence no longer than this between two windows does not end it.
+    """
+
+    on: float
+    off: float
+    min_windows: int = 1
+    bridge_frames: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.off <= self.on <= 1.0 or self.min_windows < 1 or self.bridge_frames < 0:
+            raise ValueError(f"expected 0 <= off <= on <= 1, min_windows >= 1 and bridge_frames >= 0; got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one window brought: its detections, each with its event's number, and the events that it ended."""
+
+    detections: tuple[tuple[Detection, int], ...]
+    ended: tuple[tuple[Event, int], ...]
+
+
+class _Open:
+    """An event that has not ended."""
+
+    def __init__(self, number: int, start_frame: int) -> None:
+        self.number = number
+        self.start_frame = start_frame
+        self.end_frame = start_frame
+        self.max_score = 0.0
+        self.sum_scores = 0.0
+        self.windows = 0
+
+    def add(self, score: float, end_frame: int) -> None:
+        self.end_frame = max(self.end_frame, end_frame)
+        self.max_score = max(self.max_score, score)
+        self.sum_scores += score
+        self.windows += 1
+
+    def closed(self, label: int) -> Event:
+        return Event(
+            label=label,
+            start_frame=self.start_frame,
+            end_frame=self.end_frame,
+            max_score=self.max_score,
+            mean_score=self.sum_scores / self.windows,
+            windows=self.windows,
+        )
+
+
+class EventTracker:
+    """Merges detections: `push` each window in order of time, `finish` at the end.
+
+    rules: one for all classes, with exceptions by label index. Events are numbered from 1 as they begin.
+    """
+
+    def __init__(
+        self, rule: EventRule, classes: int, rate_hz: int, *, rules: Mapping[int, EventRule] | None = None
+    ) -> None:
+        self.rules = [(rules or {}).get(label, rule) for label in range(classes)]
+        self.on: FloatArray = np.array([rule.on for rule in self.rules], np.float32)
+        self._off: FloatArray = np.array([rule.off for rule in self.rules], np.float32)
+        self._max_frames = MAX_EVENT_S * rate_hz
+        self._open: dict[int, _Open] = {}
+        self._number = 0
+
+    def push(self, window: WindowScores) -> Heard:
+        """Take one window's scores `(classes,)` into account."""
+        end = window.start_frame + window.valid_frames
+        ended = self._end_before(window.start_frame)
+        detections = []
+        for label in np.flatnonzero(window.scores >= self._off).tolist():
+            score, limit = float(window.scores[label]), float(self.on[label])
+            heard = window.scores[label] >= self.on[label]
+            event = self._open.get(label)
+            if event is None:
+                if not heard:
+                    continue
+                self._number += 1
+                event = self._open[label] = _Open(self._number, window.start_frame)
+            event.add(score, end)
+            if heard:
+                detections.append((Detection(label, score, limit, window.start_frame, end), event.number))
+        return Heard(tuple(detections), tuple(ended + self._end_after(window.start_frame)))
+
+    @property
+    def open_events(self) -> int:
+        """How many have begun and not ended."""
+        return len(self._open)
+
+    def finish(self) -> tuple[tuple[Event, int], ...]:
+        """End all that is open: the stream stops, or time jumps."""
+        return tuple(self._close(list(self._open)))
+
+    def quiet(self, start_frame: int) -> tuple[tuple[Event, int], ...]:
+        """The window at `start_frame` held nothing: what it could have continued, and it was the last to, has ended."""
+        return tuple(self._end_after(start_frame))
+
+    def _end_before(self, frame: int) -> list[tuple[Event, int]]:
+        """A window that starts at `frame` is too late for these."""
+        return self._close(
+            [label for label, e in self._open.items() if frame - e.end_frame > self.rules[label].bridge_frames]
+            + [label for label, e in self._open.items() if frame - e.start_frame > self._max_frames]
+        )
+
+    def _end_after(self, frame: int) -> list[tuple[Event, int]]:
+        """The window at `frame` was the last that could have gone on with these, and did not."""
+        return self._close(
+            [label for label, e in self._open.items() if frame - e.end_frame >= self.rules[label].bridge_frames]
+        )
+
+    def _close(self, labels: list[int]) -> list[tuple[Event, int]]:
+        out = []
+        for label in sorted(set(labels)):
+            event = self._open.pop(label)
+            if event.windows >= self.rules[label].min_windows:
+                out.append((event.closed(label), event.number))
+        return out

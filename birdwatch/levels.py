@@ -1,0 +1,72 @@
+"""How the input sounds: its level, and what looks broken about it (silent, stuck, clipping)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from birdwatch.audio import FloatArray
+
+__all__ = ["Level", "LevelMeter", "is_constant"]
+
+# Under the level of half a 24-bit step: what a meter shows for digital zero.
+FLOOR_DB = -150.0
+# Full scale less one 16-bit step: a converter at its end stop.
+CLIPPED = 1.0 - 1.5 / 32768
+# A song thrush beside the microphone clips a sample now and then; this share of them is a gain set too high.
+CLIPPED_SHARE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The last second or so: root mean square and peak in dB of full scale, and `flags`.
+
+    flags: `digital-zero` (nothing but zeros: muted, or no signal path), `stuck` (one other value throughout),
+    `dc` (a constant part larger than all the rest), `clipping`.
+    """
+
+    rms_db: float = FLOOR_DB
+    peak_db: float = FLOOR_DB
+    flags: tuple[str, ...] = ()
+
+
+def is_constant(samples: FloatArray) -> bool:
+    """Whether samples `(n,)` are one value throughout: digital silence, about which a network has nothing to say."""
+    return bool(len(samples) and np.all(samples == samples[0]))
+
+
+class LevelMeter:
+    """Watches a stream a second at a time: `push` blocks, read `level`."""
+
+    def __init__(self, rate_hz: int) -> None:
+        self.level = Level()
+        self._rate_hz = rate_hz
+        self._held: list[FloatArray] = []
+        self._frames = 0
+
+    def push(self, samples: FloatArray) -> None:
+        """Take samples `(n,)` +-1 into account."""
+        self._held.append(samples)
+        self._frames += len(samples)
+        if self._frames >= self._rate_hz:
+            self.level = _level(np.concatenate(self._held))
+            self._held, self._frames = [], 0
+
+
+def _level(samples: FloatArray) -> Level:
+    mean = float(samples.mean(dtype=np.float64))
+    power = float(np.mean(np.square(samples - np.float32(mean), dtype=np.float64)))
+    peak = float(np.max(np.abs(samples)))
+    flags = []
+    if is_constant(samples):
+        flags.append("digital-zero" if peak == 0.0 else "stuck")
+    elif mean * mean > power:
+        flags.append("dc")
+    if float(np.mean(np.abs(samples) >= CLIPPED)) >= CLIPPED_SHARE and "stuck" not in flags:
+        flags.append("clipping")
+    return Level(_db(power**0.5), _db(peak), tuple(flags))
+
+
+def _db(amplitude: float) -> float:
+    return max(FLOOR_DB, 20.0 * float(np.log10(max(amplitude, 1e-12))))

@@ -1,0 +1,131 @@
+"""Fakes at the edges: clocks, sources and networks that tests drive by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birdwatch.capture import Chunk, Stamp
+from birdwatch.errors import DeviceError, InferenceError
+from birdwatch.model import Manifest
+
+S = 1_000_000_000
+# A moment in May, early in the morning.
+UTC0_NS = 1_746_072_000 * S
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.stamp = Stamp(1000 * S, 900 * S, UTC0_NS)
+
+    def now(self) -> Stamp:
+        return self.stamp
+
+    def advance(self, seconds: float) -> None:
+        self._add(round(seconds * S), round(seconds * S), round(seconds * S))
+
+    def step(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self._add(0, 0, round(seconds * S))
+
+    def suspend(self, seconds: float) -> None:
+        self._add(round(seconds * S), 0, round(seconds * S))
+
+    def _add(self, steady: int, awake: int, utc: int) -> None:
+        old = self.stamp
+        self.stamp = Stamp(old.steady_ns + steady, old.awake_ns + awake, old.utc_ns + utc)
+
+
+class FakeScorer:
+    """A network of three classes whose scores are what `rule` makes of a window's samples."""
+
+    batch_size = 4
+    provider = "CPUExecutionProvider"
+    sha256 = "0" * 64
+
+    def __init__(
+        self, manifest: Manifest, rule: Callable[[NDArray[np.float32]], Iterable[float]] | None = None
+    ) -> None:
+        self.manifest = manifest
+        self.rule = rule or (lambda samples: [min(1.0, float(np.max(np.abs(samples)))), 0.0, 0.0])
+        self.calls = 0
+        self.fault: str | None = None
+        self.before_call: Callable[[int], None] = lambda windows: None
+
+    def score(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert samples.dtype == np.float32
+        assert np.isfinite(samples).all()
+        self.before_call(len(samples))
+        self.calls += len(samples)
+        if self.fault:
+            raise InferenceError(self.fault)
+        return np.array([list(self.rule(window)) for window in samples], np.float32)
+
+
+class FakeSource:
+    """A device that delivers chunks as long as its clock is moved; every fault of a real one can be switched on.
+
+    Each `read` moves the clock by one chunk of `chunk_s` and returns it, unless the device is absent, gone or stuck.
+    """
+
+    live = True
+    finished = False
+
+    def __init__(self, clock: FakeClock, *, rate_hz: int = 32000, channels: int = 1, chunk_s: float = 0.1) -> None:
+        self.clock = clock
+        self.rate_hz = rate_hz
+        self.channels = channels
+        self.chunk_s = chunk_s
+        self.name = "ALSA/Garden microphone"
+        self.absent = False
+        self.gone = False
+        self.stuck = False
+        self.open_hangs = False
+        self.opens = 0
+        self.is_open = False
+        self.frame = 0
+        self.make: Callable[[NDArray[np.int64]], NDArray[np.float64]] = lambda n: 0.1 * np.sin(n * 0.3)
+        self.lost_frames = 0
+        self.overflow = False
+        self.closed = False
+
+    def open(self) -> None:
+        self.opens += 1
+        self.is_open = False
+
+    def ready(self) -> bool:
+        if self.is_open:
+            return True
+        if self.open_hangs:
+            return False
+        if self.absent:
+            raise DeviceError("no input device is called 'Garden microphone'; see birdwatch devices")
+        self.gone = self.stuck = False
+        self.is_open = True
+        return True
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        if self.gone:
+            raise DeviceError("the device stopped")
+        if self.stuck or not self.is_open:
+            self.clock.advance(timeout_s)
+            return []
+        self.clock.advance(self.chunk_s)
+        return [self.chunk()]
+
+    def chunk(self) -> Chunk:
+        """The next chunk, stamped with the clock as it stands."""
+        n = round(self.chunk_s * self.rate_hz)
+        numbers = np.arange(self.frame, self.frame + n)
+        self.frame += n
+        samples = np.repeat(self.make(numbers).astype(np.float32)[:, None], self.channels, axis=1)
+        lost, self.lost_frames = self.lost_frames, 0
+        overflow, self.overflow = self.overflow, False
+        return Chunk(samples, self.rate_hz, self.clock.now(), lost, overflow)
+
+    def close(self) -> None:
+        self.closed = True

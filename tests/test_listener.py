@@ -1,0 +1,317 @@
+"""The live core: the same scores as a file gives, every frame accounted for, no window over a hole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes import FakeClock, FakeScorer, FakeSource, S
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import manifest
+
+from birdwatch.audio import AudioBlock, Gap, RecordingScores
+from birdwatch.capture import Chunk
+from birdwatch.events import EventRule, EventTracker
+from birdwatch.inference import OnnxClassifier
+from birdwatch.listener import EndedEvent, Found, Listener
+from birdwatch.pipeline import score_recording
+
+RATE_HZ = 32000
+RULE = EventRule(on=0.5, off=0.3)
+
+
+class Bench:
+    """A listener, its source and its clock, pushed by hand."""
+
+    def __init__(self, scorer=None, *, rate_hz=RATE_HZ, channels=1, chunk_s=0.1, **options):
+        self.clock = FakeClock()
+        self.source = FakeSource(self.clock, rate_hz=rate_hz, channels=channels, chunk_s=chunk_s)
+        self.source.is_open = True
+        self.scorer = scorer or FakeScorer(manifest())
+        self.listener = Listener(self.scorer, EventTracker(RULE, 3, RATE_HZ), self.clock.now(), hop_s=2.5, **options)
+        self.start = self.clock.now()
+        self.results = []
+
+    def push(self, seconds, *, score=True):
+        for _ in range(round(seconds / self.source.chunk_s)):
+            for chunk in self.source.read(1.0):
+                self.results += self.listener.push(chunk)
+            while score and self.listener.waiting:
+                self.results += self.listener.score()
+        return self
+
+    def finish(self):
+        self.results += self.listener.finish()
+        return self
+
+    def of(self, kind):
+        return [result for result in self.results if isinstance(result, kind)]
+
+    def check(self, *, adjusted_s=0.0):
+        ledger = self.listener.ledger
+        assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
+        wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
+        assert (ledger.captured + ledger.gap) / RATE_HZ == pytest.approx(wall_s - adjusted_s, abs=self.source.chunk_s)
+
+
+def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song):
+    classifier = OnnxClassifier(tiny_model, provider="cpu", workers=1)
+    native = np.repeat(song, 2)[: len(song) * 3 // 2]  # any audio will do, said to be at 48 kHz
+    expected = score_recording("song", [AudioBlock(native, 0, 48000)], classifier, rate_hz=48000, hop_s=2.5)
+    bench = Bench(classifier, rate_hz=48000, channels=2)
+    bench.source.make = lambda n: np.where(n < len(native), native[np.minimum(n, len(native) - 1)], 0)
+    length = len(native) // 4800 * 4800
+    bench.push(length / 48000)
+    rest = native[length:]
+    bench.clock.advance(len(rest) / 48000)
+    bench.results += bench.listener.push(Chunk(np.stack([rest, rest], 1), 48000, bench.clock.now()))
+    bench.finish()
+    (recording,) = bench.of(RecordingScores)
+    assert [w.start_frame for w in recording.windows] == [w.start_frame for w in expected.windows]
+    for live, file in zip(recording.windows, expected.windows, strict=True):
+        assert live.scores.tobytes() == file.scores.tobytes()
+    bench.check()
+    assert bench.listener.ledger.pending == 0
+
+
+def test_detections_events_and_minutes_come_out_with_their_frames():
+    bench = Bench(recording_s=60)
+    bench.source.make = lambda n: np.where((n >= 20 * RATE_HZ) & (n < 30 * RATE_HZ), 0.8, 0.05) * np.sin(n * 0.3)
+    bench.push(130).finish()
+    detections = [d for found in bench.of(Found) for d, _ in found.detections]
+    assert [d.start_frame / RATE_HZ for d in detections] == [17.5, 20, 22.5, 25, 27.5]
+    ((event, number),) = [(e.event, e.number) for e in bench.of(EndedEvent)]
+    assert (event.start_frame / RATE_HZ, event.end_frame / RATE_HZ, event.windows) == (17.5, 32.5, 5)
+    assert {n for found in bench.of(Found) for _, n in found.detections} == {number}
+    recordings = bench.of(RecordingScores)
+    assert [(r.start_frame / RATE_HZ, r.end_frame / RATE_HZ) for r in recordings] == [(0, 60), (60, 120), (120, 130)]
+    assert [len(r.windows) for r in recordings] == [24, 24, 3]
+    assert recordings[0].scores[0] > 0.7
+    assert bench.listener.detections == 5
+    bench.check()
+
+
+def test_digital_silence_is_counted_and_never_sent_to_the_network():
+    bench = Bench()
+    bench.source.make = lambda n: np.where(n < 10 * RATE_HZ, 0.1 * np.sin(n * 0.3), 0)
+    bench.push(40).finish()
+    assert bench.scorer.calls == 4  # those that start before 10 s
+    assert bench.listener.ledger.analysed == 12.5 * RATE_HZ
+    assert bench.listener.ledger.skipped_silent == 27.5 * RATE_HZ
+    assert bench.listener.level.flags == ("digital-zero",)
+    bench.check()
+
+
+def test_a_full_queue_is_a_gap_of_the_frames_it_cost():
+    bench = Bench()
+    bench.push(7)
+    bench.source.frame += 4800
+    bench.clock.advance(0.15)
+    bench.source.lost_frames = 4800
+    bench.push(6).finish()
+    assert bench.of(Gap) == [Gap(7 * RATE_HZ, 4800, "queue-full")]
+    starts = [w.start_frame for r in bench.of(RecordingScores) for w in r.windows]
+    # One ends at the hole, padded; the next begins behind it.
+    assert starts[:4] == [0, 80000, 7 * RATE_HZ + 4800, 7 * RATE_HZ + 4800 + 80000]
+    bench.check()
+
+
+def test_no_window_spans_a_hole():
+    """Each sample is its own frame number: within a window's audio they are consecutive, bar resampling (none here)."""
+    seen = []
+
+    def look(samples):
+        audio = np.trim_zeros(samples, "b")
+        seen.append(audio)
+        return [0.0, 0.0, 0.0]
+
+    bench = Bench(FakeScorer(manifest(), look))
+    bench.source.make = lambda n: (n + 1) / 2**23
+    for lost_s in (0.05, 1.0, 0.2):
+        bench.push(6.3)
+        bench.source.frame += round(lost_s * RATE_HZ)
+        bench.clock.advance(lost_s)
+        bench.source.overflow = True
+    bench.push(7).finish()
+    assert [gap.reason for gap in bench.of(Gap)] == ["overflow"] * 3
+    assert len(seen) == 8
+    for audio in seen:
+        assert np.all(np.diff(np.round(audio * 2**23)) == 1)
+    bench.check()
+
+
+def test_an_overflow_that_cost_nothing_measurable_is_a_gap_of_a_frame():
+    bench = Bench()
+    bench.push(5)
+    bench.source.overflow = True
+    bench.push(5).finish()
+    assert [(gap.reason, gap.frames) for gap in bench.of(Gap)] == [("overflow", 1)]
+    bench.check()
+
+
+def test_a_device_that_comes_back_at_another_rate_goes_on_counting():
+    bench = Bench(rate_hz=44100)
+    bench.push(12)
+    bench.listener.interrupt("device-lost")
+    bench.clock.advance(20)
+    bench.source.rate_hz = 48000
+    bench.push(12).finish()
+    (gap,) = bench.of(Gap)
+    assert gap.reason == "device-lost"
+    assert gap.start_frame == 12 * RATE_HZ
+    assert gap.frames == pytest.approx(20 * RATE_HZ, abs=3)
+    assert bench.listener.ledger.dropped <= 2
+    bench.check()
+    assert bench.listener.ledger.pending == 0
+
+
+def test_a_microphone_that_was_absent_at_the_start_is_a_gap_from_the_start():
+    bench = Bench()
+    bench.clock.advance(90)
+    bench.push(10).finish()
+    assert [(g.start_frame, g.frames, g.reason) for g in bench.of(Gap)] == [(0, 90 * RATE_HZ, "device-lost")]
+    bench.check()
+
+
+def test_a_moment_to_open_the_device_is_no_gap():
+    bench = Bench()
+    bench.clock.advance(0.4)
+    bench.push(10).finish()
+    assert bench.of(Gap) == []
+    assert bench.listener.timeline.utc_ns(0) == bench.start.utc_ns + round(0.4 * S)
+    bench.check(adjusted_s=0.4)
+
+
+def test_a_clock_set_back_ends_events_and_is_a_gap_without_lost_audio():
+    bench = Bench()
+    bench.source.make = lambda n: 0.8 * np.sin(n * 0.3)
+    bench.push(20)
+    bench.clock.step(-3600)
+    bench.push(30).finish()
+    assert [(g.start_frame, g.frames, g.reason) for g in bench.of(Gap)] == [
+        (20 * RATE_HZ, -3600 * RATE_HZ, "clock-step")
+    ]
+    line = bench.listener.timeline
+    events = [e.event for e in bench.of(EndedEvent)]
+    assert len(events) == 2
+    times = [line.utc_ns(frame) for event in events for frame in (event.start_frame, event.end_frame)]
+    assert times[0] < times[1]
+    assert times[2] < times[3]
+    assert times[0] < times[2]
+    # Windows run on through it: nothing was lost.
+    assert bench.listener.ledger.gap == 0
+    bench.check()
+
+
+def test_suspension_is_a_gap_of_its_length():
+    bench = Bench()
+    bench.push(20)
+    bench.clock.suspend(3600)
+    bench.push(20).finish()
+    (gap,) = bench.of(Gap)
+    assert (gap.start_frame, gap.frames, gap.reason) == (20 * RATE_HZ, 3600 * RATE_HZ, "suspended")
+    bench.check()
+
+
+def test_nan_from_the_input_is_dropped_counted_and_never_scored():
+    bench = Bench()  # the fake network asserts that what it gets is finite
+    bench.source.make = lambda n: np.where(n == 12 * RATE_HZ + 5, np.nan, np.sin(n * 0.3))
+    bench.push(30).finish()
+    assert bench.listener.bad_chunks == 1
+    assert bench.listener.ledger.dropped == 3200
+    assert bench.listener.ledger.pending == 0
+    bench.check()
+
+
+def test_a_network_that_fails_costs_its_windows_and_nothing_else():
+    bench = Bench()
+    bench.push(10)
+    bench.scorer.fault = "tiny.onnx answered with NaN or infinity on CPUExecutionProvider"
+    bench.push(10)
+    bench.scorer.fault = None
+    bench.push(10).finish()
+    assert "NaN" in bench.listener.inference_fault
+    assert bench.listener.dropped_windows == 4
+    # Overlapping windows see most of what the failed ones held: 2.5 s from the first, not the last.
+    assert bench.listener.ledger.dropped == pytest.approx(10 * RATE_HZ, abs=2.5 * RATE_HZ)
+    assert bench.listener.ledger.pending == 0
+    bench.check()
+
+
+def test_one_bad_window_of_a_batch_costs_only_itself():
+    def rule(samples):
+        return [0.9, 0.0, 0.0]
+
+    bench = Bench(FakeScorer(manifest(), rule))
+    bench.push(15, score=False)
+    refuse = iter([True, False, False, True, False, False])
+
+    def before(windows):
+        bench.scorer.fault = "no" if windows > 1 or next(refuse) else None
+
+    bench.scorer.before_call = before
+    waiting = bench.listener.waiting
+    assert waiting == 5
+    bench.results += bench.listener.score()
+    assert len(bench.of(Found)) == 2
+    bench.scorer.before_call = lambda windows: setattr(bench.scorer, "fault", None)
+    bench.finish()
+    bench.check()
+
+
+def test_slower_than_real_time_drops_the_oldest_windows_in_bounded_memory():
+    bench = Bench(max_pending=4)
+    bench.push(60, score=False)
+    assert bench.listener.waiting == 4
+    assert bench.listener.dropped_windows == 19
+    bench.finish()
+    ledger = bench.listener.ledger
+    assert [found.end_frame / RATE_HZ for found in bench.of(Found)] == [52.5, 55, 57.5, 60]
+    # What the last dropped window shares with the first scored one is analysed.
+    assert (ledger.dropped, ledger.analysed) == (47.5 * RATE_HZ, 12.5 * RATE_HZ)
+    assert ledger.pending == 0
+    bench.check()
+
+
+faults = st.lists(
+    st.tuples(
+        st.sampled_from(["run", "run", "lost", "queue-full", "suspend", "overflow", "nan", "rate", "slow", "zero"]),
+        st.integers(1, 40),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(faults, st.sampled_from([22050, 32000, 44100, 48000]))
+def test_every_second_is_accounted_for_whatever_happens(steps, rate_hz):
+    bench = Bench(rate_hz=rate_hz, max_pending=3)
+    bench.push(0.3)
+    bad = [False, False]
+    bench.source.make = lambda n: np.full(len(n), np.nan) if bad[0] else 0 * n if bad[1] else 0.1 * np.sin(n * 0.3)
+    for kind, tenths in steps:
+        seconds = tenths / 10
+        match kind:
+            case "lost":
+                bench.listener.interrupt("device-lost")
+                bench.clock.advance(seconds)
+            case "queue-full":
+                bench.source.lost_frames = round(seconds * bench.source.rate_hz)
+                bench.clock.advance(bench.source.lost_frames / bench.source.rate_hz)
+            case "suspend":
+                bench.clock.suspend(seconds)
+            case "overflow":
+                bench.source.overflow = True
+                bench.clock.advance(seconds)
+            case "rate":
+                bench.listener.interrupt("stall")
+                bench.source.rate_hz = 48000 if bench.source.rate_hz == 32000 else 32000
+            case "nan" | "zero":
+                bad[kind == "zero"] = True
+                bench.push(seconds)
+                bad[:] = [False, False]
+        bench.push(seconds, score=kind != "slow")
+        bench.check()
+    bench.finish()
+    bench.check()
+    assert bench.listener.ledger.pending == 0
