@@ -12,11 +12,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, cast
 
 from birdwatch.errors import ModelError
 from birdwatch.models import built_in_model
+from birdwatch.sinks.beside import written_beside
 
-__all__ = ["find_model", "find_range_model", "locale_folder", "range_folder", "store_folder", "stored_models"]
+__all__ = [
+    "find_model",
+    "find_range_model",
+    "locale_folder",
+    "range_folder",
+    "store_folder",
+    "stored_models",
+    "write_model",
+]
 
 
 def store_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -73,3 +83,11 @@ def find_range_model() -> Path:
             "`birdwatch model add birdnet` brings one"
         )
     return found[0]
+
+
+def write_model(path: Path, content: bytes) -> None:
+    """Writes a model file, or a file beside one, whole or not at all; makes its folder if that is in the store."""
+    if path.is_relative_to(store_folder()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path, binary=True) as stream:
+        cast(IO[bytes], stream).write(content)

@@ -10,6 +10,7 @@ __all__ = ["model"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("model_add", "Fetch BirdNET and make it a model that --model birdnet finds."),
+    "wrap": ("model_wrap", "Put labels and window into somebody else's ONNX file."),
 }
 
 

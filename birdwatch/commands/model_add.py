@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, cast
 
 import click
 
@@ -14,8 +13,7 @@ from birdwatch.audio import FloatArray, Gap, Window
 from birdwatch.errors import ModelError
 from birdwatch.foreign import check_extra
 from birdwatch.model import Manifest
-from birdwatch.model_store import locale_folder, range_folder, store_folder
-from birdwatch.sinks.beside import written_beside
+from birdwatch.model_store import locale_folder, range_folder, store_folder, write_model
 
 __all__ = ["checked_windows", "model_add"]
 
@@ -74,10 +72,10 @@ def model_add(
     click.echo("comparing both with the originals in LiteRT ...", err=True)
     worst, worst_range = birdnet.verify_model(files, model, windows), birdnet.verify_range_model(files, range_model)
     path = store_folder() / f"{name}.onnx"
-    _write(range_folder() / f"{name}.onnx", range_model)
+    write_model(range_folder() / f"{name}.onnx", range_model)
     for language, text in texts.items():
-        _write(locale_folder(path) / f"{language}.txt", text.encode())
-    _write(path, model)
+        write_model(locale_folder(path) / f"{language}.txt", text.encode())
+    write_model(path, model)
     click.echo(
         f"{path}: logits within {worst:.1e} of the original, range model within {worst_range:.1e}; "
         f"{len(texts)} languages; use it with --model {name}",
@@ -142,9 +140,3 @@ def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[
         windows = [item for item in found if isinstance(item, Window)]
         for window in windows[:CHECKED_WINDOWS]:
             yield f"{path.name} at {window.start_frame / manifest.rate_hz:g} s", window.samples
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_beside(path, binary=True) as stream:
-        cast(IO[bytes], stream).write(content)

@@ -1,0 +1,128 @@
+"""`birdwatch model wrap`: somebody else's ONNX network becomes a model that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import click
+
+from birdwatch.errors import ConfigError, ModelError
+from birdwatch.foreign import check_extra
+from birdwatch.frontend import FrontendSpec
+from birdwatch.model import Activation, Input, Manifest
+from birdwatch.model_store import store_folder, write_model
+
+__all__ = ["model_wrap"]
+
+
+@click.command("wrap")
+@click.argument("network", type=click.Path(path_type=Path))
+@click.option(
+    "--labels",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A CSV with code, scientific_name, common_name, or a label a line, in the order of the outputs.",
+)
+@click.option("--rate", "rate_hz", required=True, type=click.IntRange(1), help="The audio's rate in Hz.")
+@click.option("--window", "window_s", required=True, type=float, help="Seconds of audio that one answer is for.")
+@click.option(
+    "--input",
+    "source",
+    required=True,
+    type=click.Choice(["waveform", "mel"]),
+    help="waveform: samples (n, frames). mel: images of birdwatch's own front end (n, 1, height, width).",
+)
+@click.option(
+    "--activation",
+    required=True,
+    type=click.Choice(["sigmoid", "softmax", "none"]),
+    help="What makes scores in 0..1 of the output; none where the network does it itself.",
+)
+@click.option("--scores", help="The output that scores. [default: the only one]")
+@click.option("--embedding", help="The output for `birdwatch embed`, if there is one.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Presence from here on.")
+@click.option("--name", help="What the model is called. [default: the file's name]")
+@click.option("--license", "license_", default="", help="The model's licence, kept in the file.")
+@click.option("--attribution", default="", help="Whom to name, kept in the file.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file to write. [default: added, for --model NAME]")
+def model_wrap(
+    network: Path,
+    labels: Path,
+    rate_hz: int,
+    window_s: float,
+    source: Input,
+    activation: Activation,
+    scores: str | None,
+    embedding: str | None,
+    threshold: float,
+    name: str | None,
+    license_: str,
+    attribution: str,
+    out: Path | None,
+) -> None:
+    """Put a manifest into the ONNX file NETWORK, so that `run` and `listen` can use it.
+
+    The network is tried on noise first: its outputs must fit the labels, and a window's scores must not change with
+    the windows beside it.
+    """
+    check_extra("onnx")
+    from birdwatch.foreign.label_files import read_labels
+    from birdwatch.foreign.wrap import load_onnx, look_at, wrapped
+    from birdwatch.inference import OnnxClassifier
+
+    window_frames = round(window_s * rate_hz)
+    if window_frames < 1:
+        raise ConfigError(f"--window is {window_s:g} s, expected more than 0")
+    model = load_onnx(network)
+    frontend = _frontend(model, rate_hz, window_frames) if source == "mel" else None
+    shape = (window_frames,) if frontend is None else (1, frontend.height, frontend.width)
+    outputs = look_at(model, shape, scores=scores, embedding=embedding)
+    manifest = Manifest(
+        name=name or network.stem,
+        labels=read_labels(labels, outputs.classes),
+        rate_hz=rate_hz,
+        window_frames=window_frames,
+        frontend=frontend,
+        input=source,
+        activation=activation,
+        threshold=threshold,
+        scores_output=outputs.scores,
+        embedding_output=outputs.embedding,
+        license=license_,
+        attribution=attribution,
+        provenance={"source": network.name},
+    )
+    content = wrapped(model, manifest, outputs)
+    target = out or store_folder() / f"{network.stem}.onnx"
+    with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
+        # Read it back as `run` will, before it takes the place of anything.
+        trial = Path(folder) / target.name
+        trial.write_bytes(content)
+        OnnxClassifier(trial, provider="cpu")
+    write_model(target, content)
+    if activation == "sigmoid" and outputs.in_unit_range and outputs.classes > 1:
+        click.echo(
+            f"birdwatch: for noise, {outputs.scores!r} gives {outputs.lowest:.3g} to {outputs.highest:.3g}; if the "
+            "network applies a sigmoid itself, wrap it again with --activation none",
+            err=True,
+        )
+    click.echo(f"{target}: {len(manifest.labels)} classes, {window_s:g} s at {rate_hz} Hz", err=True)
+    click.echo(f"use it with --model {network.stem if out is None else out}", err=True)
+
+
+def _frontend(model: object, rate_hz: int, window_frames: int) -> FrontendSpec:
+    """birdwatch's front end at the network's rate, window and image size."""
+    sizes = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]  # type: ignore[attr-defined]
+    if len(sizes) != 4 or sizes[1] != 1:
+        raise ModelError(f"--input mel needs a network that takes (n, 1, height, width); this one takes {sizes}")
+    default = FrontendSpec()
+    return dataclasses.replace(
+        default,
+        rate_hz=rate_hz,
+        window_frames=window_frames,
+        fmax_hz=min(default.fmax_hz, rate_hz / 2),
+        height=sizes[2] or default.height,
+        width=sizes[3] or default.width,
+    )
