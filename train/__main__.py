@@ -95,6 +95,43 @@ def fit(config: Path | None, resume: bool, **given: Any) -> None:
     run(settings, resume=resume, say=say)
 
 
+@train.command()
+@click.option("--model", default="birdnet", show_default=True, help="The teacher: an added model's name or a file.")
+@click.option("--data", multiple=True, type=click.Path(path_type=Path), help="train.csv of recordings (repeatable).")
+@click.option("--audio-root", multiple=True, type=click.Path(path_type=Path), help="Their folder, one for each.")
+@click.option("--taxonomy", multiple=True, type=click.Path(path_type=Path), help="csv of classes (repeatable).")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The table, for fit --soft-labels.")
+@click.option("--labels-out", type=click.Path(path_type=Path), help="Also write the classes, for fit --taxonomy.")
+@click.option("--hop-s", default=1.0, show_default=True, help="Seconds from one of the teacher's windows to the next.")
+@click.option("--floor", default=0.01, show_default=True, help="Lower scores are not written.")
+def teach(
+    model: str,
+    data: tuple[Path, ...],
+    audio_root: tuple[Path, ...],
+    taxonomy: tuple[Path, ...],
+    out: Path,
+    labels_out: Path | None,
+    hop_s: float,
+    floor: float,
+) -> None:
+    """Soft labels by a teacher: what another model hears in each second of the recordings."""
+    from .dataset import read_table
+    from .tables import write_table
+    from .teach import TeachOptions, read_labels
+    from .teach import teach as listen
+
+    if not data or len(data) != len(audio_root) or not taxonomy:
+        raise ConfigError("teach needs --taxonomy, and --data and --audio-root in pairs")
+    recordings = [item for table, root in zip(data, audio_root, strict=True) for item in read_table(table, root)]
+    labels = read_labels(taxonomy)
+    if labels_out is not None:
+        names = ("primary_label", "scientific_name", "common_name")
+        values = [(label.code, label.scientific_name, label.common_name) for label in labels]
+        write_table(labels_out, [dict(zip(names, row, strict=True)) for row in values])
+    rows, known = listen(model, recordings, labels, out, TeachOptions(hop_s=hop_s, floor=floor))
+    say(f"{out}: {rows} rows for {len(recordings)} recordings; the teacher knows {known} of {len(labels)} classes")
+
+
 def main() -> None:
     """Run the command line; exit 0 done, 1 an error, 2 wrong usage."""
     try:
