@@ -9,6 +9,9 @@ from birdwatch.lazy_group import LazyGroup
 __all__ = ["model"]
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "show": ("model_show", "What a model is: labels, front end, thresholds, licence, provenance, size."),
+    "check": ("model_check", "Prove that a model gives its own answers on this machine."),
+    "list": ("model_list", "The built-in model and those that were added."),
     "add": ("model_add", "Fetch BirdNET and make it a model that --model birdnet finds."),
     "wrap": ("model_wrap", "Put labels and window into somebody else's ONNX file."),
 }
