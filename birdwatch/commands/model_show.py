@@ -86,7 +86,7 @@ def label_rows(manifest: Manifest) -> list[tuple[str, str, str, str]]:
 def _front_end(spec: FrontendSpec) -> str:
     """Every parameter, in the words of the field."""
     return (
-        f"{spec.n_mels} mels ({spec.mel_scale} scale, {spec.mel_norm} norm) of {spec.fmin_hz:g} to {spec.fmax_hz:g} Hz, "
+        f"{spec.n_mels} mels ({spec.mel_scale} scale, {spec.mel_norm} norm), {spec.fmin_hz:g} to {spec.fmax_hz:g} Hz, "
         f"FFT {spec.n_fft}, hop {spec.hop_frames}, {spec.fft_window} window, top_db {spec.top_db:g}, {spec.scaling}, "
         f"{spec.height} x {spec.width} {spec.resize}, of {spec.window_frames} samples at {spec.rate_hz} Hz"
     )
