@@ -10,7 +10,7 @@ import numpy.typing as npt
 from birdwatch.audio import Detection, FloatArray, WindowScores
 from birdwatch.model import Manifest
 
-__all__ = ["Maximum", "detections", "segment_scores", "thresholds"]
+__all__ = ["Maximum", "SegmentMaximum", "detections", "segment_scores", "thresholds"]
 
 
 class Maximum:
@@ -41,25 +41,50 @@ def detections(window: WindowScores, limits: FloatArray) -> list[Detection]:
     ]
 
 
-def segment_scores(
-    windows: Iterable[WindowScores], *, segment_frames: int, classes: int, start_frame: int = 0
-) -> npt.NDArray[np.float32]:
-    """The scores of consecutive segments `(segments, classes)`, the competition's rows.
+class SegmentMaximum:
+    """The scores of consecutive segments, the competition's rows: `push` windows in order, `finish` at the end.
 
-    A segment's score is the maximum over the windows of which at least half lies inside it. With a hop of one
-    segment that is exactly one window.
+    A segment's score is the maximum over the windows of which at least half lies inside it. With a hop of one segment
+    that is exactly one window. A segment is given out, float32 `(classes,)`, once no later window can touch it.
     """
-    rows: list[FloatArray] = []
-    for window in windows:
-        offset = window.start_frame - start_frame
-        # |offset - k * segment| <= segment / 2: one segment, or two where the window straddles them equally.
-        first = max(0, -((segment_frames // 2 - offset) // segment_frames))
-        last = (offset + segment_frames // 2) // segment_frames
+
+    def __init__(self, segment_frames: int, classes: int) -> None:
+        self.segment_frames = segment_frames
+        self.classes = classes
+        self._given = 0
+        self._open: list[FloatArray] = []
+
+    def push(self, window: WindowScores) -> list[FloatArray]:
+        """The segments that lie before `window`; windows must come in order of their start."""
+        half, length = self.segment_frames // 2, self.segment_frames
+        # |start - k * segment| <= segment / 2: one segment, or two where the window straddles them equally.
+        first = max(0, -((half - window.start_frame) // length))
+        last = (window.start_frame + half) // length
+        done = []
+        while self._given < first:
+            done.append(self._open.pop(0) if self._open else np.zeros(self.classes, np.float32))
+            self._given += 1
         for segment in range(first, last + 1):
             # The segment behind the last audio is no segment: its start must lie inside the window's audio.
-            if segment * segment_frames >= offset + window.valid_frames:
+            if segment * length >= window.start_frame + window.valid_frames:
                 continue
-            while len(rows) <= segment:
-                rows.append(np.zeros(classes, np.float32))
-            np.maximum(rows[segment], window.scores, out=rows[segment])
+            while len(self._open) <= segment - self._given:
+                self._open.append(np.zeros(self.classes, np.float32))
+            row = self._open[segment - self._given]
+            np.maximum(row, window.scores, out=row)
+        return done
+
+    def finish(self) -> list[FloatArray]:
+        """The segments that the end completes."""
+        rows, self._open = self._open, []
+        self._given += len(rows)
+        return rows
+
+
+def segment_scores(
+    windows: Iterable[WindowScores], *, segment_frames: int, classes: int
+) -> npt.NDArray[np.float32]:
+    """All segments `(segments, classes)` of `SegmentMaximum`."""
+    segments = SegmentMaximum(segment_frames, classes)
+    rows = [row for window in windows for row in segments.push(window)] + segments.finish()
     return np.stack(rows) if rows else np.zeros((0, classes), np.float32)

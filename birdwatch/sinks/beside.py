@@ -30,7 +30,8 @@ def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO
     Text is UTF-8 with line ends as written. Raises SinkError where the disk or the folder refuses.
     """
     check_writable(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Always the same name: what a killed run left behind is written over, not collected.
+    temporary = path.with_name(f".{path.name}.part")
     try:
         stream: IO[str] | IO[bytes] = (
             temporary.open("wb") if binary else temporary.open("w", encoding="utf-8", newline="")

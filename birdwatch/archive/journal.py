@@ -1,0 +1,196 @@
+"""The journal of a run: what each recording gave, kept beside the output so that a killed run can go on.
+
+One SQLite file. A recording's pieces are written as they come and count only once it is marked done, in one transaction;
+whatever a kill leaves half done is thrown away when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from birdwatch.archive.plan import Job
+from birdwatch.errors import ConfigError, SinkError
+
+__all__ = ["PRESENT", "Entry", "Journal", "Kind", "journal_path"]
+
+# The version of the tables below; another one's journal is refused, not guessed at.
+SCHEMA = 1
+Kind = Literal["detections", "segments"]
+PRESENT = np.dtype([("label", "<i4"), ("score", "<f4")])
+
+TABLES = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE recording (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, channel INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, frames INTEGER, windows INTEGER, present BLOB,
+    warning TEXT, UNIQUE (path, channel));
+CREATE TABLE piece (
+    recording INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (recording, kind, number));
+"""
+
+
+def journal_path(out: Path) -> Path:
+    """Where the journal of a run that writes `out` lies."""
+    return out.with_name(out.name + ".journal")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recording that is done. frames at the model's rate.
+
+    present: `(n,)` of `PRESENT`, the classes whose maximum over the recording reached their limit, with that maximum.
+    """
+
+    id: int
+    frames: int
+    windows: int
+    present: npt.NDArray[np.void]
+    warning: str
+
+
+class Journal:
+    """Open it with the run's `parameters`; safe to write to from several threads.
+
+    resume: go on with a journal that is there. Its parameters must be the same, or ConfigError says which differ.
+    Without it a journal that holds results is refused, so that no night's work is thrown away by a forgotten option.
+    """
+
+    def __init__(self, path: Path, parameters: Mapping[str, Any], *, resume: bool) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        fresh = not path.exists()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1.0)
+            # One run at a time, and no files of shared memory, which network drives do not have.
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("BEGIN EXCLUSIVE")
+            if fresh or not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                self._create(parameters)
+            else:
+                self._check(parameters, resume=resume)
+            self._db.execute("DELETE FROM piece WHERE recording NOT IN (SELECT id FROM recording WHERE done)")
+            self._db.execute("DELETE FROM recording WHERE NOT done")
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise SinkError(f"another run is writing to {path}; wait for it, or choose another --out") from error
+            raise SinkError(f"the journal {path} cannot be written ({error})") from error
+        except sqlite3.DatabaseError as error:
+            raise SinkError(f"{path} is not a journal of birdwatch ({error}); move it away") from error
+
+    def _create(self, parameters: Mapping[str, Any]) -> None:
+        for statement in TABLES.split(";"):
+            self._db.execute(statement)
+        values = {"schema": SCHEMA, "parameters": parameters}
+        self._db.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in values.items()])
+
+    def _check(self, parameters: Mapping[str, Any], *, resume: bool) -> None:
+        values = {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM run")}
+        if values.get("schema") != SCHEMA:
+            raise ConfigError(
+                f"{self.path} was written by another version of birdwatch (schema {values.get('schema')}, this one "
+                f"reads {SCHEMA}); delete it and start afresh"
+            )
+        done = self._db.execute("SELECT count(*) FROM recording WHERE done").fetchone()[0]
+        if not resume and done:
+            raise ConfigError(
+                f"{self.path} holds {done} recordings that an interrupted run has scored; "
+                "add --resume to go on from there, or delete it to start afresh"
+            )
+        if not resume:
+            for table in ("run", "recording", "piece"):
+                self._db.execute(f"DROP TABLE {table}")
+            self._create(parameters)
+            return
+        was, now = values["parameters"], json.loads(json.dumps(parameters))
+        changed = [
+            f"{key} was {was.get(key)!r} and is {now.get(key)!r}"
+            for key in sorted(was.keys() | now.keys())
+            if was.get(key) != now.get(key)
+        ]
+        if changed:
+            raise ConfigError(
+                f"--resume cannot go on, its results would not belong together: {'; '.join(changed)}. "
+                f"Use the same as before, or delete {self.path} to start afresh"
+            )
+
+    def find(self, job: Job) -> Entry | None:
+        """What the recording gave, if it is done and the file is still the same."""
+        row = self._execute(
+            "SELECT id, frames, windows, present, warning FROM recording "
+            "WHERE path = ? AND channel = ? AND size = ? AND mtime_ns = ? AND done",
+            (*job.key, job.size_bytes, job.mtime_ns),
+        ).fetchone()
+        if row is None:
+            return None
+        return Entry(row[0], row[1], row[2], np.frombuffer(row[3], PRESENT), row[4])
+
+    def begin(self, job: Job) -> int:
+        """A recording is about to be scored: forget what an earlier state of it gave. Returns its id."""
+        with self._lock:
+            self._db.execute("BEGIN")
+            old = "SELECT id FROM recording WHERE path = ? AND channel = ?"
+            self._db.execute(f"DELETE FROM piece WHERE recording IN ({old})", job.key)
+            self._db.execute("DELETE FROM recording WHERE path = ? AND channel = ?", job.key)
+            cursor = self._db.execute(
+                "INSERT INTO recording (path, channel, size, mtime_ns) VALUES (?, ?, ?, ?)",
+                (*job.key, job.size_bytes, job.mtime_ns),
+            )
+            self._db.execute("COMMIT")
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add(self, recording: int, number: int, kind: Kind, data: bytes) -> None:
+        """Keep piece `number` of a recording's detections or segments."""
+        self._execute("INSERT INTO piece VALUES (?, ?, ?, ?)", (recording, number, kind, data))
+
+    def finish(
+        self, recording: int, *, frames: int, windows: int, present: npt.NDArray[np.void], warning: str
+    ) -> None:
+        """The recording is done: from now on it counts."""
+        self._execute(
+            "UPDATE recording SET done = 1, frames = ?, windows = ?, present = ?, warning = ? WHERE id = ?",
+            (frames, windows, present.tobytes(), warning, recording),
+        )
+
+    def pieces(self, entry: Entry, kind: Kind) -> Iterator[bytes]:
+        """A recording's pieces in order, one at a time in memory."""
+        number = 0
+        while True:
+            row = self._execute(
+                "SELECT data FROM piece WHERE recording = ? AND kind = ? AND number = ?", (entry.id, kind, number)
+            ).fetchone()
+            if row is None:
+                return
+            yield row[0]
+            number += 1
+
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
+        with self._lock:
+            try:
+                return self._db.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                raise SinkError(f"the journal {self.path} cannot be written ({error}); is the disk full?") from error
+
+    def remove(self) -> None:
+        """Close it and delete it: everything it was kept for is written."""
+        self._db.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()

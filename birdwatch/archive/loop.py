@@ -1,0 +1,77 @@
+"""The run itself: several recordings in flight, each into the journal; one that fails costs no other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from birdwatch.archive.journal import Journal
+from birdwatch.archive.plan import Job
+from birdwatch.archive.progress import Meter
+from birdwatch.archive.score import Scoring, score_job
+from birdwatch.errors import InferenceError, SourceError
+
+__all__ = ["Outcome", "score_jobs"]
+
+# How often the progress is shown, and a stop is noticed, in seconds.
+LOOK_UP_S = 0.2
+
+
+class _Stopped(Exception):
+    """Another recording met an error that ends the run, or the user stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one recording went: fault is why it failed, warning what to know about it; both may be empty."""
+
+    job: Job
+    fault: str = ""
+    warning: str = ""
+
+
+def score_jobs(
+    jobs: Sequence[Job], scoring: Scoring, journal: Journal, meter: Meter, *, at_once: int, show: Callable[[], None]
+) -> list[Outcome]:
+    """Score `jobs`, `at_once` of them side by side, and say how each went, in their order.
+
+    show: called a few times a second. Whatever ends the run early (KeyboardInterrupt, SinkError ...) is raised once
+    all threads have stopped; the journal then holds the recordings that were done.
+    """
+    stop = threading.Event()
+
+    def one(job: Job) -> Outcome:
+        def advance(seconds: float) -> None:
+            if stop.is_set():
+                raise _Stopped
+            meter.advance(job, seconds)
+
+        if stop.is_set():
+            raise _Stopped
+        try:
+            if job.fault is not None:
+                meter.finish(job, failed=True)
+                return Outcome(job, fault=job.fault)
+            warning = score_job(job, scoring, journal, advance)
+        except (SourceError, InferenceError) as error:
+            meter.finish(job, failed=True)
+            return Outcome(job, fault=str(error))
+        meter.finish(job, warned=bool(warning))
+        return Outcome(job, warning=warning)
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="recording") as pool:
+        futures: list[Future[Outcome]] = [pool.submit(one, job) for job in jobs]
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                show()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in futures]

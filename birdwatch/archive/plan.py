@@ -1,0 +1,115 @@
+"""From inputs to jobs: each recording looked at once for its length, channels and start, before anything is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, timedelta, tzinfo
+from pathlib import Path
+from typing import Literal
+
+from birdwatch.archive.inputs import Input
+from birdwatch.errors import ConfigError, DecodeError
+from birdwatch.sources.file import AudioFile
+from birdwatch.sources.start_time import parse_time
+
+__all__ = ["Job", "Period", "look_at", "period_of"]
+
+# Headers on a network drive are waited for, not worked on.
+LOOKING_AT_ONCE = 8
+
+Channel = int | Literal["mix", "each"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One channel of one recording, or its mix (`channel` None), to be scored.
+
+    duration_s is what the header promises. start_utc_ns: ns since 1970, or None where nobody knows. fault: why it
+    cannot be scored at all, or None.
+    """
+
+    name: str
+    path: Path
+    channel: int | None
+    size_bytes: int
+    mtime_ns: int
+    duration_s: float = 0.0
+    start_utc_ns: int | None = None
+    fault: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from all other jobs of an archive: its whole path and channel (-1: mixed)."""
+        return str(self.path.absolute()), -1 if self.channel is None else self.channel
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Starts from `since_ns` on and before `until_ns` (ns since 1970; None: no limit)."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+
+    def __contains__(self, start_utc_ns: int | None) -> bool:
+        if self.since_ns is None and self.until_ns is None:
+            return True
+        return (
+            start_utc_ns is not None
+            and (self.since_ns is None or start_utc_ns >= self.since_ns)
+            and (self.until_ns is None or start_utc_ns < self.until_ns)
+        )
+
+
+def period_of(since: str | None, until: str | None, default: tzinfo) -> Period:
+    """The period between two ISO 8601 times; a bare date as the end includes that day. Raises ConfigError."""
+    start = None if since is None else parse_time(since, default)
+    end = None if until is None else parse_time(until, default)
+    if until is not None and end is not None and len(until) == len("2024-05-13"):
+        end += timedelta(days=1) // timedelta(microseconds=1) * 1000
+    if start is not None and end is not None and start >= end:
+        raise ConfigError(f"--since {since} is not before --until {until}; no recording can lie between them")
+    return Period(start, end)
+
+
+def look_at(
+    inputs: Sequence[Input],
+    *,
+    channel: Channel = "mix",
+    default: tzinfo = UTC,
+    start_utc_ns: int | None = None,
+) -> Iterator[list[Job]]:
+    """The jobs of each input, in order: one, or one a channel with `each`, whose names then end in `_ch0`, `_ch1` ...
+
+    default: the zone of times that do not say theirs. start_utc_ns: the start, known better than by the file.
+    """
+
+    def jobs(item: Input) -> list[Job]:
+        try:
+            stat = item.path.stat()
+            size, mtime = stat.st_size, stat.st_mtime_ns
+        except OSError:
+            size = mtime = 0
+        only = channel if isinstance(channel, int) else None
+        try:
+            audio = AudioFile(item.path, channel=only)
+        except DecodeError as error:
+            return [Job(item.name, item.path, only, size, mtime, fault=str(error))]
+        start = audio.start_utc_ns(default) if start_utc_ns is None else start_utc_ns
+        channels = range(audio.channels) if channel == "each" and audio.channels > 1 else [only]
+        return [
+            Job(
+                item.name if channel != "each" or number is None else f"{item.name}_ch{number}",
+                item.path,
+                number,
+                size,
+                mtime,
+                audio.duration_s,
+                start,
+            )
+            for number in channels
+        ]
+
+    with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="look") as pool:
+        yield from pool.map(jobs, inputs)

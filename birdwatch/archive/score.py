@@ -1,0 +1,105 @@
+"""One recording through the model and into the journal, in flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from birdwatch.aggregate import Maximum, SegmentMaximum
+from birdwatch.archive.journal import PRESENT, Journal, Kind
+from birdwatch.archive.plan import Job
+from birdwatch.audio import FloatArray, WindowScores
+from birdwatch.inference import OnnxClassifier
+from birdwatch.pipeline import WindowStream, score_blocks
+from birdwatch.sinks.result import DETECTIONS
+from birdwatch.sources.file import AudioFile
+
+__all__ = ["Scoring", "score_job"]
+
+# A piece of the journal: some thousand detections, or a few segments of a model of thousands of classes.
+PIECE_BYTES = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What is kept of the scores, and how they come about.
+
+    limits, floors: float32 `(classes,)`: presence from `limits` on, a detection from `floors` on. keep_segments: also
+    keep every class's score in every segment as long as a window.
+    """
+
+    classifier: OnnxClassifier
+    hop_s: float | None
+    limits: FloatArray
+    floors: FloatArray
+    keep_segments: bool
+
+
+def score_job(job: Job, scoring: Scoring, journal: Journal, advance: Callable[[float], None]) -> str:
+    """Score one recording and mark it done; returns a warning, or an empty text.
+
+    advance: told the seconds of audio that are behind it, as they go by. Raises SourceError or InferenceError.
+    """
+    manifest = scoring.classifier.manifest
+    audio = AudioFile(job.path, channel=job.channel)
+    recording = journal.begin(job)
+    detections = _Pieces(journal, recording, "detections")
+    segments = _Pieces(journal, recording, "segments")
+    classes = len(manifest.labels)
+    maximum = Maximum(classes)
+    # A segment belongs to the recording's own time, and is as long as what the model hears at once.
+    rows = SegmentMaximum(manifest.window_frames, classes)
+    stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
+    behind = 0
+    for window in score_blocks(audio.blocks(), scoring.classifier, stream):
+        maximum.push(window)
+        detections.add(_detections(window, scoring.floors))
+        if scoring.keep_segments:
+            for row in rows.push(window):
+                segments.add(row.tobytes())
+        end = window.start_frame + window.valid_frames
+        advance((end - behind) / manifest.rate_hz)
+        behind = end
+    if scoring.keep_segments:
+        for row in rows.finish():
+            segments.add(row.tobytes())
+    detections.flush()
+    segments.flush()
+    warning = "; ".join(audio.warnings)
+    labels = np.flatnonzero(maximum.scores >= scoring.limits)
+    present = np.empty(len(labels), PRESENT)
+    present["label"], present["score"] = labels, maximum.scores[labels]
+    journal.finish(recording, frames=stream.end_frame, windows=maximum.windows, present=present, warning=warning)
+    return warning
+
+
+def _detections(window: WindowScores, floors: FloatArray) -> bytes:
+    found = np.flatnonzero(window.scores >= floors)
+    rows = np.empty(len(found), DETECTIONS)
+    rows["start_frame"] = window.start_frame
+    rows["end_frame"] = window.start_frame + window.valid_frames
+    rows["label"] = found
+    rows["score"] = window.scores[found]
+    return rows.tobytes()
+
+
+class _Pieces:
+    """Gathers bytes and hands them to the journal a piece at a time."""
+
+    def __init__(self, journal: Journal, recording: int, kind: Kind) -> None:
+        self.journal, self.recording, self.kind = journal, recording, kind
+        self.number = 0
+        self.held = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self.held += data
+        if len(self.held) >= PIECE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.held:
+            self.journal.add(self.recording, self.number, self.kind, bytes(self.held))
+            self.number += 1
+            self.held.clear()

@@ -1,0 +1,80 @@
+"""What Raven Pro and Audacity open: selection tables and label tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.sources.start_time import utc_text
+
+__all__ = ["RAVEN_COLUMNS", "audacity_rows", "raven_rows"]
+
+RAVEN_COLUMNS = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin Path",
+    "File Offset (s)",
+    "Begin Date",
+    "Begin Clock Time",
+    "Species Code",
+    "Common Name",
+    "Scientific Name",
+    "Confidence",
+)
+
+
+def raven_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
+    """Raven Pro's selection table, tab-separated.
+
+    For several recordings Raven's clock runs on from file to file, as it does when they are opened together in this
+    order; "File Offset (s)" is each file's own. Channels count from 1. Date and clock time are UTC, if known.
+    """
+    low_hz, high_hz = words.band_hz
+    labels = words.manifest.labels
+    selection, total = 0, 0
+    # The channels of one file share its place on the clock.
+    clock: dict[str, int] = {}
+    for result in results:
+        path = str(result.path.absolute())
+        if path not in clock:
+            clock[path] = total
+            total += result.frames
+        before = clock[path]
+        for rows in result.detections():
+            for start, end, label, score in rows.tolist():
+                selection += 1
+                names = labels[label]
+                utc_ns = words.utc_ns(result, start)
+                stamp = "" if utc_ns is None else utc_text(utc_ns)
+                yield (
+                    selection,
+                    "Spectrogram 1",
+                    1 if result.channel is None else result.channel + 1,
+                    f"{words.seconds(before + start):.3f}",
+                    f"{words.seconds(before + end):.3f}",
+                    f"{low_hz:g}",
+                    f"{high_hz:g}",
+                    path,
+                    f"{words.seconds(start):.3f}",
+                    stamp[:10].replace("-", "/"),
+                    stamp[11:23],
+                    names.code,
+                    names.common_name,
+                    names.scientific_name,
+                    f"{score:.4f}",
+                )
+
+
+def audacity_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
+    """Audacity's label track: start and end in seconds and a text, without a header. One recording's only."""
+    labels = words.manifest.labels
+    for result in results:
+        for rows in result.detections():
+            for start, end, label, score in rows.tolist():
+                name = labels[label].common_name or labels[label].code
+                yield f"{words.seconds(start):.6f}", f"{words.seconds(end):.6f}", f"{name} {score:.2f}"

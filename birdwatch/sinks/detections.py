@@ -1,0 +1,113 @@
+"""Tables with one row a detection: csv, JSON lines and Kaleidoscope-style csv."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.sources.start_time import utc_text
+
+__all__ = ["DETECTION_COLUMNS", "KALEIDOSCOPE_COLUMNS", "detection_rows", "json_lines", "kaleidoscope_rows"]
+
+# The words of the messages that `listen` publishes; parquet has the same columns.
+DETECTION_COLUMNS = (
+    "recording",
+    "path",
+    "channel",
+    "start_s",
+    "end_s",
+    "label",
+    "common_name",
+    "scientific_name",
+    "score",
+    "threshold",
+    "start",
+    "end",
+)
+# Kaleidoscope Pro's own columns, then those that BirdNET-Analyzer's table for it adds.
+KALEIDOSCOPE_COLUMNS = (
+    "INDIR",
+    "FOLDER",
+    "IN FILE",
+    "CHANNEL",
+    "OFFSET",
+    "DURATION",
+    "DATE",
+    "TIME",
+    "HOUR",
+    "TOP1MATCH",
+    "scientific_name",
+    "common_name",
+    "confidence",
+    "MANUAL ID",
+)
+
+
+def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
+    """One row a detection. channel is empty where the channels were mixed, start and end where nobody knows them."""
+    labels = words.manifest.labels
+    limits = words.limits.tolist()
+    for result in results:
+        path, channel = result.path.as_posix(), "" if result.channel is None else result.channel
+        for rows in result.detections():
+            for start, end, label, score in rows.tolist():
+                names = labels[label]
+                yield (
+                    result.name,
+                    path,
+                    channel,
+                    f"{words.seconds(start):.3f}",
+                    f"{words.seconds(end):.3f}",
+                    names.code,
+                    names.common_name,
+                    names.scientific_name,
+                    f"{score:.6f}",
+                    f"{limits[label]:.6f}",
+                    _utc(words.utc_ns(result, start)),
+                    _utc(words.utc_ns(result, end)),
+                )
+
+
+def json_lines(results: Iterable[Result], words: Vocabulary) -> Iterator[str]:
+    """One JSON object a detection, its keys those of the csv; null where the csv is empty."""
+    numbers = {"start_s", "end_s", "score", "threshold"}
+    for row in detection_rows(results, words):
+        values = {
+            key: float(str(value)) if key in numbers else (None if value == "" else value)
+            for key, value in zip(DETECTION_COLUMNS, row, strict=True)
+        }
+        yield json.dumps(values, ensure_ascii=False)
+
+
+def kaleidoscope_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
+    """Kaleidoscope Pro's table: folder, file, offset and duration in seconds; date and time in UTC, if known."""
+    labels = words.manifest.labels
+    for result in results:
+        whole = result.path.absolute()
+        channel = "" if result.channel is None else result.channel
+        for rows in result.detections():
+            for start, end, label, score in rows.tolist():
+                names = labels[label]
+                utc_ns = words.utc_ns(result, start)
+                stamp = "" if utc_ns is None else utc_text(utc_ns)
+                yield (
+                    whole.parent.parent.as_posix(),
+                    whole.parent.name,
+                    whole.name,
+                    channel,
+                    f"{words.seconds(start):.3f}",
+                    f"{words.seconds(end) - words.seconds(start):.3f}",
+                    stamp[:10],
+                    stamp[11:19],
+                    stamp[11:13],
+                    names.code,
+                    names.scientific_name,
+                    names.common_name,
+                    f"{score:.4f}",
+                    "",
+                )
+
+
+def _utc(utc_ns: int | None) -> str:
+    return "" if utc_ns is None else utc_text(utc_ns)

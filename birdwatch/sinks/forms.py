@@ -1,0 +1,165 @@
+"""The forms a result can be written in: how each is named, what it needs, and the one function that writes them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from birdwatch.errors import ConfigError, SinkError
+from birdwatch.sinks.annotations import RAVEN_COLUMNS, audacity_rows, raven_rows
+from birdwatch.sinks.beside import check_writable, written_beside
+from birdwatch.sinks.detections import (
+    DETECTION_COLUMNS,
+    KALEIDOSCOPE_COLUMNS,
+    detection_rows,
+    json_lines,
+    kaleidoscope_rows,
+)
+from birdwatch.sinks.parquet import require_pyarrow, write_parquet
+from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.sinks.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
+
+__all__ = ["FORMS", "Output", "choose_outputs", "write_output"]
+
+# The form -> the end of a file of it in a folder of one file a recording, or None where there is no such folder.
+FORMS: dict[str, str | None] = {
+    "submission": None,
+    "kaggle": None,
+    "detections": None,
+    "parquet": None,
+    "jsonl": None,
+    "raven": ".selections.txt",
+    "audacity": ".labels.txt",
+    "kaleidoscope": None,
+}
+# The end of a name -> the form, where the name leaves no doubt.
+DECISIVE = {".parquet": "parquet", ".jsonl": "jsonl", ".selections.txt": "raven", ".labels.txt": "audacity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One `--out`. folder: one file a recording goes into the folder `path`, instead of all into the file `path`."""
+
+    path: Path
+    form: str
+    folder: bool = False
+
+    def check(self, recordings: int) -> None:
+        """Raise SinkError or ConfigError now, not after a night's work, where it could not be written in the end."""
+        if self.form == "parquet":
+            require_pyarrow()
+        if self.form == "audacity" and not self.folder and recordings > 1:
+            raise ConfigError(
+                f"Audacity's labels have no column for the file, and {recordings} recordings were named; "
+                f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file a recording"
+            )
+        if self.folder and self.path.is_dir():
+            return
+        check_writable(self.path)
+
+
+def choose_outputs(outs: Sequence[str], formats: Sequence[str]) -> list[Output]:
+    """What each `--out` is: `--format` decides, else the end of its name. Raises ConfigError.
+
+    One `--format` for several `--out` counts for those whose names leave it open (.csv and folders); as many as there
+    are `--out` go with them in order.
+    """
+    if len(formats) > 1 and len(formats) != len(outs):
+        raise ConfigError(
+            f"{len(formats)} --format for {len(outs)} --out; give one for all, or one each in the same order"
+        )
+    chosen = []
+    for number, out in enumerate(outs):
+        by_name = next((form for end, form in DECISIVE.items() if out.lower().endswith(end)), None)
+        if len(formats) == len(outs):
+            form: str | None = formats[number]
+        else:
+            form = by_name or (formats[0] if formats else None)
+        path = Path(out)
+        folder = out.endswith("/") or path.is_dir()
+        if form is None:
+            if folder:
+                raise SinkError(
+                    f"{path} is a folder; name a file to write, or add --format raven or audacity for a file a recording"
+                )
+            if path.suffix.lower() == ".csv":
+                form = "submission"
+            else:
+                raise ConfigError(
+                    f"--out {out} does not say its form; end it in .csv, {', '.join(DECISIVE)}, "
+                    f"or add --format {'|'.join(FORMS)}"
+                )
+        if folder and FORMS[form] is None:
+            raise SinkError(f"{path} is a folder; name a file to write, since {form} is one table")
+        chosen.append(Output(path, form, folder))
+    paths = [output.path.absolute() for output in chosen]
+    if len(set(paths)) < len(paths):
+        raise ConfigError("two --out name the same file; give each its own")
+    return chosen
+
+
+def write_output(
+    output: Output,
+    results: Sequence[Result],
+    words: Vocabulary,
+    *,
+    run: Mapping[str, Any],
+    template: Template | None = None,
+) -> list[str]:
+    """Write one output whole, or leave what was there; returns the template's row ids that no recording gave."""
+    absent: list[str] = []
+    if output.folder:
+        end = FORMS[output.form]
+        for result in results:
+            path = output.path / (result.name + str(end))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_beside(path) as stream:
+                _write(cast(IO[str], stream), output.form, [result], words, None, absent)
+    elif output.form == "parquet":
+        with written_beside(output.path, binary=True) as stream:
+            write_parquet(cast(IO[bytes], stream), results, words, run)
+    else:
+        with written_beside(output.path) as stream:
+            _write(cast(IO[str], stream), output.form, results, words, template, absent)
+    return absent
+
+
+def _write(
+    stream: IO[str],
+    form: str,
+    results: Sequence[Result],
+    words: Vocabulary,
+    template: Template | None,
+    absent: list[str],
+) -> None:
+    if form == "jsonl":
+        stream.writelines(line + "\n" for line in json_lines(results, words))
+        return
+    header: Sequence[str] | None
+    rows: Iterator[Sequence[object]]
+    if form == "kaggle" and template is not None:
+        header, rows = ("row_id", *template[0]), template_rows(results, words, template, absent)
+    elif form == "kaggle":
+        header, rows = ("row_id", *words.manifest.codes), kaggle_rows(results, words)
+    else:
+        header, make = _PLAIN[form]
+        rows = make(results, words)
+    # Raven and Audacity know no quotes: what could break their lines is not in our names, and paths hold no tabs.
+    writer = csv.writer(stream, lineterminator="\n", delimiter="\t" if FORMS[form] else ",")
+    if header is not None:
+        writer.writerow(header)
+    writer.writerows(rows)
+
+
+_PLAIN: dict[
+    str, tuple[Sequence[str] | None, Callable[[Iterable[Result], Vocabulary], Iterator[Sequence[object]]]]
+] = {
+    "submission": (SUBMISSION_COLUMNS, submission_rows),
+    "detections": (DETECTION_COLUMNS, detection_rows),
+    "kaleidoscope": (KALEIDOSCOPE_COLUMNS, kaleidoscope_rows),
+    "raven": (RAVEN_COLUMNS, raven_rows),
+    "audacity": (None, audacity_rows),
+}

@@ -1,0 +1,118 @@
+"""Detections as Parquet, the one place that imports pyarrow: typed, small, and with the run written into its footer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from birdwatch.errors import ConfigError
+from birdwatch.sinks.result import Result, Vocabulary
+
+__all__ = ["METADATA_KEY", "require_pyarrow", "write_parquet"]
+
+# Where the footer holds the run: its parameters, the recordings with their starts and lengths, and the failed ones.
+METADATA_KEY = "birdwatch.run"
+ROW_GROUP = 1 << 16
+
+
+def require_pyarrow() -> Any:
+    """The modules pyarrow and pyarrow.parquet. Raises ConfigError, with the command that installs them."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigError(
+            "a .parquet table needs pyarrow, which is not installed: pip install 'birdwatch[parquet]', "
+            "or name an --out that ends in .csv or .jsonl"
+        ) from error
+    return pyarrow
+
+
+def write_parquet(stream: IO[bytes], results: Iterable[Result], words: Vocabulary, run: Mapping[str, Any]) -> None:
+    """One row a detection, the columns of the csv; times are timestamps in UTC, names are dictionaries.
+
+    Row groups are filled to the same size whatever the recordings' lengths, so memory is flat.
+    """
+    pa = require_pyarrow()
+    text = pa.dictionary(pa.int32(), pa.string())
+    moment = pa.timestamp("ns", tz="UTC")
+    schema = pa.schema(
+        [
+            ("recording", text),
+            ("path", text),
+            ("channel", pa.int16()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("label", text),
+            ("common_name", text),
+            ("scientific_name", text),
+            ("score", pa.float32()),
+            ("threshold", pa.float32()),
+            ("start", moment),
+            ("end", moment),
+        ],
+        metadata={METADATA_KEY: json.dumps(run, ensure_ascii=False, sort_keys=True)},
+    )
+    with pa.parquet.ParquetWriter(stream, schema, compression="zstd", write_statistics=True) as writer:
+        for table in _groups(pa, _tables(pa, schema, results, words), schema):
+            writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) -> Iterator[Any]:
+    labels = words.manifest.labels
+    rate = words.manifest.rate_hz
+    for result in results:
+        for rows in result.detections():
+            count = len(rows)
+            number = pa.array(rows["label"].astype(np.int32))
+
+            def constant(value: str, count: int = count) -> Any:
+                return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value]))
+
+            def named(names: list[str], number: Any = number) -> Any:
+                return pa.DictionaryArray.from_arrays(number, pa.array(names))
+
+            def times(frames: Any, result: Result = result, count: int = count) -> Any:
+                if result.start_utc_ns is None:
+                    return pa.nulls(count, schema.field("start").type)
+                ns = result.start_utc_ns + frames * 1_000_000_000 // rate
+                return pa.array(ns, pa.int64()).cast(schema.field("start").type)
+
+            columns = [
+                constant(result.name),
+                constant(result.path.as_posix()),
+                pa.nulls(count, pa.int16())
+                if result.channel is None
+                else pa.array(np.full(count, result.channel, np.int16)),
+                pa.array(rows["start_frame"] / rate),
+                pa.array(rows["end_frame"] / rate),
+                named([label.code for label in labels]),
+                named([label.common_name for label in labels]),
+                named([label.scientific_name for label in labels]),
+                pa.array(rows["score"].astype(np.float32)),
+                pa.array(words.limits[rows["label"]]),
+                times(rows["start_frame"]),
+                times(rows["end_frame"]),
+            ]
+            yield pa.Table.from_arrays(columns, schema=schema)
+
+
+def _groups(pa: Any, tables: Iterator[Any], schema: Any) -> Iterator[Any]:
+    """The same rows in tables of `ROW_GROUP` rows, the last one smaller; one empty table where there is no row."""
+    held: list[Any] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += len(table)
+        if rows >= ROW_GROUP:
+            whole = pa.concat_tables(held).unify_dictionaries()
+            for start in range(0, rows - ROW_GROUP + 1, ROW_GROUP):
+                yield whole.slice(start, ROW_GROUP)
+            held = [whole.slice(rows - rows % ROW_GROUP)]
+            rows %= ROW_GROUP
+    yield pa.concat_tables(chain(held, [schema.empty_table()])).unify_dictionaries()

@@ -1,0 +1,86 @@
+"""The competition's tables: the submission, and the wide form with one probability a class for each segment."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from birdwatch.audio import FloatArray
+from birdwatch.errors import SinkError
+from birdwatch.sinks.result import Result, Vocabulary
+
+__all__ = ["SUBMISSION_COLUMNS", "Template", "kaggle_rows", "read_template", "submission_rows", "template_rows"]
+
+SUBMISSION_COLUMNS = ("row_id", "class_name", "presence")
+
+Row = Sequence[object]
+# The class columns and the row ids of a sample submission.
+Template = tuple[list[str], list[str]]
+
+
+def submission_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:
+    """`row_id,class_name,presence` for each class in label order: 1 where the maximum is at or over its limit."""
+    codes = words.manifest.codes
+    for result in results:
+        for code, present in zip(codes, result.present.tolist(), strict=True):
+            yield result.name, code, int(present)
+
+
+def kaggle_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:
+    """`<recording>_<end second>` and one probability a class, for each segment as long as the model's window."""
+    for result in results:
+        for row_id, scores in _segments(result, words):
+            yield row_id, *map(_text, scores.tolist())
+
+
+def read_template(path: Path) -> Template:
+    """The class columns and the row ids of a sample submission, in its order. Raises SinkError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            ids = [row[0] for row in reader if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SinkError(f"template {path} cannot be read as CSV: {error}") from error
+    if len(header) < 2 or header[0] != "row_id":
+        raise SinkError(f"template {path} begins with {header[:2]}, expected row_id and one column a class")
+    return header[1:], ids
+
+
+def template_rows(
+    results: Sequence[Result], words: Vocabulary, template: Template, absent: list[str]
+) -> Iterator[Row]:
+    """Kaggle rows in a template's order of rows and columns; the row ids that no recording gave end up in `absent`.
+
+    Columns that the model lacks are 0; so are rows that no recording gave, since the competition refuses a table
+    that lacks them. Rows that the template does not list are left out. One recording at a time is in memory.
+    """
+    columns, ids = template
+    index = {code: number for number, code in enumerate(words.manifest.codes)}
+    order = [index.get(column) for column in columns]
+    of_stem = {Path(result.name).name: result for result in results}
+    stem, held = "", dict[str, FloatArray]()
+    for row_id in ids:
+        wanted = row_id.rpartition("_")[0]
+        if wanted != stem:
+            stem = wanted
+            held = dict(_segments(of_stem[stem], words)) if stem in of_stem else {}
+        if row_id not in held:
+            absent.append(row_id)
+            yield row_id, *("0" for _ in columns)
+        else:
+            scores = held[row_id].tolist()
+            yield row_id, *("0" if number is None else _text(scores[number]) for number in order)
+
+
+def _segments(result: Result, words: Vocabulary) -> Iterator[tuple[str, FloatArray]]:
+    stem, number = Path(result.name).name, 0
+    for rows in result.segments():
+        for scores in rows:
+            number += 1
+            yield f"{stem}_{number * words.manifest.window_s:g}", scores
+
+
+def _text(score: float) -> str:
+    return f"{score:.7g}"

@@ -1,0 +1,160 @@
+"""The chunks of a RIFF, RIFX or RF64 file: where its samples really are, and what the recorder wrote about them.
+
+libsndfile decodes; this reads only what it does not tell: that a header lies about its length (a recorder whose battery
+died leaves 0 behind, a program that writes to a pipe the largest number there is), and the metadata of field recorders.
+Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), https://guano-md.org (GUANO 1.0).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+__all__ = ["WavHeader", "read_wav_header"]
+
+# The value of a 32-bit size that stands for "see the ds64 chunk", or for "unknown" where a stream was written.
+UNKNOWN_SIZE = 0xFFFFFFFF
+# Metadata is text; a larger chunk of it is a lying size.
+MAX_TEXT_BYTES = 1 << 20
+# (format tag, bytes a sample) -> libsndfile's name of the encoding.
+SUBTYPES = {
+    (1, 1): "PCM_U8",
+    (1, 2): "PCM_16",
+    (1, 3): "PCM_24",
+    (1, 4): "PCM_32",
+    (3, 4): "FLOAT",
+    (3, 8): "DOUBLE",
+    (6, 1): "ALAW",
+    (7, 1): "ULAW",
+}
+EXTENSIBLE = 0xFFFE
+
+
+@dataclass(frozen=True, slots=True)
+class WavHeader:
+    """What a wav file's chunks say, beside what is there.
+
+    subtype: libsndfile's name of the sample's encoding, or None for one that is not plain samples. frame_bytes: one
+    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. promised_bytes: what
+    the header says instead, or None where it says that it does not know. comment: the INFO list's (AudioMoth's).
+    guano: the text of the GUANO chunk.
+    """
+
+    rate_hz: int
+    channels: int
+    subtype: str | None
+    big_endian: bool
+    frame_bytes: int
+    data_start: int
+    data_bytes: int
+    promised_bytes: int | None
+    comment: str = ""
+    guano: str = ""
+
+    @property
+    def lies(self) -> bool:
+        """Whether the header says another length than what is there."""
+        return self.promised_bytes != self.data_bytes
+
+    @property
+    def frames(self) -> int:
+        """Whole frames that are there."""
+        return self.data_bytes // self.frame_bytes
+
+
+def read_wav_header(path: Path) -> WavHeader | None:
+    """The header of a wav file, or None where the file is no wav or has no format and samples. Raises OSError."""
+    with path.open("rb") as stream:
+        magic = stream.read(12)
+        if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or magic[8:] != b"WAVE":
+            return None
+        return _Chunks(stream, path.stat().st_size, big_endian=magic[:4] == b"RIFX").read()
+
+
+class _Chunks:
+    """One pass over a file's chunks."""
+
+    def __init__(self, stream: IO[bytes], file_bytes: int, *, big_endian: bool) -> None:
+        self.stream = stream
+        self.file_bytes = file_bytes
+        self.order = ">" if big_endian else "<"
+        self.size64: int | None = None
+
+    def read(self) -> WavHeader | None:
+        form: tuple[int, int, int, int] | None = None
+        data: tuple[int, int, int | None] | None = None
+        comment = guano = ""
+        for name, start, size in self._walk():
+            if name == b"fmt " and size >= 16:
+                form = self._format(size)
+            elif name == b"ds64" and size >= 24:
+                self.size64 = int.from_bytes(self.stream.read(16)[8:], "little")
+            elif name == b"data":
+                data = self._data(start, size)
+            elif name == b"LIST" and size <= MAX_TEXT_BYTES:
+                comment = self._comment(self.stream.read(size)) or comment
+            elif name == b"guan" and size <= MAX_TEXT_BYTES:
+                guano = self.stream.read(size).decode("utf-8", "replace").rstrip("\0 \n")
+        if form is None or data is None:
+            return None
+        tag, channels, rate_hz, frame_bytes = form
+        if not (channels and rate_hz and frame_bytes):
+            return None
+        subtype = SUBTYPES.get((tag, frame_bytes // channels))
+        start, there, promised = data
+        return WavHeader(
+            rate_hz, channels, subtype, self.order == ">", frame_bytes, start, there, promised, comment, guano
+        )
+
+    def _walk(self) -> Iterator[tuple[bytes, int, int]]:
+        """Each chunk's name, start and size in bytes, its stream at the start. Ends where sizes stop making sense."""
+        position = 12
+        while position + 8 <= self.file_bytes:
+            self.stream.seek(position)
+            name, size = struct.unpack(f"{self.order}4sI", self.stream.read(8))
+            yield name, position + 8, size
+            if name == b"data":
+                _, size, _ = self._data(position + 8, size)
+            position += 8 + size + (size & 1)
+
+    def _data(self, start: int, size: int) -> tuple[int, int, int | None]:
+        """Start of the samples, bytes that are there, bytes that the header promises (None: it does not know)."""
+        rest = self.file_bytes - start
+        promised: int | None = size
+        if size == UNKNOWN_SIZE:
+            promised = self.size64
+        if promised is None or promised > rest:
+            return start, rest, promised
+        if promised == 0:
+            self.stream.seek(start)
+            # An honestly empty file goes on with another chunk, or ends.
+            follows = self.stream.read(4)
+            empty = not follows or follows in (b"LIST", b"guan", b"bext", b"id3 ", b"iXML", b"fact", b"wamd")
+            return start, 0 if empty else rest, 0
+        if self.size64 is None:
+            # 32 bits cannot say more than 4 GiB: a plain RIFF file that is larger has counted past the end of them.
+            there = promised + ((rest - promised) >> 32 << 32)
+            return start, there, promised
+        return start, promised, promised
+
+    def _format(self, size: int) -> tuple[int, int, int, int]:
+        data = self.stream.read(min(size, 40))
+        if len(data) < 16:
+            return 0, 0, 0, 0
+        tag, channels, rate_hz, _, frame_bytes, _ = struct.unpack(f"{self.order}HHIIHH", data[:16])
+        if tag == EXTENSIBLE and len(data) >= 26:
+            (tag,) = struct.unpack(f"{self.order}H", data[24:26])
+        return tag, channels, rate_hz, frame_bytes
+
+    def _comment(self, data: bytes) -> str:
+        """The ICMT entry of an INFO list."""
+        position = 4
+        while data[:4] == b"INFO" and position + 8 <= len(data):
+            name, size = struct.unpack(f"{self.order}4sI", data[position : position + 8])
+            if name == b"ICMT":
+                return data[position + 8 : position + 8 + size].split(b"\0")[0].decode("utf-8", "replace")
+            position += 8 + size + (size & 1)
+        return ""
