@@ -81,9 +81,7 @@ class SegmentMaximum:
         return rows
 
 
-def segment_scores(
-    windows: Iterable[WindowScores], *, segment_frames: int, classes: int
-) -> npt.NDArray[np.float32]:
+def segment_scores(windows: Iterable[WindowScores], *, segment_frames: int, classes: int) -> npt.NDArray[np.float32]:
     """All segments `(segments, classes)` of `SegmentMaximum`."""
     segments = SegmentMaximum(segment_frames, classes)
     rows = [row for window in windows for row in segments.push(window)] + segments.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from birdwatch.pipeline import score_recording
 from birdwatch.sources.file import AudioFile
 
 __all__ = ["analyze", "load_model"]
+
+log = logging.getLogger(__name__)
 
 
 def load_model(path: str | os.PathLike[str] | None = None, *, provider: Provider = "auto") -> OnnxClassifier:
@@ -28,8 +31,12 @@ def analyze(
     """Score one recording: `.scores` `(classes,)` is the maximum over `.windows`, each with its own scores.
 
     hop_s: seconds from one window's start to the next's, by default half a window (2.5 s for the built-in model).
-    Classes are in the order of `model.manifest.labels`. Raises DecodeError for a file that is not whole audio.
+    Classes are in the order of `model.manifest.labels`. A recording that is cut off gives what is there, and a warning
+    in the log. Raises DecodeError for a file that is no audio.
     """
     model = load_model() if model is None else model
     audio = AudioFile(path)
-    return score_recording(Path(path).stem, audio.blocks(), model, rate_hz=audio.rate_hz, hop_s=hop_s)
+    result = score_recording(Path(path).stem, audio.blocks(), model, rate_hz=audio.rate_hz, hop_s=hop_s)
+    for warning in audio.warnings:
+        log.warning(warning)
+    return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ def find_inputs(arguments: Sequence[str], *, recursive: bool = True, include: Se
     include: patterns such as `*.wav` that the files of a folder must match; letters' case does not matter, since
     recorders write `.WAV`. Raises ConfigError for a list that cannot be read, a folder without recordings, or nothing.
     """
-    found: dict[str, tuple[Path, Path]] = {}
+    found: dict[Path, tuple[Path, Path]] = {}
     for path in _paths(arguments):
         if path.is_dir():
             inside = sorted(_in_folder(path, recursive=recursive, include=include))
@@ -42,9 +41,9 @@ def find_inputs(arguments: Sequence[str], *, recursive: bool = True, include: Se
                     f"{path} holds no recording{matching}; expected files such as .wav, .flac, .ogg or .mp3 in it"
                 )
             for item in inside:
-                found.setdefault(os.path.abspath(item), (item.relative_to(path), item))
+                found.setdefault(item.resolve(), (item.relative_to(path), item))
         else:
-            found.setdefault(os.path.abspath(path), (Path(path.name), path))
+            found.setdefault(path.resolve(), (Path(path.name), path))
     if not found:
         raise ConfigError("no recording was named: the list is empty; expected one path a line")
     return _named(list(found.values()))

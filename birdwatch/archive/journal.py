@@ -1,7 +1,7 @@
 """The journal of a run: what each recording gave, kept beside the output so that a killed run can go on.
 
-One SQLite file. A recording's pieces are written as they come and count only once it is marked done, in one transaction;
-whatever a kill leaves half done is thrown away when the journal is opened again.
+One SQLite file. A recording's pieces are written as they come and count only once it is marked done; whatever a kill
+leaves half done is thrown away when the journal is opened again.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Journal:
                 f"reads {SCHEMA}); delete it and start afresh"
             )
         done = self._db.execute("SELECT count(*) FROM recording WHERE done").fetchone()[0]
-        if not resume and done:
+        # An old run's journal that is only kept for its failed recordings holds nothing that is not written.
+        if not resume and done and not values.get("written"):
             raise ConfigError(
                 f"{self.path} holds {done} recordings that an interrupted run has scored; "
                 "add --resume to go on from there, or delete it to start afresh"
@@ -114,6 +115,7 @@ class Journal:
                 self._db.execute(f"DROP TABLE {table}")
             self._create(parameters)
             return
+        self._db.execute("DELETE FROM run WHERE key = 'written'")
         was, now = values["parameters"], json.loads(json.dumps(parameters))
         changed = [
             f"{key} was {was.get(key)!r} and is {now.get(key)!r}"
@@ -156,9 +158,7 @@ class Journal:
         """Keep piece `number` of a recording's detections or segments."""
         self._execute("INSERT INTO piece VALUES (?, ?, ?, ?)", (recording, number, kind, data))
 
-    def finish(
-        self, recording: int, *, frames: int, windows: int, present: npt.NDArray[np.void], warning: str
-    ) -> None:
+    def finish(self, recording: int, *, frames: int, windows: int, present: npt.NDArray[np.void], warning: str) -> None:
         """The recording is done: from now on it counts."""
         self._execute(
             "UPDATE recording SET done = 1, frames = ?, windows = ?, present = ?, warning = ? WHERE id = ?",
@@ -184,6 +184,10 @@ class Journal:
             except sqlite3.OperationalError as error:
                 raise SinkError(f"the journal {self.path} cannot be written ({error}); is the disk full?") from error
 
+    def written(self) -> None:
+        """All outputs are written: whoever starts over loses nothing."""
+        self._execute("INSERT OR REPLACE INTO run VALUES ('written', 'true')", ())
+
     def remove(self) -> None:
         """Close it and delete it: everything it was kept for is written."""
         self._db.close()
@@ -192,5 +196,7 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._db.close()

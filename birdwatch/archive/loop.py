@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from birdwatch.archive.journal import Journal
 from birdwatch.archive.plan import Job
@@ -19,7 +21,7 @@ __all__ = ["Outcome", "score_jobs"]
 LOOK_UP_S = 0.2
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """Another recording met an error that ends the run, or the user stopped it."""
 
 
@@ -45,11 +47,11 @@ def score_jobs(
     def one(job: Job) -> Outcome:
         def advance(seconds: float) -> None:
             if stop.is_set():
-                raise _Stopped
+                raise _StoppedError
             meter.advance(job, seconds)
 
         if stop.is_set():
-            raise _Stopped
+            raise _StoppedError
         try:
             if job.fault is not None:
                 meter.finish(job, failed=True)
@@ -61,14 +63,17 @@ def score_jobs(
         meter.finish(job, warned=bool(warning))
         return Outcome(job, warning=warning)
 
+    finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
     with ThreadPoolExecutor(at_once, thread_name_prefix="recording") as pool:
-        futures: list[Future[Outcome]] = [pool.submit(one, job) for job in jobs]
-        waiting = set(futures)
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=LOOK_UP_S, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
+            futures = [pool.submit(one, job) for job in jobs]
+            for future in futures:
+                future.add_done_callback(finished.put)
+            left = len(futures)
+            while left:
+                with suppress(Empty):
+                    finished.get(timeout=LOOK_UP_S).result()
+                    left -= 1
                 show()
         except BaseException:
             stop.set()

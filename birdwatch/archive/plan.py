@@ -14,7 +14,7 @@ from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.sources.file import AudioFile
 from birdwatch.sources.start_time import parse_time
 
-__all__ = ["Job", "Period", "look_at", "period_of"]
+__all__ = ["Channel", "Job", "Period", "look_at", "period_of"]
 
 # Headers on a network drive are waited for, not worked on.
 LOOKING_AT_ONCE = 8

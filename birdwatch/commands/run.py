@@ -1,156 +1,185 @@
-"""`birdwatch run`: recordings in, a submission out."""
+"""`birdwatch run`: recordings in, tables out. The options, and the order in which a run goes about its work."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import Any
 
 import click
 import numpy as np
 
+from birdwatch._version import __version__
 from birdwatch.aggregate import thresholds
-from birdwatch.audio import AudioBlock, FloatArray, RecordingScores
+from birdwatch.archive.inputs import find_inputs
+from birdwatch.archive.journal import Journal, journal_path
+from birdwatch.archive.loop import Outcome, score_jobs
+from birdwatch.archive.plan import Channel, Job, Period, look_at, period_of
+from birdwatch.archive.progress import Meter, json_view, terminal_view
+from birdwatch.archive.results import describe_run, result_of, write_errors
+from birdwatch.archive.score import Scoring
+from birdwatch.archive.summary import summarise
+from birdwatch.commands.run_options import run_options
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier, Provider
 from birdwatch.model_store import find_model
-from birdwatch.pipeline import score_recording
-from birdwatch.sinks.beside import check_writable, written_beside
-from birdwatch.sinks.tables import (
-    SUBMISSION_COLUMNS,
-    Row,
-    kaggle_rows,
-    read_template,
-    submission_rows,
-    template_rows,
-    write_csv,
-)
-from birdwatch.sources.file import AUDIO_SUFFIXES, AudioFile
+from birdwatch.sinks.forms import Output, choose_outputs, write_output
+from birdwatch.sinks.result import Vocabulary
+from birdwatch.sinks.submission import read_template
+from birdwatch.sources.start_time import parse_time, utc_text, zone
 from birdwatch.windowing import hop_frames_of
 
 __all__ = ["run"]
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The table to write.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["submission", "kaggle"]),
-    default="submission",
-    show_default=True,
-    help="submission: row_id,class_name,presence. kaggle: one probability a class for each segment.",
-)
-@click.option("--template", type=click.Path(path_type=Path), help="A sample_submission.csv whose order kaggle takes.")
-@click.option("--model", help="An .onnx file, or the name of an added model. [default: built in]")
-@click.option("--hop", "hop_s", type=float, help="Seconds between windows. [default: half a window, 2.5]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the model's own]")
-@click.option(
-    "--provider", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True, help="What computes."
-)
+@run_options
 def run(
-    recordings: tuple[Path, ...],
-    out: Path,
-    form: str,
+    recordings: tuple[str, ...],
+    outs: tuple[str, ...],
+    formats: tuple[str, ...],
     template: Path | None,
     model: str | None,
     hop_s: float | None,
     threshold: float | None,
+    min_score: float | None,
+    channel: Channel,
+    recursive: bool,
+    include: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    start: str | None,
+    timezone: str,
+    jobs: int,
+    batch: int | None,
+    resume: bool,
+    dry_run: bool,
+    json_progress: bool,
     provider: Provider,
 ) -> None:
-    """Score RECORDINGS, files or folders, and write a table of what is in them."""
-    if template is not None and form != "kaggle":
+    """Score RECORDINGS and write tables of what is in them.
+
+    RECORDINGS are files, folders, @list.txt (one path a line), or - for such a list on stdin.
+    """
+    if not outs and not dry_run:
+        raise click.UsageError("Missing option '--out'; name a table to write, such as --out sub.csv, or add --dry-run")
+    outputs = choose_outputs(outs, formats)
+    if template is not None and not any(output.form == "kaggle" for output in outputs):
         raise click.UsageError("--template orders the columns of --format kaggle; add it, or leave --template out")
-    check_writable(out)
+    where = zone(timezone)
+    period = period_of(since, until, where)
+    inputs = find_inputs(recordings, recursive=recursive, include=include)
+    if start is not None and len(inputs) > 1:
+        raise click.UsageError(f"--start is the start of one recording, and {len(inputs)} were named")
+    for output in outputs:
+        output.check(len(inputs))
     order = read_template(template) if template is not None else None
-    sources = list(_sources(recordings))
-    classifier = OnnxClassifier(find_model(model), provider=provider)
+    start_ns = None if start is None else parse_time(start, where)
+    looked = look_at(inputs, channel=channel, default=where, start_utc_ns=start_ns)
+    if dry_run:
+        _list(_within([job for found in looked for job in found], period))
+        return
+
+    classifier = OnnxClassifier(find_model(model), provider=provider, batch_size=batch)
     manifest = classifier.manifest
-    hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
+    hop_frames = hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
     limits = thresholds(manifest, threshold)
-    began = time.perf_counter()
-    scored: list[RecordingScores] = []
-    failed: list[tuple[Path, str]] = []
-    rows: list[Row] = []
-    with _progress(len(sources)) as advance:
-        for name, path in sources:
-            try:
-                result = _score(name, path, classifier, hop_s)
-            except SourceError as error:
-                if len(sources) == 1:
-                    raise
-                failed.append((path, str(error)))
-            else:
-                scored.append(result)
-                rows += (
-                    submission_rows(result, manifest, limits) if form == "submission" else kaggle_rows(result, manifest)
-                )
-            advance()
-    header: Row = SUBMISSION_COLUMNS if form == "submission" else ("row_id", *manifest.codes)
-    if order is not None:
-        rows, absent = template_rows(rows, manifest, order)
-        header = ("row_id", *order[0])
+    floors = limits if min_score is None else np.full_like(limits, min_score)
+    wanted = _within([job for found in looked for job in found], period)
+    if len(wanted) == 1 and wanted[0].fault is not None:
+        raise SourceError(wanted[0].fault)
+    keep_segments = any(output.form == "kaggle" for output in outputs)
+    parameters: dict[str, Any] = {
+        "birdwatch": __version__,
+        "model": manifest.name,
+        "model_sha256": classifier.sha256,
+        "provider": classifier.provider,
+        "hop_s": hop_frames / manifest.rate_hz,
+        "threshold": threshold,
+        "min_score": min_score,
+        "segments": keep_segments,
+    }
+    scoring = Scoring(classifier, hop_s, limits, floors, keep_segments)
+    first = outputs[0].path
+    # A service manager's stop is as good as the user's: both leave a journal to go on from.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Journal(journal_path(first), parameters, resume=resume) as journal:
+        todo = [job for job in wanted if job.fault is not None or journal.find(job) is None]
+        at_once = min(jobs, max(1, len(todo)))
+        if classifier.provider == "CPUExecutionProvider":
+            # Recordings side by side share the cores; each keeps at least one.
+            classifier.workers = max(1, -(-(os.cpu_count() or 1) // at_once))
+        meter = Meter(todo, resumed=len(wanted) - len(todo))
+        view = json_view if json_progress else terminal_view
+        try:
+            with view(meter) as show:
+                outcomes = score_jobs(todo, scoring, journal, meter, at_once=at_once, show=show)
+        except KeyboardInterrupt:
+            done = meter.done + meter.resumed
+            click.echo(
+                f"birdwatch: stopped; {done} of {len(wanted)} recordings are scored and kept in {journal.path}; "
+                "add --resume to go on",
+                err=True,
+            )
+            sys.exit(130)
+        failed = [outcome for outcome in outcomes if outcome.fault]
+        if len(wanted) == 1 and failed:
+            journal.remove()
+            raise SourceError(failed[0].fault)
+        _write(outputs, wanted, failed, journal, Vocabulary(manifest, limits), parameters, order, template)
+        write_errors(first, failed)
+        journal.written()
+        code = summarise(outputs, wanted, outcomes, journal, classifier, meter, json_progress=json_progress)
+        if not failed and not resume:
+            journal.remove()
+    sys.exit(code)
+
+
+def _within(found: list[Job], period: Period) -> list[Job]:
+    """The jobs whose start lies in the period; what cannot be read stays, so that it is reported."""
+    inside = [job for job in found if job.fault is not None or job.start_utc_ns in period]
+    unknown = sum(job.start_utc_ns is None for job in found if job.fault is None)
+    if period != Period() and unknown:
+        click.echo(
+            f"birdwatch: {unknown} recordings do not say when they began; --since and --until leave them out", err=True
+        )
+    if not inside:
+        raise ConfigError(f"none of {len(found)} recordings began in that period; widen --since and --until")
+    return inside
+
+
+def _list(jobs: Sequence[Job]) -> None:
+    """What `--dry-run` shows: tab-separated on stdout, the sum on stderr."""
+    for job in jobs:
+        began = "-" if job.start_utc_ns is None else utc_text(job.start_utc_ns)
+        said = job.fault or "ok"
+        click.echo(f"{job.name}\t{job.path}\t{began}\t{job.duration_s:.3f}\t{said}")
+    bad = sum(job.fault is not None for job in jobs)
+    hours = sum(job.duration_s for job in jobs) / 3600
+    click.echo(f"{len(jobs)} recordings, {hours:.3f} h of audio, {bad} of them cannot be read", err=True)
+
+
+def _write(
+    outputs: Sequence[Output],
+    wanted: Sequence[Job],
+    failed: Sequence[Outcome],
+    journal: Journal,
+    words: Vocabulary,
+    parameters: dict[str, Any],
+    order: tuple[list[str], list[str]] | None,
+    template: Path | None,
+) -> None:
+    bad = {outcome.job.key for outcome in failed}
+    results = []
+    for job in wanted:
+        entry = None if job.key in bad else journal.find(job)
+        if entry is not None:
+            results.append(result_of(job, entry, journal, words.manifest))
+    described = describe_run(results, failed, words.manifest, parameters)
+    for output in outputs:
+        absent = write_output(output, results, words, run=described, template=order)
         if absent:
             click.echo(f"birdwatch: {len(absent)} rows of {template} have no recording; they are 0", err=True)
-    with written_beside(out) as stream:
-        write_csv(cast(IO[str], stream), header, rows)
-    _summarise(scored, classifier, limits, time.perf_counter() - began, out)
-    if failed:
-        errors = out.with_name(out.name + ".errors.csv")
-        with written_beside(errors) as stream:
-            write_csv(cast(IO[str], stream), ("recording", "reason"), [(str(path), reason) for path, reason in failed])
-        click.echo(f"birdwatch: {len(failed)} of {len(sources)} recordings failed, see {errors}", err=True)
-        sys.exit(3)
-
-
-def _sources(recordings: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
-    """Each recording's row id and path: the stem of a file, the path inside a folder without its suffix."""
-    for path in recordings:
-        if not path.is_dir():
-            yield path.stem, path
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-        if not inside:
-            raise ConfigError(f"{path} holds no recording; expected files such as .wav, .flac, .ogg or .mp3 in it")
-        yield from (((p.relative_to(path).with_suffix("")).as_posix(), p) for p in inside)
-
-
-def _score(name: str, path: Path, classifier: OnnxClassifier, hop_s: float | None) -> RecordingScores:
-    audio = AudioFile(path)
-    blocks: Iterator[AudioBlock] = audio.blocks()
-    return score_recording(name, blocks, classifier, rate_hz=audio.rate_hz, hop_s=hop_s)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr where that is a terminal; nothing where it is not."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("recordings", total=total)
-        yield lambda: bar.advance(task)
-
-
-def _summarise(
-    scored: list[RecordingScores], classifier: OnnxClassifier, limits: FloatArray, seconds: float, out: Path
-) -> None:
-    audio_s = sum(result.duration_s for result in scored)
-    labels = classifier.manifest.labels
-    best = np.max([result.scores for result in scored], axis=0) if scored else np.zeros(len(labels), np.float32)
-    found = [i for i in np.argsort(-best) if best[i] >= limits[i]]
-    click.echo(
-        f"{len(scored)} recordings, {audio_s / 3600:.3f} h of audio in {seconds:.1f} s "
-        f"({audio_s / seconds:.0f} times real time) on {classifier.provider}; {len(found)} species; {out}",
-        err=True,
-    )
-    for i in found:
-        count = sum(bool(result.scores[i] >= limits[i]) for result in scored)
-        click.echo(f"  {best[i]:.2f}  {labels[i].common_name or labels[i].code}  in {count}", err=True)

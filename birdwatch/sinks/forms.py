@@ -83,7 +83,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str]) -> list[Output]:
         if form is None:
             if folder:
                 raise SinkError(
-                    f"{path} is a folder; name a file to write, or add --format raven or audacity for a file a recording"
+                    f"{path} is a folder; name a file to write, or add --format raven or audacity to fill it"
                 )
             if path.suffix.lower() == ".csv":
                 form = "submission"
@@ -154,9 +154,7 @@ def _write(
     writer.writerows(rows)
 
 
-_PLAIN: dict[
-    str, tuple[Sequence[str] | None, Callable[[Iterable[Result], Vocabulary], Iterator[Sequence[object]]]]
-] = {
+_PLAIN: dict[str, tuple[Sequence[str] | None, Callable[[Iterable[Result], Vocabulary], Iterator[Sequence[object]]]]] = {
     "submission": (SUBMISSION_COLUMNS, submission_rows),
     "detections": (DETECTION_COLUMNS, detection_rows),
     "kaleidoscope": (KALEIDOSCOPE_COLUMNS, kaleidoscope_rows),

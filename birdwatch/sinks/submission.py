@@ -48,9 +48,7 @@ def read_template(path: Path) -> Template:
     return header[1:], ids
 
 
-def template_rows(
-    results: Sequence[Result], words: Vocabulary, template: Template, absent: list[str]
-) -> Iterator[Row]:
+def template_rows(results: Sequence[Result], words: Vocabulary, template: Template, absent: list[str]) -> Iterator[Row]:
     """Kaggle rows in a template's order of rows and columns; the row ids that no recording gave end up in `absent`.
 
     Columns that the model lacks are 0; so are rows that no recording gave, since the competition refuses a table

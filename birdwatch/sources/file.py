@@ -34,9 +34,9 @@ LENGTH_SLACK_S = 1.0
 class AudioFile:
     """One recording. `blocks()` decodes it from the start, a block at a time, in flat memory.
 
-    channel: which one to hear, counted from 0; None mixes all of them (their mean). A recording that is cut off or whose
-    header lies gives what is there, and `warnings` says so. Raises DecodeError, which names the file and the reason,
-    where it is missing, no audio, empty, lacks the channel, or holds NaN or infinity.
+    channel: which one to hear, counted from 0; None mixes all of them (their mean). A recording that is cut off or
+    whose header lies gives what is there, and `warnings` says so. Raises DecodeError, which names the file and the
+    reason, where it is missing, no audio, empty, lacks the channel, or holds NaN or infinity.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, channel: int | None = None) -> None:

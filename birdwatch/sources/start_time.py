@@ -18,7 +18,16 @@ from zoneinfo import ZoneInfo
 
 from birdwatch.errors import ConfigError
 
-__all__ = ["audiomoth_start", "guano_fields", "guano_start", "name_start", "parse_time", "to_utc_ns", "utc_text", "zone"]
+__all__ = [
+    "audiomoth_start",
+    "guano_fields",
+    "guano_start",
+    "name_start",
+    "parse_time",
+    "to_utc_ns",
+    "utc_text",
+    "zone",
+]
 
 NAME = re.compile(
     r"(?<!\d)(?P<date>\d{4}-?\d\d-?\d\d)(?P<mark>[T_ $-])(?P<time>\d\d[-:]?\d\d[-:]?\d\d)"
@@ -51,7 +60,7 @@ def name_start(stem: str, default: tzinfo) -> int | None:
     for match in NAME.finditer(stem):
         digits = re.sub(r"\D", "", match["date"] + match["time"])
         try:
-            moment = datetime.strptime(digits, "%Y%m%d%H%M%S")  # noqa: DTZ007: its zone is decided below
+            moment = datetime.strptime(digits, "%Y%m%d%H%M%S")
         except ValueError:
             continue
         where = default

@@ -1,0 +1,86 @@
+"""From the journal to the tables: the recordings of a run in their order, what is said about them, what failed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from birdwatch.archive.journal import Entry, Journal
+from birdwatch.archive.loop import Outcome
+from birdwatch.archive.plan import Job
+from birdwatch.audio import FloatArray
+from birdwatch.model import Manifest
+from birdwatch.sinks.beside import written_beside
+from birdwatch.sinks.result import DETECTIONS, Result
+
+__all__ = ["describe_run", "errors_path", "result_of", "write_errors"]
+
+
+def result_of(job: Job, entry: Entry, journal: Journal, manifest: Manifest) -> Result:
+    """What the tables are written from; detections and segments are read from the journal when they are asked for."""
+    classes = len(manifest.labels)
+    present = np.zeros(classes, bool)
+    present[entry.present["label"]] = True
+
+    def detections() -> Iterator[Any]:
+        for piece in journal.pieces(entry, "detections"):
+            yield np.frombuffer(piece, DETECTIONS)
+
+    def segments() -> Iterator[FloatArray]:
+        for piece in journal.pieces(entry, "segments"):
+            yield np.frombuffer(piece, np.float32).reshape(-1, classes)
+
+    return Result(
+        job.name,
+        job.path,
+        job.channel,
+        job.start_utc_ns,
+        entry.frames,
+        present,
+        detections=detections,
+        segments=segments,
+    )
+
+
+def describe_run(
+    results: Sequence[Result], failed: Sequence[Outcome], manifest: Manifest, parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """What a table that can hold it says about its run: nothing in it depends on when or how fast it went."""
+    return {
+        "parameters": parameters,
+        "window_s": manifest.window_s,
+        "license": manifest.license,
+        "attribution": manifest.attribution,
+        "recordings": [
+            {
+                "name": result.name,
+                "path": result.path.as_posix(),
+                "channel": result.channel,
+                "start_utc_ns": result.start_utc_ns,
+                "duration_s": result.frames / manifest.rate_hz,
+            }
+            for result in results
+        ],
+        "failed": [{"path": outcome.job.path.as_posix(), "reason": outcome.fault} for outcome in failed],
+    }
+
+
+def errors_path(out: Path) -> Path:
+    """Where the recordings that failed are listed."""
+    return out.with_name(out.name + ".errors.csv")
+
+
+def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
+    """List the recordings that failed beside `out`; where none did, an older list goes."""
+    path = errors_path(out)
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    with written_beside(path) as stream:
+        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
+        writer.writerow(("recording", "reason"))
+        writer.writerows((outcome.job.path.as_posix(), outcome.fault) for outcome in failed)

@@ -1,0 +1,79 @@
+"""The options of `birdwatch run`: each name, default and line of help once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from birdwatch.archive.plan import Channel
+from birdwatch.sinks.forms import FORMS
+
+__all__ = ["run_options"]
+
+
+class ChannelType(click.ParamType[Channel, object]):
+    """`mix`, `each`, or a channel's number from 0 on."""
+
+    name = "mix|each|0|1|..."
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Channel:
+        """One of the two words, or the number."""
+        if value == "mix":
+            return "mix"
+        if value == "each":
+            return "each"
+        if isinstance(value, str) and value.isdigit():
+            return int(value)
+        return self.fail(f"{value!r} is no channel; expected mix, each, or a number from 0 on", param, ctx)
+
+
+OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
+    click.argument("recordings", nargs=-1, required=True),
+    click.option("--out", "outs", multiple=True, help="A table to write, its suffix says the form; may be repeated."),
+    click.option(
+        "--format", "formats", multiple=True, type=click.Choice(list(FORMS)), help="The form, whatever the suffix says."
+    ),
+    click.option(
+        "--template", type=click.Path(path_type=Path), help="A sample_submission.csv: kaggle takes its order."
+    ),
+    click.option("--model", help="An .onnx file, or the name of an added model. [default: built in]"),
+    click.option("--hop", "hop_s", type=float, help="Seconds between windows. [default: half a window]"),
+    click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the model's own]"),
+    click.option(
+        "--min-score", type=click.FloatRange(0, 1), help="Detections from here on. [default: the class's threshold]"
+    ),
+    click.option("--channel", type=ChannelType(), default="mix", show_default=True, help="What of several to hear."),
+    click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders."),
+    click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'."),
+    click.option("--since", help="Only recordings that began at this ISO 8601 time or later."),
+    click.option("--until", help="Only recordings that began before this time; a date includes that day."),
+    click.option("--start", help="When the recording began, for one whose name and header do not say."),
+    click.option(
+        "--timezone",
+        default="UTC",
+        show_default=True,
+        help="Of times that name none: UTC, +02:00, Europe/Berlin.",
+    ),
+    click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Recordings in work at once."),
+    click.option("--batch", type=click.IntRange(1), help="Windows the network takes at once. [default: by provider]"),
+    click.option("--resume", is_flag=True, help="Go on where a run stopped; keep its journal for the next."),
+    click.option("--dry-run", is_flag=True, help="Only list what would be scored."),
+    click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs."),
+    click.option(
+        "--provider",
+        type=click.Choice(["auto", "cuda", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="What runs it.",
+    ),
+)
+
+
+def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `function` the argument and the options, in the order in which the help shows them."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
