@@ -25,6 +25,7 @@ from birdwatch.audio import FloatArray, Window, WindowScores
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import METADATA_KEY, Manifest
+from birdwatch.species import SpeciesFilter
 
 __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 
@@ -96,6 +97,8 @@ class OnnxClassifier:
         on_cpu = self.provider == "CPUExecutionProvider"
         self.workers = workers or ((os.cpu_count() or 1) if on_cpu else 2)
         self.manifest = _checked_manifest(self._session, self.path)
+        # Classes that it does not let through score 0, whatever the network says.
+        self.species: SpeciesFilter | None = None
         source = self._session.get_inputs()[0]
         self._input: str = source.name
         # Other people's networks may have been exported for one batch size only.
@@ -111,7 +114,7 @@ class OnnxClassifier:
         scores = _activated(self._run(self.manifest.scores_output, samples), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
-        return scores
+        return scores if self.species is None else scores * self.species.allowed
 
     def embed(self, samples: FloatArray) -> FloatArray:
         """The model's embeddings float32 `(B, size)` of windows `(B, window_frames)`, to cluster and search.

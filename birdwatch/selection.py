@@ -1,0 +1,58 @@
+"""Which species a run or a station lets through: its place, its season and its list, turned into one filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from birdwatch.errors import ConfigError
+from birdwatch.inference import OnnxClassifier
+from birdwatch.locales import find_locale, read_locale, translated
+from birdwatch.model import Label
+from birdwatch.model_store import find_range_model
+from birdwatch.range_model import RangeModel
+from birdwatch.species import SpeciesFilter, by_list, by_range, read_species
+
+__all__ = ["choose_species", "speak"]
+
+
+def choose_species(
+    labels: Sequence[Label],
+    *,
+    latitude: float | None = None,
+    longitude: float | None = None,
+    week: int | None = None,
+    species: Path | None = None,
+) -> SpeciesFilter | None:
+    """The filter for a model's labels, or None where nothing was asked for; with a place and a list, what both allow.
+
+    week: 1..48, None for the whole year. Raises ConfigError or ModelError where it cannot be made.
+    """
+    if (latitude is None) != (longitude is None):
+        missing = "longitude (--lon)" if longitude is None else "latitude (--lat)"
+        raise ConfigError(f"a place needs both coordinates, its {missing} is missing")
+    if week is not None and latitude is None:
+        raise ConfigError(f"week {week} (--week) filters nothing without a place; add --lat and --lon")
+    found: SpeciesFilter | None = None
+    if latitude is not None and longitude is not None:
+        model = RangeModel(find_range_model())
+        probabilities = model.probabilities(latitude, longitude, week)
+        found = by_range(labels, probabilities, model.source(latitude, longitude, week))
+    if species is not None:
+        listed = by_list(labels, read_species(species), str(species))
+        found = listed if found is None else found & listed
+    if found is not None and not found.allowed.any():
+        raise ConfigError(f"no species is left: {found}")
+    return found
+
+
+def speak(classifier: OnnxClassifier, locale: str) -> int:
+    """Put common names in another language into the classifier's manifest; returns how many labels have none there.
+
+    locale: a language that came with the model, or a file. Raises ConfigError.
+    """
+    names = read_locale(find_locale(locale, classifier.path))
+    classifier.manifest, unchanged = translated(classifier.manifest, names)
+    if unchanged == len(classifier.manifest.labels):
+        raise ConfigError(f"the labels of {locale!r} name none of the species of {classifier.path.name}")
+    return unchanged
