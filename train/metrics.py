@@ -5,19 +5,22 @@ Scores are float `(rows, classes)`, truth boolean `(rows, classes)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from birdwatch.audio import FloatArray
+
 __all__ = [
     "Thresholds",
     "average_precision",
+    "bootstrap_macro_auc",
     "choose_thresholds",
     "macro",
     "precision_recall",
+    "recording_scores",
     "roc_auc",
     "top_1",
 ]
@@ -105,13 +108,23 @@ def choose_thresholds(scores: Scores, truth: Truth, *, precision: float, least_p
     return Thresholds(common, values, own)
 
 
-def recording_scores(scores: Scores, recording: npt.NDArray[np.int64], count: int) -> Scores:
+def recording_scores(scores: FloatArray, recording: npt.NDArray[np.int64], count: int) -> FloatArray:
     """The maximum over the windows of each recording: `(count, classes)` of `(windows, classes)`; all have windows."""
-    result = np.full((count, scores.shape[1]), -np.inf, scores.dtype)
+    result = np.full((count, scores.shape[1]), -np.inf, np.float32)
     np.maximum.at(result, recording, scores)
     return result
 
 
-def names(values: Sequence[float], decimals: int = 4) -> list[str]:
-    """Numbers as text, empty where undefined."""
-    return ["" if np.isnan(value) else f"{value:.{decimals}f}" for value in values]
+def bootstrap_macro_auc(scores: Scores, truth: Truth, *, seed: int, rounds: int = 200) -> tuple[float, float]:
+    """The 2.5 % and 97.5 % quantiles of the macro AUC over resampled rows; NaN where it is never defined."""
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(rounds):
+        rows = rng.integers(len(scores), size=len(scores))
+        value = macro(roc_auc(scores[rows], truth[rows]))
+        if not np.isnan(value):
+            values.append(value)
+    if not values:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

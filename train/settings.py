@@ -127,7 +127,7 @@ class Settings:
 
     threshold_precision: float = setting(0.9, "precision that the thresholds aim at, on out-of-fold predictions")
     threshold_positives: int = setting(8, "recordings a class needs for a threshold of its own")
-    thresholds: str = setting("", "thresholds.csv of another run to put into the checkpoints (for fold none)")
+    thresholds: str = setting("", "thresholds.json of another run to put into the checkpoints (for fold none)")
     name: str = setting("birdwatch", "the model's name, in its manifest")
     license: str = setting("", "the weights' licence, in the manifest")
     attribution: str = setting("", "who is to be credited, in the manifest")
