@@ -132,6 +132,65 @@ def teach(
     say(f"{out}: {rows} rows for {len(recordings)} recordings; the teacher knows {known} of {len(labels)} classes")
 
 
+@train.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@setting_options("data", "audio_root", "device")
+@click.option("--hop", "hop_s", type=float, default=2.5, show_default=True, help="Seconds between windows.")
+@click.option("--held-out", is_flag=True, help="Only the recordings that the checkpoint's fold did not train on.")
+@click.option("--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes, to be judged by --truth.")
+@click.option("--truth", type=click.Path(path_type=Path), help="csv: row_id, and a column a class or `birds`.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json, classes.csv and scores.csv.")
+def evaluate(
+    checkpoint: Path,
+    data: str | None,
+    audio_root: str | None,
+    device: str | None,
+    hop_s: float,
+    held_out: bool,
+    soundscapes: Path | None,
+    truth: Path | None,
+    out: Path | None,
+) -> None:
+    """Judge a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
+    from .ensemble import checkpoints_of, load_ensemble
+    from .evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, recordings_of
+    from .fit import choose_device
+
+    if (soundscapes is None) != (truth is None):
+        raise ConfigError("--soundscapes and --truth belong together")
+    ensemble = load_ensemble(checkpoints_of(checkpoint), choose_device(device or "auto"))
+    if soundscapes and truth:
+        evaluate_soundscapes(ensemble, soundscapes, truth, out=out, say=say)
+        return
+    fold = str(ensemble.checkpoint.config.get("fold", ""))
+    chosen = held_out_recordings(checkpoint, fold, recordings_of(data or "", audio_root or ""), only=held_out)
+    if chosen.trained_on:
+        say(f"{chosen.trained_on} of these recordings were trained on: the scores below are too good (--held-out)")
+    evaluate_recordings(ensemble, chosen.recordings, hop_s=hop_s, out=out, say=say)
+
+
+@train.command("pseudo-label")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--soundscapes", type=click.Path(path_type=Path), required=True, help="Folder of unlabelled audio.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="csv to write, for fit's --pseudo.")
+@click.option("--power", type=float, default=1.5, show_default=True, help="Scores are raised to this power.")
+@click.option("--min-score", type=float, default=0.05, show_default=True, help="Lower scores are not written.")
+@setting_options("device")
+def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_score: float, device: str | None) -> None:
+    """Label soundscapes with the mean of a run's folds (or one checkpoint), as soft labels for `fit --pseudo`."""
+    from .ensemble import checkpoints_of, load_ensemble
+    from .fit import choose_device
+    from .pseudo_label import write_pseudo_labels
+
+    if power <= 0 or not 0 < min_score <= 1:
+        raise ConfigError(f"--power is {power}, expected above 0; --min-score is {min_score}, expected 0 to 1")
+    ensemble = load_ensemble(checkpoints_of(run), choose_device(device or "auto"))
+    rows, faults = write_pseudo_labels(ensemble, soundscapes, out, power=power, least=min_score)
+    say(f"{out}: {rows} rows, from {len(ensemble.networks)} networks")
+    if faults:
+        raise BirdwatchError(f"{len(faults)} soundscapes are not in it:\n  " + "\n  ".join(faults))
+
+
 def main() -> None:
     """Run the command line; exit 0 done, 1 an error, 2 wrong usage."""
     try:

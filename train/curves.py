@@ -38,6 +38,6 @@ def draw_curves(path: Path, histories: Mapping[int, Sequence[Mapping[str, float 
         if name == "loss" and histories:
             axes.legend()
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    canvas.print_png(buffer)  # type: ignore[no-untyped-call]
     with written_beside(path, binary=True) as stream:
         cast("IO[bytes]", stream).write(buffer.getbuffer())

@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from birdwatch.audio import FloatArray
 from birdwatch.errors import DecodeError
@@ -17,6 +15,7 @@ from birdwatch.sources.file import AudioFile
 
 from .cache import MelCache
 from .dataset import Recording
+from .progress import tracked
 
 __all__ = ["prepare", "read_audio"]
 
@@ -54,18 +53,14 @@ def prepare(
     def make(array: Path) -> None:
         cache.write(array, read_audio(wanted[array], cache.spec.rate_hz))
 
-    columns = (TextColumn("mel spectrograms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
     pool = ThreadPoolExecutor(workers or None)
     try:
-        with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-            task = progress.add_task("", total=len(wanted))
-            for future in as_completed([pool.submit(make, array) for array in wanted]):
-                try:
-                    future.result()
-                except DecodeError as error:
-                    faults.append(str(error))
-                progress.advance(task)
+        made = as_completed([pool.submit(make, array) for array in wanted])
+        for future in tracked(made, len(wanted), "mel spectrograms", quiet=quiet):
+            try:
+                future.result()
+            except DecodeError as error:
+                faults.append(str(error))
     finally:
         pool.shutdown(cancel_futures=True)
     return arrays, sorted(faults)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,13 @@ from .metrics import (
     recording_scores,
     roc_auc,
 )
+from .report_text import line_of, report_text
+from .reproducible import git_commit
 from .settings import Settings
 from .tables import load_predictions, write_json, write_table, write_text
 
 __all__ = ["OutOfFold", "report", "threshold_values"]
 
-COLUMNS = ("recording_auc", "recording_cmap", "recording_top1", "clip_auc", "clip_cmap", "clip_top1")
-HEADINGS = ("AUC", "cmAP", "top-1", "AUC", "cmAP", "top-1")
 # Resampling more recordings than this for the interval of the AUC takes minutes, and the interval is narrow then.
 BOOTSTRAP_MOST = 5000
 
@@ -95,6 +94,7 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     found = held_out.scores >= thresholds.values
     hits = float((found & held_out.truth).sum())
     summary: dict[str, Any] = {
+        "git_commit": git_commit(),
         "folds": len(folders),
         "recordings": len(number),
         "out_of_fold": pooled,
@@ -113,7 +113,7 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     write_json(out / "thresholds.json", {"common": thresholds.common, "own": own, **summary["thresholds"]})
     write_json(out / "metrics.json", summary)
     draw_curves(out / "curves.png", histories)
-    write_text(out / "report.md", text_of(settings, data, parts, summary, classes, out))
+    write_text(out / "report.md", report_text(out.name, settings, data, parts.notes, summary, classes))
     say(f"{out / 'report.md'}: out of fold, {len(number)} recordings: " + line_of(pooled))
 
 
@@ -187,89 +187,3 @@ def oof_rows(data: Data, parts: Split, held_out: OutOfFold) -> list[dict[str, An
         row = {"filename": recording.filename, "fold": int(parts.fold[i]), "primary_label": recording.label}
         rows.append(row | {code: f"{score:.6f}" for code, score in zip(data.codes, scores.tolist(), strict=True)})
     return rows
-
-
-def number_of(value: float | None) -> str:
-    """Three decimals, or a dash where undefined."""
-    return "-" if value is None else f"{value:.3f}"
-
-
-def line_of(metrics: Mapping[str, float | None]) -> str:
-    """The recordings' and the windows' metrics in one line."""
-    return (
-        f"AUC {number_of(metrics['recording_auc'])}, cmAP {number_of(metrics['recording_cmap'])}, "
-        f"top-1 {number_of(metrics['recording_top1'])}; windows: AUC {number_of(metrics['clip_auc'])}, "
-        f"cmAP {number_of(metrics['clip_cmap'])}, top-1 {number_of(metrics['clip_top1'])}"
-    )
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
-
-
-def text_of(
-    settings: Settings, data: Data, parts: Split, summary: dict[str, Any], classes: list[dict[str, Any]], out: Path
-) -> str:
-    """The report in Markdown."""
-    made = json.loads((out / "run.json").read_text("utf-8"))
-    spread = summary["interval"]
-    rows = [
-        [f"fold {fold} (epoch {metrics['epoch']})", *[number_of(metrics[name]) for name in COLUMNS]]
-        for fold, metrics in summary["by_fold"].items()
-    ]
-    if len(rows) > 1:
-        means = [[m[name] for m in summary["by_fold"].values() if m[name] is not None] for name in COLUMNS]
-        cells = [f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" if len(v) > 1 else "-" for v in means]
-        rows.append(["mean ± standard deviation", *cells])
-    rows.append(["**all out of fold**", *[f"**{number_of(summary['out_of_fold'][name])}**" for name in COLUMNS]])
-    thresholds = summary["thresholds"]
-    parts_of_report = [
-        f"# Training run `{out.name}`\n",
-        (
-            f"{settings.arch}, {settings.epochs} epochs, {len(data.recordings)} recordings of {len(data.labels)} classes; "
-            f"data {data.fingerprint}, commit {made['git_commit'] or 'unknown'}, seed {settings.seed}. "
-            "`config.toml` holds every setting, `run.json` the versions.\n"
-        ),
-        "## Held-out recordings\n",
-        (
-            "Each recording is scored by the network that did not train on it. A recording's score is the maximum over its "
-            "windows; a window is judged by its recording's labels, which is too strict where the bird is silent. AUC and "
-            "cmAP are means over the classes with positives.\n"
-        ),
-        table(["", *[f"recordings: {h}" for h in HEADINGS[:3]], *[f"windows: {h}" for h in HEADINGS[3:]]], rows),
-        f"95 % interval of the recordings' AUC (resampled recordings): {spread[0]:.3f} to {spread[1]:.3f}.\n"
-        if spread
-        else "",
-        (
-            "By the mean over a recording's windows instead: "
-            f"AUC {number_of(summary['out_of_fold']['recording_mean_auc'])}, "
-            f"top-1 {number_of(summary['out_of_fold']['recording_mean_top1'])}.\n"
-        ),
-        "`best.pt` is the epoch that scored best on its own held-out fold, so these figures are slightly too good; "
-        "`--select last` does not choose.\n"
-        if settings.select == "best"
-        else "`best.pt` is the last epoch: nothing was chosen by these figures.\n",
-        "![curves](curves.png)\n",
-    ]
-    if summary["collections"]:
-        rows = [
-            [name or "(none)", v["recordings"], number_of(v["recording_auc"])]
-            for name, v in summary["collections"].items()
-        ]
-        parts_of_report += ["## Within each collection alone\n", table(["collection", "recordings", "AUC"], rows)]
-    parts_of_report += [
-        "## Thresholds\n",
-        (
-            f"Chosen on these out-of-fold scores for a precision of {thresholds['aimed_precision']}; with them, over all "
-            f"classes, precision {number_of(thresholds['precision'])} and recall {number_of(thresholds['recall'])} (on the "
-            f"same scores). {sum(row['own_threshold'] for row in classes)} classes have at least "
-            f"{settings.threshold_positives} recordings and a threshold of their own, the others the common one.\n"
-        ),
-        "## Split\n",
-        "".join(f"- {note}\n" for note in parts.notes) or "Nothing to note.\n",
-        "## Classes\n",
-        table(list(classes[0]), [["" if cell is None else cell for cell in row.values()] for row in classes]),
-    ]
-    return "\n".join(part for part in parts_of_report if part)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["provenance", "seed_everything"]
+__all__ = ["git_commit", "provenance", "seed_everything"]
 
 PACKAGES = ("birdwatch", "torch", "timm", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr")
 
@@ -40,7 +40,7 @@ def provenance() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "command": sys.argv,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
@@ -50,7 +50,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """The commit of the checkout that this file lies in, `-dirty` if it was changed since."""
     folder = Path(__file__).parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--match="]

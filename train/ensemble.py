@@ -1,0 +1,99 @@
+"""Trained networks on audio files, exactly as the daemon scores them: its windows, its front end, its tails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from birdwatch.audio import Window, WindowScores
+from birdwatch.errors import ModelError
+from birdwatch.frontend import log_mel
+from birdwatch.model import Manifest
+from birdwatch.pipeline import WindowStream
+from birdwatch.sources.file import AudioFile
+
+from .checkpoint import Checkpoint, load_checkpoint
+from .network import build_network, pool_input
+
+__all__ = ["Ensemble", "checkpoints_of", "load_ensemble"]
+
+BATCH = 32
+
+
+def checkpoints_of(path: Path) -> list[Path]:
+    """The checkpoint that `path` is, or the best one of each fold of the run folder that it is."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("fold*/best.pt")) or sorted(path.glob("full/best.pt")) or sorted(path.glob("best.pt"))
+    if not found:
+        raise ModelError(f"{path} holds no fold*/best.pt; give a run folder of `fit`, or a checkpoint")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """Networks with the same labels and front end, whose scores are averaged; `checkpoint` is the first one's."""
+
+    networks: tuple[tuple[nn.Module, int], ...]  # each with its input_pool
+    checkpoint: Checkpoint
+    device: torch.device
+
+    @property
+    def manifest(self) -> Manifest:
+        """The labels and front end of all of them."""
+        return self.checkpoint.manifest
+
+    def score_file(self, path: Path, *, hop_s: float) -> list[WindowScores]:
+        """The scores of a recording's windows; raises DecodeError if it cannot be read."""
+        file = AudioFile(path)
+        stream = WindowStream(file.rate_hz, self.manifest, hop_s=hop_s)
+
+        def windows() -> Iterator[Window]:
+            for block in file.blocks():
+                yield from (item for item in stream.push(block) if isinstance(item, Window))
+            yield from (item for item in stream.finish() if isinstance(item, Window))
+
+        remaining = windows()
+        scored: list[WindowScores] = []
+        while batch := list(islice(remaining, BATCH)):
+            scored += self._score(batch)
+        return scored
+
+    @torch.inference_mode()
+    def _score(self, windows: Sequence[Window]) -> list[WindowScores]:
+        spec = self.manifest.frontend
+        assert spec is not None
+        images = torch.from_numpy(log_mel(np.stack([window.samples for window in windows]), spec)).to(self.device)
+        scores = torch.stack(
+            [torch.sigmoid(network(pool_input(images, pool)).float()) for network, pool in self.networks]
+        )
+        mean = scores.mean(dim=0).cpu().numpy()  # (B, classes)
+        return [
+            WindowScores(window.start_frame, window.valid_frames, row)
+            for window, row in zip(windows, mean, strict=True)
+        ]
+
+
+def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
+    """Load checkpoints for scoring; raises ModelError if they do not have the same labels and front end."""
+    checkpoints = [load_checkpoint(path) for path in paths]
+    first = checkpoints[0]
+    for path, checkpoint in zip(paths, checkpoints, strict=True):
+        manifest = checkpoint.manifest
+        if (manifest.codes, manifest.frontend) != (first.manifest.codes, first.manifest.frontend):
+            raise ModelError(
+                f"{path} has other labels or another front end than {paths[0]}; use checkpoints of one run"
+            )
+    networks = []
+    for checkpoint in checkpoints:
+        network = build_network(checkpoint.model)
+        network.load_state_dict(checkpoint.state_dict)
+        network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks.append((network, checkpoint.model.input_pool))
+    return Ensemble(tuple(networks), first, device)

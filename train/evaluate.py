@@ -1,0 +1,213 @@
+"""How good a checkpoint is: on labelled recordings, or on soundscapes with a table of who is heard when."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from birdwatch.aggregate import segment_scores, thresholds
+from birdwatch.audio import FloatArray, WindowScores
+from birdwatch.errors import ConfigError, SourceError
+
+from .dataset import Recording, read_folder, read_table, read_unlabelled
+from .ensemble import Ensemble
+from .judge import Predictions, judge
+from .metrics import average_precision, macro, precision_recall, roc_auc
+from .progress import tracked
+from .tables import write_json, write_table
+from .windows import Source
+
+__all__ = ["evaluate_recordings", "evaluate_soundscapes", "held_out_recordings", "read_truth", "recordings_of"]
+
+Say = Callable[[str], None]
+
+
+def evaluate_recordings(
+    ensemble: Ensemble,
+    recordings: Sequence[Recording],
+    *,
+    hop_s: float,
+    out: Path | None,
+    say: Say,
+    quiet: bool = False,
+) -> dict[str, float | None]:
+    """Metrics of labelled recordings, by window and by recording, as the daemon scores them."""
+    codes = ensemble.manifest.codes
+    index = {code: number for number, code in enumerate(codes)}
+    unknown = sorted({recording.label for recording in recordings} - set(codes))
+    if unknown:
+        raise ConfigError(
+            f"the checkpoint does not know {len(unknown)} labels of the recordings: {', '.join(unknown[:10])}"
+        )
+    windows = score_files(ensemble, [recording.path for recording in recordings], hop_s=hop_s, quiet=quiet)
+    with_secondary = ensemble.checkpoint.config.get("secondary", "used") == "used"
+    sources = []
+    for recording in recordings:
+        codes_heard = dict.fromkeys([recording.label, *(recording.secondary if with_secondary else ())])
+        heard = tuple(index[code] for code in codes_heard if code in index)
+        sources.append(Source(recording.path, recording.filename, 0, heard))
+    predictions = Predictions(
+        np.stack([window.scores for scored in windows for window in scored]),
+        np.repeat(np.arange(len(windows)), [len(scored) for scored in windows]),
+        np.array([window.start_frame / ensemble.manifest.rate_hz for scored in windows for window in scored]),
+    )
+    metrics = judge(predictions, sources)
+    highest = np.stack([np.max([window.scores for window in scored], axis=0) for scored in windows])
+    truth = np.zeros(highest.shape, np.bool_)
+    for row, item in zip(truth, sources, strict=True):
+        row[list(item.labels)] = True
+    say(f"{len(recordings)} recordings, {len(predictions.scores)} windows")
+    for name, value in metrics.items():
+        say(f"  {name:<20} {'-' if value is None else format(value, '.4f')}")
+    write_results(ensemble, metrics, [recording.filename for recording in recordings], highest, truth, out)
+    return metrics
+
+
+def evaluate_soundscapes(
+    ensemble: Ensemble, folder: Path, truth_path: Path, *, out: Path | None, say: Say, quiet: bool = False
+) -> dict[str, float | None]:
+    """The competition's metric on the rows of `truth_path`: each a segment of a window's length of a soundscape."""
+    manifest = ensemble.manifest
+    row_ids, truth = read_truth(truth_path, manifest.codes)
+    files = {recording.path.stem: recording.path for recording in read_unlabelled(folder)}
+    stems = sorted({row_id.rpartition("_")[0] for row_id in row_ids})
+    missing = [stem for stem in stems if stem not in files]
+    if missing:
+        raise SourceError(
+            f"{folder} lacks {len(missing)} of the {len(stems)} soundscapes of {truth_path}: {', '.join(missing[:5])}"
+        )
+    window_s = manifest.window_frames / manifest.rate_hz
+    scored = score_files(ensemble, [files[stem] for stem in stems], hop_s=window_s, quiet=quiet)
+    found: dict[str, FloatArray] = {}
+    for stem, windows in zip(stems, scored, strict=True):
+        rows = segment_scores(windows, segment_frames=manifest.window_frames, classes=len(manifest.labels))
+        found |= {f"{stem}_{(i + 1) * window_s:g}": row for i, row in enumerate(rows)}
+    beyond = [row_id for row_id in row_ids if row_id not in found]
+    if beyond:
+        raise SourceError(
+            f"{truth_path} has {len(beyond)} rows that no segment of {window_s:g} s matches, such as {beyond[0]}"
+        )
+    scores = np.stack([found[row_id] for row_id in row_ids])
+    values = {
+        "rows": float(len(row_ids)),
+        "classes_with_positives": float(truth.any(axis=0).sum()),
+        "auc": macro(roc_auc(scores, truth)),
+        "cmap": macro(average_precision(scores, truth)),
+    }
+    metrics = {name: None if np.isnan(value) else value for name, value in values.items()}
+    for name, value in metrics.items():
+        say(f"  {name:<22} {'-' if value is None else format(value, '.6g')}")
+    write_results(ensemble, metrics, row_ids, scores, truth, out)
+    return metrics
+
+
+def score_files(ensemble: Ensemble, paths: Sequence[Path], *, hop_s: float, quiet: bool) -> list[list[WindowScores]]:
+    """The windows of each file, which all have some."""
+    progress = tracked(paths, len(paths), "scoring", quiet=quiet)
+    return [ensemble.score_file(path, hop_s=hop_s) for path in progress]
+
+
+def write_results(
+    ensemble: Ensemble,
+    metrics: dict[str, float | None],
+    names: Sequence[str],
+    scores: FloatArray,
+    truth: npt.NDArray[np.bool_],
+    out: Path | None,
+) -> None:
+    """metrics.json, classes.csv and scores.csv in the folder `out`, which is made; nothing without one."""
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    limits = thresholds(ensemble.manifest)
+    precision, recall = precision_recall(scores, truth, limits)
+    columns: dict[str, npt.NDArray[np.floating]] = {
+        "auc": roc_auc(scores, truth),
+        "average_precision": average_precision(scores, truth),
+        "threshold": limits,
+        "precision": precision,
+        "recall": recall,
+    }
+    classes: list[dict[str, Any]] = [
+        {"label": code, "positives": int(truth[:, i].sum())}
+        | {name: None if np.isnan(values[i]) else round(float(values[i]), 6) for name, values in columns.items()}
+        for i, code in enumerate(ensemble.manifest.codes)
+    ]
+    write_json(out / "metrics.json", metrics)
+    write_table(out / "classes.csv", classes)
+    write_table(
+        out / "scores.csv",
+        [
+            {"row_id": name} | {code: f"{v:.6f}" for code, v in zip(ensemble.manifest.codes, row.tolist(), strict=True)}
+            for name, row in zip(names, scores, strict=True)
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """recordings to judge by, and how many of them the checkpoint was trained on (None: nobody knows)."""
+
+    recordings: list[Recording]
+    trained_on: int | None
+
+
+def held_out_recordings(checkpoint: Path, fold: str, recordings: Sequence[Recording], *, only: bool) -> HeldOut:
+    """With `only`, the recordings that `folds.csv` of the checkpoint's run folder holds out of its fold."""
+    table = checkpoint.parent.parent / "folds.csv"
+    if not table.is_file():
+        if only:
+            raise ConfigError(f"--held-out needs {table}, which `fit` wrote; it is not there")
+        return HeldOut(list(recordings), None)
+    with table.open(encoding="utf-8", newline="") as stream:
+        held_out = {row["filename"]: row["fold"] == fold for row in csv.DictReader(stream)}
+    if only:
+        recordings = [recording for recording in recordings if held_out.get(recording.filename)]
+        if not recordings:
+            raise ConfigError(f"{table} holds none of these recordings out of fold {fold}")
+    return HeldOut(list(recordings), sum(held_out.get(recording.filename) is False for recording in recordings))
+
+
+def recordings_of(data: str, audio_root: str) -> list[Recording]:
+    """The labelled recordings that the options name."""
+    if not audio_root:
+        raise ConfigError("give --audio-root (and --data), or --soundscapes and --truth")
+    return read_table(Path(data), Path(audio_root)) if data else read_folder(Path(audio_root))
+
+
+def read_truth(path: Path, codes: Sequence[str]) -> tuple[list[str], npt.NDArray[np.bool_]]:
+    """Row ids and truth `(rows, classes)` of a table of segments.
+
+    `row_id` (`<stem>_<end second>`) and either a column of 0 and 1 for each class, or `birds`: codes with spaces
+    between. Raises ConfigError where it is neither.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows, columns = list(reader), reader.fieldnames or []
+    except OSError as error:
+        raise ConfigError(f"no table {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} is not a csv table: {error}") from None
+    if "row_id" not in columns or not rows:
+        raise ConfigError(f"{path} must have a column row_id, and rows")
+    known = [code for code in codes if code in columns]
+    truth = np.zeros((len(rows), len(codes)), np.bool_)
+    for number, row in enumerate(rows):
+        if "birds" in columns:
+            heard = set(row["birds"].split())
+        elif known:
+            faulty = [code for code in known if row[code] not in ("0", "1", "0.0", "1.0")]
+            if faulty:
+                raise ConfigError(f"{path}, line {number + 2}: {faulty[0]} is {row[faulty[0]]!r}, expected 0 or 1")
+            heard = {code for code in known if float(row[code]) == 1.0}
+        else:
+            raise ConfigError(f"{path} has neither a column birds nor one for any of the checkpoint's classes")
+        truth[number] = [code in heard for code in codes]
+    return [row["row_id"] for row in rows], truth
