@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -35,6 +36,11 @@ class SpeciesFilter:
 
     def __str__(self) -> str:
         return f"{int(self.allowed.sum())} of {len(self.allowed)} species, by {self.reason}"
+
+    @property
+    def sha256(self) -> str:
+        """Changes with any class that is let through or not."""
+        return hashlib.sha256(self.allowed.tobytes()).hexdigest()
 
     def applied(self, limits: FloatArray) -> FloatArray:
         """Thresholds `(classes,)` that a filtered class can never reach (infinity), the others as they were."""

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from tiny_model import LABELS
+from tiny_model import LABELS, write_range_model
 
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.inference import OnnxClassifier
-from birdwatch.range_model import RANGE_KEY
 from birdwatch.selection import choose_species, speak
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store with a range model: great tits in the north, robins in the east, no blackbirds in its list."""
     monkeypatch.setenv("BIRDWATCH_MODELS", str(tmp_path))
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["place", "w"], ["z"]), helper.make_node("Sigmoid", ["z"], ["scores"])],
-        "range",
-        [helper.make_tensor_value_info("place", TensorProto.FLOAT, ["n", 3])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(np.array([[1, 0], [0, 1], [0, 0]], np.float32), "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    species = ["Parus major", "Erithacus rubecula"]
-    helper.set_model_props(model, {RANGE_KEY: json.dumps({"name": "tiny", "species": species})})
-    (tmp_path / "ranges").mkdir()
-    onnx.save(model, tmp_path / "ranges" / "tiny.onnx")
+    write_range_model(tmp_path / "ranges" / "tiny.onnx")
     return tmp_path
 
 

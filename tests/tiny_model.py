@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,5 +69,22 @@ def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, {METADATA_KEY: described.to_json() if text is None else text})
+    onnx.save(model, path)
+    return path
+
+
+def write_range_model(path: Path) -> Path:
+    """Great tits live in the north, robins in the east, and it knows nothing of blackbirds."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["place", "w"], ["z"]), helper.make_node("Sigmoid", ["z"], ["scores"])],
+        "range",
+        [helper.make_tensor_value_info("place", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.array([[1, 0], [0, 1], [0, 0]], np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    species = [label.scientific_name for label in LABELS[:2]]
+    helper.set_model_props(model, {"birdwatch.range": json.dumps({"name": "tiny", "species": species})})
+    path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

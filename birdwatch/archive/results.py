@@ -16,8 +16,9 @@ from birdwatch.audio import FloatArray
 from birdwatch.model import Manifest
 from birdwatch.sinks.beside import written_beside
 from birdwatch.sinks.result import DETECTIONS, Result
+from birdwatch.species import SpeciesFilter
 
-__all__ = ["describe_run", "errors_path", "result_of", "write_errors"]
+__all__ = ["describe_run", "errors_path", "result_of", "write_errors", "write_filtered"]
 
 
 def result_of(job: Job, entry: Entry, journal: Journal, manifest: Manifest) -> Result:
@@ -84,3 +85,17 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("recording", "reason"))
         writer.writerows((outcome.job.path.as_posix(), outcome.fault) for outcome in failed)
+
+
+def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:
+    """List what a species filter did not let through, and why, beside `out`; without a filter an older list goes."""
+    path = out.with_name(out.name + ".filtered.csv")
+    if species is None:
+        path.unlink(missing_ok=True)
+        return
+    with written_beside(path) as stream:
+        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
+        writer.writerow(("label", "scientific_name", "common_name", "reason"))
+        for label, allowed in zip(manifest.labels, species.allowed, strict=True):
+            if not allowed:
+                writer.writerow((label.code, label.scientific_name, label.common_name, species.reason))

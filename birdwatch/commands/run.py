@@ -19,10 +19,11 @@ from birdwatch.archive.journal import Journal, journal_path
 from birdwatch.archive.loop import Outcome, score_jobs
 from birdwatch.archive.plan import Channel, Job, Period, look_at, period_of
 from birdwatch.archive.progress import Meter, json_view, terminal_view
-from birdwatch.archive.results import describe_run, result_of, write_errors
+from birdwatch.archive.results import describe_run, result_of, write_errors, write_filtered
 from birdwatch.archive.score import Scoring
 from birdwatch.archive.summary import summarise
 from birdwatch.commands.run_options import run_options
+from birdwatch.commands.species_options import SpeciesChoice, species_options
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier, Provider
 from birdwatch.model_store import find_model
@@ -37,6 +38,7 @@ __all__ = ["run"]
 
 @click.command()
 @run_options
+@species_options
 def run(
     recordings: tuple[str, ...],
     outs: tuple[str, ...],
@@ -59,6 +61,7 @@ def run(
     dry_run: bool,
     json_progress: bool,
     provider: Provider,
+    choice: SpeciesChoice,
 ) -> None:
     """Score RECORDINGS and write tables of what is in them.
 
@@ -84,10 +87,14 @@ def run(
         return
 
     classifier = OnnxClassifier(find_model(model), provider=provider, batch_size=batch)
+    species = choice.apply(classifier)
     manifest = classifier.manifest
     hop_frames = hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
     limits = thresholds(manifest, threshold)
     floors = limits if min_score is None else np.full_like(limits, min_score)
+    if species is not None:
+        # Their scores are 0; with this a threshold of 0 lets none of them through either.
+        limits, floors = species.applied(limits), species.applied(floors)
     wanted = _within([job for found in looked for job in found], period)
     if len(wanted) == 1 and wanted[0].fault is not None:
         raise SourceError(wanted[0].fault)
@@ -101,6 +108,7 @@ def run(
         "threshold": threshold,
         "min_score": min_score,
         "segments": keep_segments,
+        "filter": None if species is None else {"reason": str(species), "sha256": species.sha256},
     }
     scoring = Scoring(classifier, hop_s, limits, floors, keep_segments)
     first = outputs[0].path
@@ -131,6 +139,7 @@ def run(
             raise SourceError(failed[0].fault)
         _write(outputs, wanted, failed, journal, Vocabulary(manifest, limits), parameters, order, template)
         write_errors(first, failed)
+        write_filtered(first, species, manifest)
         journal.written()
         code = summarise(outputs, wanted, outcomes, journal, classifier, meter, json_progress=json_progress)
         if not failed and not resume:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from birdwatch.inference import OnnxClassifier
 from birdwatch.selection import choose_species, speak
 from birdwatch.species import SpeciesFilter
 
-__all__ = ["apply_species", "species_options"]
+__all__ = ["SpeciesChoice", "species_options"]
 
 OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--lat", "latitude", type=float, help="Latitude: with --lon, only species that live there."),
@@ -25,30 +27,44 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class SpeciesChoice:
+    """What the options said; None where they were left out."""
+
+    latitude: float | None
+    longitude: float | None
+    week: int | None
+    species: Path | None
+    locale: str | None
+
+    def apply(self, classifier: OnnxClassifier) -> SpeciesFilter | None:
+        """Make `classifier` silent about all other species and let it speak the locale; say both on stderr."""
+        if self.locale is not None:
+            unchanged = speak(classifier, self.locale)
+            if unchanged:
+                click.echo(f"birdwatch: {unchanged} species have no name in {self.locale}; they keep theirs", err=True)
+        found = choose_species(
+            classifier.manifest.labels,
+            latitude=self.latitude,
+            longitude=self.longitude,
+            week=self.week,
+            species=self.species,
+        )
+        if found is not None:
+            click.echo(f"species filter: {found}", err=True)
+            classifier.species = found
+        return found
+
+
 def species_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `function` the options latitude, longitude, week, species and locale."""
+    """Give `function` the options, all in one argument: `choice`, a SpeciesChoice."""
+
+    @wraps(function)
+    def called(*args: Any, **values: Any) -> Any:
+        chosen = SpeciesChoice(**{field.name: values.pop(field.name) for field in fields(SpeciesChoice)})
+        return function(*args, choice=chosen, **values)
+
+    decorated: Callable[..., Any] = called
     for option in reversed(OPTIONS):
-        function = option(function)
-    return function
-
-
-def apply_species(
-    classifier: OnnxClassifier,
-    *,
-    latitude: float | None,
-    longitude: float | None,
-    week: int | None,
-    species: Path | None,
-    locale: str | None,
-) -> SpeciesFilter | None:
-    """Make `classifier` silent about all other species and let it speak `locale`; says both on stderr."""
-    if locale is not None:
-        unchanged = speak(classifier, locale)
-        if unchanged:
-            click.echo(f"birdwatch: {unchanged} species have no name in {locale}; they keep theirs", err=True)
-    labels = classifier.manifest.labels
-    found = choose_species(labels, latitude=latitude, longitude=longitude, week=week, species=species)
-    if found is not None:
-        click.echo(f"species filter: {found}", err=True)
-        classifier.species = found
-    return found
+        decorated = option(decorated)
+    return decorated
