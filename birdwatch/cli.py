@@ -19,6 +19,10 @@ __all__ = ["main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
     "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
+    "config": ("config", "Show the settings in force and where each came from."),
+    "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
+    "replay": ("replay", "Show what was published while a subscriber was away."),
+    "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
 }
 
 

@@ -31,9 +31,10 @@ def make_server_keys(folder: Path) -> None:
     secret = folder / f"{SERVER}.key_secret"
     if secret.exists():
         raise ConfigError(f"{secret} exists; subscribers rely on it, so it is not replaced; delete it to begin anew")
+    (folder / "clients").mkdir(parents=True, exist_ok=True)
     with _private():
-        (folder / "clients").mkdir(parents=True, exist_ok=True)
         create_certificates(folder, SERVER)
+    (folder / f"{SERVER}.key").chmod(0o644)
 
 
 def make_client_keys(folder: Path, name: str) -> Path:
@@ -54,6 +55,7 @@ def make_client_keys(folder: Path, name: str) -> Path:
         create_certificates(parcel, CLIENT)
         shutil.copyfile(server, parcel / server.name)
         (parcel / f"{CLIENT}.key").replace(public)
+    public.chmod(0o644)
     return parcel
 
 
@@ -69,7 +71,7 @@ class Gatekeeper:
     """Lets only the keys in `KEYS/clients` in. Raises ConfigError for a folder that does not hold what it must."""
 
     def __init__(self, context: zmq.Context[Any], folder: Path) -> None:
-        path = folder / f"{SERVER}.key_secret"
+        path = _station_secret(folder)
         self._public, secret = _certificate(path)
         self._secret = _secret_of(secret, path)
         if path.stat().st_mode & 0o077:
@@ -97,6 +99,12 @@ class Gatekeeper:
     def close(self) -> None:
         """Stop letting anybody in."""
         self._authenticator.stop()
+
+
+def _station_secret(folder: Path) -> Path:
+    """The station's secret: what systemd hands over (LoadCredential=server.key_secret:...), else in the folder."""
+    handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / f"{SERVER}.key_secret"
+    return handed if "CREDENTIALS_DIRECTORY" in os.environ and handed.exists() else folder / f"{SERVER}.key_secret"
 
 
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:

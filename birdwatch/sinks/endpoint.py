@@ -13,7 +13,17 @@ import zmq
 
 from birdwatch.errors import ConfigError, SinkError
 
-__all__ = ["bind", "check_endpoint", "is_local"]
+__all__ = ["bind", "bound_peers", "check_endpoint", "is_local"]
+
+# A peer that is gone without a word (cable pulled) is noticed and its queue freed.
+HEARTBEAT_MS = 10_000
+HEARTBEAT_TIMEOUT_MS = 30_000
+
+# A subscription or a question is short; nothing longer is accepted from outside.
+MAX_REQUEST_BYTES = 4096
+
+# How many may be at the door at once, as after a restart of a station with hundreds of subscribers.
+BACKLOG = 1024
 
 _TCP = re.compile(r"tcp://(?P<host>\[[^]]+\]|[^:/\s]+):(?P<port>\d{1,5}|\*)")
 _IPC = re.compile(r"ipc://(?P<path>[^\s].*)")
@@ -40,6 +50,14 @@ def is_local(endpoint: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False  # `*`, a name or an interface: may be reached from elsewhere
+
+
+def bound_peers(sock: zmq.Socket[bytes]) -> None:
+    """Bound what strangers can cost: silence, long requests, a crowd at the door. Before `bind`."""
+    sock.heartbeat_ivl = HEARTBEAT_MS
+    sock.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
+    sock.maxmsgsize = MAX_REQUEST_BYTES
+    sock.backlog = BACKLOG
 
 
 def bind(sock: zmq.Socket[bytes], endpoint: str, *, option: str, secured: bool) -> str:

@@ -16,9 +16,11 @@ from typing import Any
 
 import zmq
 
+from birdwatch.journal import Entry
 from birdwatch.sinks.curve import Gatekeeper
-from birdwatch.sinks.endpoint import bind
+from birdwatch.sinks.endpoint import bind, bound_peers
 from birdwatch.sinks.messages import Envelope, Message, frames, topic
+from birdwatch.sinks.replay import ReplayServer
 
 __all__ = ["Publisher"]
 
@@ -29,23 +31,21 @@ HIGH_WATER = 1000
 # How long the last messages may take to leave when the daemon stops.
 LINGER_MS = 1000
 
-# A peer that is gone without a word (cable pulled) is noticed and its queue freed.
-HEARTBEAT_MS = 10_000
-HEARTBEAT_TIMEOUT_MS = 30_000
-
-# A subscription is a short prefix; nothing longer is accepted from outside.
-MAX_REQUEST_BYTES = 4096
-
 # However many come at once, the daemon's loop goes on; the rest waits for the next poll.
 MAX_REQUESTS_A_POLL = 1000
+
+# Contexts whose journal waits for a disk that does not answer: ending them, as their finalizer does, would wait too.
+_STUCK: list[zmq.Context[Any]] = []
 
 
 class Publisher:
     """Numbers messages and sends them to all who subscribed; `poll` now and then, `close` at the end.
 
-    endpoint: where to bind, loopback or ipc unless `keys` or `insecure`. keys: the folder of the station's CURVE
-    keys. clock: nanoseconds since 1970, for `sent` only. Raises ConfigError for an endpoint or keys that do not do,
-    SinkError where the endpoint cannot be bound. To be used from one thread.
+    endpoint: where to bind, loopback or ipc unless `keys` or `insecure`. journal: the file that keeps what was
+    published, up to `journal_max_bytes`, to be asked for at `replay_endpoint`; None for none. keys: the folder of
+    the station's CURVE keys. clock: nanoseconds since 1970, for `sent` only. Raises ConfigError for an endpoint or
+    keys that do not do, SinkError where an endpoint cannot be bound; a journal that cannot be written is no error
+    but counted. To be used from one thread.
     """
 
     def __init__(
@@ -53,6 +53,9 @@ class Publisher:
         endpoint: str,
         envelope: Envelope,
         *,
+        journal: Path | None = None,
+        journal_max_bytes: int = 0,
+        replay_endpoint: str | None = None,
         keys: Path | None = None,
         insecure: bool = False,
         high_water: int = HIGH_WATER,
@@ -68,6 +71,7 @@ class Publisher:
         # A context of its own, with its own gatekeeper.
         self._context: zmq.Context[Any] = zmq.Context()
         self._gatekeeper: Gatekeeper | None = None
+        self._replay: ReplayServer | None = None
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
         try:
             if keys is not None:
@@ -75,17 +79,28 @@ class Publisher:
                 self._gatekeeper.guard(self._socket)
             self._socket.sndhwm = high_water
             self._socket.linger = LINGER_MS
-            self._socket.backlog = 1024
-            self._socket.heartbeat_ivl = HEARTBEAT_MS
-            self._socket.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
-            self._socket.maxmsgsize = MAX_REQUEST_BYTES
+            bound_peers(self._socket)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
             secured = keys is not None or insecure
             self.endpoint = bind(self._socket, endpoint, option="--bind", secured=secured)
+            if journal is not None:
+                self._replay = ReplayServer(
+                    self._context,
+                    journal,
+                    max_bytes=journal_max_bytes,
+                    endpoint=replay_endpoint,
+                    gatekeeper=self._gatekeeper,
+                    insecure=insecure,
+                )
         except BaseException:
             self.close()
             raise
+
+    @property
+    def replay_endpoint(self) -> str | None:
+        """Where replay is asked for, with its real port."""
+        return self._replay.endpoint if self._replay is not None else None
 
     @property
     def subscriptions(self) -> int:
@@ -106,11 +121,14 @@ class Publisher:
         seq = self.last_seq + 1
         more: dict[str, Any] = {}
         if message.kind == "status":
-            more = {"subscribers_dropped": self.dropped, "last_seq": self.last_seq}
+            more = {"subscribers_dropped": self.dropped, "last_seq": self.last_seq, "journal": self._journal_state()}
         pair = frames(message, self._envelope, seq=seq, sent_ns=self._clock(), more=more)
         if message.kind == "status":
             self._status, self._greet = message, False
         self.last_seq = seq
+        if self._replay is not None:
+            # Before anybody hears of it, so that a hole can be filled as soon as it is noticed.
+            self._replay.offer(Entry(self._envelope.boot_id, seq, *pair))
         try:
             self._socket.send_multipart(pair, zmq.NOBLOCK)
         except zmq.Again:
@@ -140,10 +158,19 @@ class Publisher:
     def close(self) -> None:
         """Let the last messages go and give the endpoint back."""
         self._socket.close()
+        ended = self._replay is None or self._replay.close()
         if self._gatekeeper is not None:
             self._gatekeeper.close()
             self._gatekeeper = None
-        self._context.term()
+        if ended:
+            self._context.term()
+        else:
+            _STUCK.append(self._context)
+
+    def _journal_state(self) -> dict[str, Any] | None:
+        if self._replay is None:
+            return None
+        return {"written": self._replay.written, "dropped": self._replay.dropped, "fault": self._replay.fault}
 
     def __enter__(self) -> Publisher:
         return self

@@ -1,0 +1,32 @@
+"""`birdwatch keygen`: CURVE keys for a station, and for each of its subscribers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from birdwatch.sinks.curve import make_client_keys, make_server_keys
+
+__all__ = ["keygen"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--client", "clients", multiple=True, metavar="NAME", help="Let a subscriber in; may be repeated.")
+def keygen(folder: Path, clients: tuple[str, ...]) -> None:
+    """Make a station's keys in FOLDER, or, with --client, a subscriber's.
+
+    With keys the station may be bound to an address that others can reach; only subscribers whose keys are in
+    FOLDER/clients are let in, and nobody on the way can read or forge a message.
+    """
+    if not clients:
+        make_server_keys(folder)
+        click.echo(f"the station's keys are in {folder}: birdwatch listen --curve-keys {folder} --bind tcp://*:5570")
+        click.echo(f"let a subscriber in: birdwatch keygen {folder} --client NAME")
+    for name in clients:
+        parcel = make_client_keys(folder, name)
+        click.echo(
+            f"{name} is let in once the station is started anew; move {parcel} to its machine, over a safe way, "
+            f"and use it there: birdwatch tail --keys {parcel.name} tcp://STATION:5570"
+        )

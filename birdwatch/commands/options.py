@@ -1,0 +1,43 @@
+"""Options made from settings, so that names, help and defaults stand in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from birdwatch.settings import Settings, rules
+
+__all__ = ["setting_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def setting_options(*names: str) -> Callable[[F], F]:
+    """Give a command `--config` and an option for each of these settings (all of them without names).
+
+    The command gets each as a keyword, None where it was not given: what birdwatch.config.Configuration takes.
+    """
+
+    def decorate(command: F) -> F:
+        for name in reversed(names or tuple(rules())):
+            rule = rules()[name]
+            option = "--" + name.replace("_", "-")
+            default = getattr(_DEFAULTS, name)
+            text = rule.help if rule.optional or rule.kind is bool else f"{rule.help} [default: {default}]"
+            if rule.kind is bool:
+                command = click.option(f"{option}/--no-{option[2:]}", name, default=None, help=text)(command)
+            elif rule.choices:
+                command = click.option(option, name, type=click.Choice(rule.choices), help=text)(command)
+            else:
+                metavar = {Path: "PATH", float: "NUMBER", int: "NUMBER"}.get(rule.kind, "TEXT")
+                command = click.option(option, name, metavar=metavar, help=text)(command)
+        config = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
+        return config(command)
+
+    return decorate
+
+
+_DEFAULTS = Settings()

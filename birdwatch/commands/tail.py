@@ -1,0 +1,51 @@
+"""`birdwatch tail`: what a subscriber sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from birdwatch.commands.lines import line_of
+from birdwatch.settings import Settings
+from birdwatch.sinks.endpoint import check_endpoint
+from birdwatch.sinks.subscriber import Subscriber
+
+__all__ = ["tail"]
+
+# A station tells its status every 5 s and greets whoever comes.
+SILENCE_S = 12.0
+
+
+@click.command()
+@click.argument("endpoint", default=Settings().bind)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as it was sent.")
+@click.option("--topic", "topics", multiple=True, help="Prefix of the topics to show; may be repeated. [default: all]")
+@click.option("--keys", type=click.Path(path_type=Path), help="Folder of a subscriber's CURVE keys.")
+@click.option("--count", type=click.IntRange(1), help="Stop after this many messages.")
+def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | None, count: int | None) -> None:
+    """Show what the station at ENDPOINT publishes (default: the one on this machine), until interrupted.
+
+    A prefix is for example birdwatch/1/detection/ or birdwatch/1/event/garden/.
+    """
+    check_endpoint(endpoint)
+    shown = 0
+    warned = False
+    with Subscriber(endpoint, topics or ("birdwatch/1/",), keys=keys) as subscriber:
+        try:
+            while count is None or shown < count:
+                message = subscriber.receive(SILENCE_S)
+                if message is None:
+                    # With a prefix that is seldom used, silence means nothing.
+                    if not (shown or warned or topics):
+                        warned = True
+                        click.echo(
+                            f"birdwatch: nothing heard from {endpoint}; is the station running, is this its --bind "
+                            "and, if it has keys, are yours let in? Still waiting.",
+                            err=True,
+                        )
+                    continue
+                shown += 1
+                click.echo(message[1].decode() if as_json else line_of(message[1]))
+        except KeyboardInterrupt:
+            pass

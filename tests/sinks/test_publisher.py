@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from hearing import Ear, until
+from jsonschema import Draft202012Validator
+from sample_messages import samples, status_message
+
+from birdwatch.audio import Detection
+from birdwatch.errors import SinkError
+from birdwatch.model import Label
+from birdwatch.schemas import schema
+from birdwatch.sinks.messages import Envelope, detection
+from birdwatch.sinks.publisher import Publisher
+
+ENVELOPE = Envelope(station="garden", source="USB Mic", boot_id="b0")
+
+
+@pytest.fixture
+def publisher() -> Iterator[Publisher]:
+    with Publisher("tcp://127.0.0.1:*", ENVELOPE) as value:
+        yield value
+
+
+def joined(publisher: Publisher, count: int, ear: Ear) -> None:
+    """Wait until so many subscriptions have arrived."""
+
+    def step() -> None:
+        publisher.poll()
+        ear.socket.poll(5)
+
+    until(lambda: publisher.subscriptions >= count, step)
+
+
+def test_every_message_on_the_wire_fits_its_schema_and_is_numbered(publisher: Publisher) -> None:
+    with Ear(publisher.endpoint) as ear:
+        joined(publisher, 1, ear)
+        for message in samples():
+            publisher.publish(message)
+        heard = [ear.hear() for _ in samples()]
+    for value in heard:
+        Draft202012Validator(schema(value["kind"])).validate(value)
+    assert [value["seq"] for value in heard] == [1, 2, 3, 4, 5]
+    assert heard[-1]["last_seq"] == 4
+    assert {value["boot_id"] for value in heard} == {"b0"}
+
+
+def test_a_prefix_takes_one_kind_of_one_station(publisher: Publisher) -> None:
+    with (
+        Ear(publisher.endpoint, "birdwatch/1/event/garden/") as ear,
+        Ear(publisher.endpoint, "birdwatch/1/gap/shed/") as no,
+    ):
+        joined(publisher, 2, ear)
+        for message in samples():
+            publisher.publish(message)
+        assert ear.hear()["kind"] == "event"
+        assert ear.hears_nothing(0.05)
+        assert no.hears_nothing(0)
+
+
+def test_whoever_comes_late_is_greeted_with_the_status(publisher: Publisher) -> None:
+    publisher.publish(status_message("starting"))
+    publisher.publish(status_message("listening"))
+    for number in (3, 4):
+        with Ear(publisher.endpoint) as ear:
+            until(lambda ear=ear: bool(ear.socket.poll(5)), publisher.poll)  # type: ignore[misc]
+            value = ear.hear()
+        assert (value["kind"], value["state"], value["seq"]) == ("status", "listening", number)
+
+
+def test_whoever_wants_no_status_is_not_greeted(publisher: Publisher) -> None:
+    publisher.publish(status_message())
+    with Ear(publisher.endpoint, "birdwatch/1/detection/") as ear:
+        joined(publisher, 1, ear)
+    assert publisher.last_seq == 1
+
+
+def test_subscribers_that_leave_are_noticed(publisher: Publisher) -> None:
+    with Ear(publisher.endpoint) as ear:
+        joined(publisher, 1, ear)
+    with Ear(publisher.endpoint, "birdwatch/1/gap/") as clock:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), clock.socket.poll(5)))
+
+
+def test_nan_is_refused_and_takes_no_number(publisher: Publisher) -> None:
+    bad = detection(Detection(0, math.nan, 0.5, 0, 1), Label("houspa"), rate_hz=1, start_ns=0, end_ns=1, event_id=None)
+    with pytest.raises(ValueError):
+        publisher.publish(bad)
+    assert publisher.publish(samples()[0]) == 1
+
+
+def test_the_source_can_change_while_it_runs(publisher: Publisher) -> None:
+    with Ear(publisher.endpoint) as ear:
+        joined(publisher, 1, ear)
+        publisher.source = "another microphone"
+        publisher.publish(samples()[0])
+        assert ear.hear()["source"] == "another microphone"
+
+
+def test_hundreds_of_subscribers_all_hear_all(publisher: Publisher) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    ears = []
+    try:
+        for _ in range(300):
+            ear = context.socket(zmq.SUB)
+            ear.linger = 0
+            ear.subscribe(b"birdwatch/1/detection/")
+            ear.connect(publisher.endpoint)
+            ears.append(ear)
+        until(lambda: publisher.subscriptions == 300, lambda: (publisher.poll(), ears[0].poll(5)))
+        for _ in range(20):
+            publisher.publish(samples()[0])
+        for ear in ears:
+            assert [json.loads(ear.recv_multipart()[1])["seq"] for _ in range(20) if ear.poll(20_000)] == [
+                *range(1, 21)
+            ]
+        assert publisher.dropped == 0
+    finally:
+        for ear in ears:
+            ear.close()
+        context.term()
+
+
+def test_a_subscriber_that_does_not_read_costs_the_others_nothing_and_is_counted() -> None:
+    with (
+        Publisher("tcp://127.0.0.1:*", ENVELOPE, high_water=100) as publisher,
+        Ear(publisher.endpoint, hwm=1, set_up=lambda s: s.setsockopt(zmq.RCVBUF, 4096)) as slow,
+        Ear(publisher.endpoint) as quick,
+    ):
+        joined(publisher, 2, slow)
+        sent = heard = 0
+        while not publisher.dropped:
+            assert sent < 100_000, "the full queue was never noticed"
+            for _ in range(20):
+                sent = publisher.publish(samples()[0])
+            while heard < sent:
+                heard = quick.hear()["seq"]
+        # The quick one has heard every single one, also those that the slow one lost.
+        assert heard == sent
+        publisher.publish(status_message())
+        assert quick.hear()["subscribers_dropped"] == publisher.dropped > 0
+
+
+def test_a_subscriber_that_was_stopped_dead_does_not_hold_publishing_up() -> None:
+    program = (
+        "import sys, zmq, os, signal\n"
+        "s = zmq.Context().socket(zmq.SUB); s.rcvhwm = 1; s.connect(sys.argv[1]); s.subscribe(b'')\n"
+        "s.recv_multipart(); print('heard', flush=True); os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    with (
+        Publisher("tcp://127.0.0.1:*", ENVELOPE, high_water=100) as publisher,
+        subprocess.Popen([sys.executable, "-c", program, publisher.endpoint], stdout=subprocess.PIPE) as dead,
+    ):
+        try:
+            heard = threading.Event()
+            assert dead.stdout is not None
+            waiter = threading.Thread(target=lambda: (dead.stdout.read(5), heard.set()))  # type: ignore[union-attr]
+            waiter.start()
+            until(heard.is_set, lambda: (publisher.poll(), publisher.publish(samples()[0]), heard.wait(0.01)))
+            waiter.join()
+            while not publisher.dropped:
+                assert publisher.publish(samples()[0]) < 200_000
+        finally:
+            dead.kill()
+
+
+def test_a_port_in_use_is_one_clear_error(publisher: Publisher) -> None:
+    with pytest.raises(SinkError, match=rf"{publisher.endpoint} is in use by another program.*--bind"):
+        Publisher(publisher.endpoint, ENVELOPE)
+
+
+def test_ipc_serves_and_is_not_taken_over_while_somebody_listens(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/birdwatch.sock"
+    with Publisher(endpoint, ENVELOPE) as publisher:
+        with pytest.raises(SinkError, match="in use"):
+            Publisher(endpoint, ENVELOPE)
+        with Ear(endpoint) as ear:
+            joined(publisher, 1, ear)
+            publisher.publish(samples()[0])
+            assert ear.hear()["seq"] == 1
+    # What a killed daemon leaves behind is in nobody's way.
+    (tmp_path / "birdwatch.sock").touch()
+    Publisher(endpoint, ENVELOPE).close()
+
+
+def test_the_last_messages_leave_before_the_end() -> None:
+    publisher = Publisher("tcp://127.0.0.1:*", ENVELOPE)
+    with Ear(publisher.endpoint) as ear:
+        joined(publisher, 1, ear)
+        for _ in range(50):
+            publisher.publish(samples()[0])
+        publisher.publish(status_message("stopping"))
+        publisher.close()
+        assert [ear.hear()["seq"] for _ in range(51)] == [*range(1, 52)]
+
+
+def test_a_publisher_leaves_no_descriptor_and_no_thread_behind(tmp_path: Path) -> None:
+    def once() -> None:
+        Publisher(
+            "tcp://127.0.0.1:*",
+            ENVELOPE,
+            journal=tmp_path / "j.db",
+            journal_max_bytes=10**6,
+            replay_endpoint="tcp://127.0.0.1:*",
+        ).close()
+
+    once()
+    before = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    for _ in range(5):
+        once()
+    assert (len(list(Path("/proc/self/fd").iterdir())), threading.active_count()) == before
+
+
+def test_rubbish_from_a_peer_changes_nothing(publisher: Publisher) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with context, context.socket(zmq.XSUB) as rude, Ear(publisher.endpoint) as ear:
+        rude.linger = 0
+        rude.connect(publisher.endpoint)
+        for request in (b"", b"\x07hello", b"\x01" + b"x" * 100_000, b"\x01\xff\xfe"):
+            rude.send(request)
+        joined(publisher, 1, ear)
+        publisher.publish(samples()[0])
+        assert ear.hear()["seq"] == 1
