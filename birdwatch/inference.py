@@ -1,30 +1,39 @@
-"""Scores from windows: the one place that runs ONNX Runtime.
+"""Scores from windows: a model file, checked against its manifest, on the best provider there is.
 
-`OnnxClassifier` owns a session, says truthfully which provider runs it, and scores windows in order with several of
-them in flight. A window's scores do not depend on what was scored beside it.
+`OnnxClassifier` says truthfully what computes, and scores windows in order with several of them in flight. A window's
+scores do not depend on what was scored beside it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import onnxruntime as ort
 
 from birdwatch.audio import FloatArray, Window, WindowScores
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import METADATA_KEY, Manifest
+from birdwatch.runtime import (
+    CPU,
+    CUDA,
+    LANES,
+    DeviceNetwork,
+    HostNetwork,
+    NetworkError,
+    cuda_fault,
+    cuda_network,
+    open_session,
+)
 from birdwatch.species import SpeciesFilter
 
 __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
@@ -36,27 +45,6 @@ Provider = Literal["auto", "cuda", "cpu"]
 # ONNX Runtime's arena keeps what the largest batch needed: on a CPU small batches cost nothing and hold memory down.
 CPU_BATCH = 4
 CUDA_BATCH = 64
-
-
-def cuda_fault() -> str | None:
-    """Why CUDA cannot be used here, in one line that names the missing library, or None if it can."""
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
-        return "this onnxruntime was built without CUDA; install birdwatch[cuda] (x86-64 Linux or Windows)"
-    try:
-        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError as error:
-        return f"{error}; the NVIDIA driver is missing or no NVIDIA GPU is there"
-    if hasattr(ort, "preload_dlls"):
-        # It prints what it misses; the library's own complaint below is the better one.
-        with redirect_stdout(None), redirect_stderr(None):
-            ort.preload_dlls(directory="")
-    library = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
-    if library.exists():
-        try:
-            ctypes.CDLL(str(library))
-        except OSError as error:
-            return f"{error}; install the CUDA libraries: pip install 'birdwatch[cuda]'"
-    return None
 
 
 class OnnxClassifier:
@@ -79,31 +67,36 @@ class OnnxClassifier:
         if provider not in get_args(Provider):
             raise InferenceError(f"provider is {provider!r}, expected one of {', '.join(get_args(Provider))}")
         self.path = Path(path)
-        data = _read(self.path)
-        self.sha256 = hashlib.sha256(data).hexdigest()
+        self._data = _read(self.path)
+        self.sha256 = hashlib.sha256(self._data).hexdigest()
         fault = cuda_fault() if provider != "cpu" else "not asked for"
         if provider == "cuda" and fault:
             raise InferenceError(f"provider cuda was asked for and cannot be used: {fault}, or use --provider cpu")
         if fault and Path("/dev/nvidia0").exists() and provider == "auto":
             log.warning("an NVIDIA GPU is here but CUDA cannot be used: %s; running on the CPU", fault)
-        names = ["CPUExecutionProvider"] if fault else ["CUDAExecutionProvider", "CPUExecutionProvider"]
-        self._session = _session(data, names, self.path)
-        self.provider: str = self._session.get_providers()[0]
-        if provider == "cuda" and self.provider != "CUDAExecutionProvider":
+        self._changing = threading.Lock()
+        # Why scoring goes on with less than it began with (CUDA failed on the way), or None.
+        self.setback: str | None = None
+        self.batch_size = batch_size or (CPU_BATCH if fault else CUDA_BATCH)
+        self._network = self._on_cpu() if fault else self._on_cuda()
+        if provider == "cuda" and self.provider != CUDA:
             raise InferenceError(
-                f"provider cuda was asked for and ONNX Runtime fell back to {self.provider}; "
-                "see its message above, or use --provider cpu"
+                f"provider cuda was asked for and ONNX Runtime fell back to {self.provider}"
+                f"{f' ({self.setback})' if self.setback else ''}; see its message above, or use --provider cpu"
             )
-        on_cpu = self.provider == "CPUExecutionProvider"
-        self.workers = workers or ((os.cpu_count() or 1) if on_cpu else 2)
-        self.manifest = _checked_manifest(self._session, self.path)
+        self.manifest = _checked_manifest(self._network.session, self.path)
+        self.batch_size = self._network.batch or self.batch_size
         # Classes that it does not let through score 0, whatever the network says.
         self.species: SpeciesFilter | None = None
-        source = self._session.get_inputs()[0]
-        self._input: str = source.name
-        # Other people's networks may have been exported for one batch size only.
-        self._fixed_batch: int | None = source.shape[0] if isinstance(source.shape[0], int) else None
-        self.batch_size = self._fixed_batch or batch_size or (CPU_BATCH if on_cpu else CUDA_BATCH)
+        cores = os.cpu_count() or 1
+        # On CUDA the workers make images, where the model wants them, and keep both lanes of the device busy.
+        self.workers = workers or (cores if self.provider == CPU or self.manifest.input == "mel" else LANES + 1)
+        self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="score")
+
+    @property
+    def provider(self) -> str:
+        """What computes now, as ONNX Runtime says: `CUDAExecutionProvider` or `CPUExecutionProvider`."""
+        return self._network.provider
 
     def score(self, samples: FloatArray) -> FloatArray:
         """Scores float32 `(B, classes)` in 0..1 of windows `(B, window_frames)`, float32 +-1 at the model's rate.
@@ -126,7 +119,7 @@ class OnnxClassifier:
         return self._run(self.manifest.embedding_output, samples)
 
     def score_windows(self, windows: Iterable[Window]) -> Iterator[WindowScores]:
-        """The scores of each window, in order; several batches are in flight, never more than twice the workers."""
+        """The scores of each window, in order; several batches are in flight, never more than two above the workers."""
         for window, scores in self._in_order(windows, self.score):
             yield WindowScores(window.start_frame, window.valid_frames, scores)
 
@@ -138,48 +131,94 @@ class OnnxClassifier:
         self, windows: Iterable[Window], answer: Callable[[FloatArray], FloatArray]
     ) -> Iterator[tuple[Window, FloatArray]]:
         iterator = iter(windows)
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="score") as pool:
-            flying: deque[tuple[list[Window], Future[FloatArray]]] = deque()
-            try:
-                while True:
-                    batch = list(islice(iterator, self.batch_size))
-                    if batch:
-                        flying.append((batch, pool.submit(answer, np.stack([w.samples for w in batch]))))
-                    while flying and (len(flying) >= 2 * self.workers or not batch):
-                        done, future = flying.popleft()
-                        yield from zip(done, future.result(), strict=True)
-                    if not batch:
-                        return
-            finally:
-                for _, future in flying:
-                    future.cancel()
+        flying: deque[tuple[list[Window], Future[FloatArray]]] = deque()
+        try:
+            while True:
+                batch = list(islice(iterator, self.batch_size))
+                if batch:
+                    flying.append((batch, self._pool.submit(_answers, answer, batch)))
+                while flying and (len(flying) >= self.workers + 2 or not batch):
+                    done, future = flying.popleft()
+                    yield from zip(done, future.result(), strict=True)
+                if not batch:
+                    return
+        finally:
+            wait([future for _, future in flying if not future.cancel()])
 
     def _run(self, output: str, samples: FloatArray) -> FloatArray:
         """One output of the network for windows of samples, through the front end where the model takes images."""
-        spec = self.manifest.frontend if self.manifest.input == "mel" else None
-        if spec is not None:
-            values = log_mel(samples, spec)
-        else:
-            _check_samples(samples, self.manifest.window_frames)
-            values = samples
-        step = self._fixed_batch or max(1, len(values))
-        answers = []
-        for start in range(0, max(1, len(values)), step):
-            part = values[start : start + step]
-            missing = step - len(part)
-            filled = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)]) if missing else part
+        while True:
+            network = self._network
             try:
-                (raw,) = self._session.run([output], {self._input: filled})
-            except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
-                raise InferenceError(f"{self.path.name} could not be run on {self.provider}: {error}") from error
-            answers.append(np.asarray(raw, np.float32)[: len(part)])
+                return self._run_on(network, output, samples)
+            except NetworkError as fault:
+                self._retreat(network, fault)
+
+    def _run_on(self, network: HostNetwork | DeviceNetwork, output: str, samples: FloatArray) -> FloatArray:
+        spec = self.manifest.frontend if self.manifest.input == "mel" else None
+        if spec is None:
+            _check_samples(samples, self.manifest.window_frames)
+        step = network.batch or self.batch_size
+        answers = []
+        for start in range(0, max(1, len(samples)), step):
+            part = samples[start : start + step]
+            values = part if spec is None else log_mel(part, spec)
+            missing = step - len(part) if network.batch else 0
+            if missing:
+                values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), np.float32)])
+            answers.append(network.run(output, values)[: len(part)])
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _on_cpu(self) -> HostNetwork:
+        network = HostNetwork(open_session(self._data, self.path))
+        self._data = b""
+        return network
+
+    def _on_cuda(self) -> HostNetwork | DeviceNetwork:
+        """The network on CUDA, in batches that its memory has room for; on the CPU if it has not even room for one."""
+        asked = self.batch_size
+        while True:
+            try:
+                return cuda_network(self._data, self.path, self.batch_size)
+            except NetworkError as fault:
+                if not self._smaller(fault):
+                    self.batch_size = min(asked, CPU_BATCH)
+                    return self._on_cpu()
+
+    def _retreat(self, network: HostNetwork | DeviceNetwork, fault: NetworkError) -> None:
+        """After a failed run: smaller batches where the GPU's memory was full, else the CPU, where it is an error."""
+        if network.provider == CPU:
+            raise InferenceError(f"{self.path.name} could not be run on {CPU}: {fault}") from fault
+        with self._changing:
+            if self._network is not network:
+                return
+            network.close()
+            if self._smaller(fault):
+                self._network = self._on_cuda()
+            else:
+                self.batch_size = min(self.batch_size, CPU_BATCH)
+                self._network = self._on_cpu()
+
+    def _smaller(self, fault: NetworkError) -> bool:
+        """Halve the batch where that may help, and say what became of it; False where the CPU has to do it."""
+        helps = fault.out_of_memory and self.batch_size > 1
+        if helps:
+            self.batch_size //= 2
+            self.setback = f"the GPU ran out of memory; scoring {self.batch_size} windows at a time"
+        else:
+            self.setback = f"CUDA failed ({fault}); scoring on the CPU"
+        log.warning("%s: %s", self.path.name, self.setback)
+        return helps
+
+
+def _answers(answer: Callable[[FloatArray], FloatArray], windows: list[Window]) -> FloatArray:
+    return answer(np.stack([window.samples for window in windows]))
 
 
 def open_network(model: Path | bytes) -> Any:
     """An ONNX Runtime session on the CPU, for a file or its content, that needs no manifest. Raises ModelError."""
     path, data = (model, _read(model)) if isinstance(model, Path) else (Path("the model"), model)
-    return _session(data, ["CPUExecutionProvider"], path)
+    return open_session(data, path)
 
 
 def _read(path: Path) -> bytes:
@@ -190,22 +229,6 @@ def _read(path: Path) -> bytes:
     if not data:
         raise ModelError(f"model {path} is empty; copy or export it again")
     return data
-
-
-def _session(data: bytes, providers: list[str], path: Path) -> Any:
-    options = ort.SessionOptions()
-    # One thread a run: the parallelism is in `score_windows`. Spinning threads would burn a core while waiting.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(data, options, providers=providers)
-    except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
-        raise ModelError(
-            f"{path} is not a model that ONNX Runtime can load ({str(error).strip().splitlines()[-1]}); "
-            "expected an .onnx file exported by birdwatch"
-        ) from error
 
 
 def _checked_manifest(session: Any, path: Path) -> Manifest:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
-    "onnxruntime": {"birdwatch/inference.py"},
+    "onnxruntime": {"birdwatch/runtime.py"},
     "soundfile": {"birdwatch/sources/file.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
     "soxr": {"birdwatch/resample.py"},
