@@ -15,10 +15,13 @@ __all__ = [
     "equalise",
     "frequency_masks",
     "gain",
+    "high_pass",
     "low_pass",
+    "mel_shift",
     "mix_powers",
     "mix_values",
     "noise_floor",
+    "padded_tail",
     "time_masks",
     "uniform_db",
 ]
@@ -130,3 +133,32 @@ def low_pass(power: torch.Tensor, *, least: float, chosen: Chosen, rng: np.rando
     edge = rng.uniform(least, 1.0, batch) * mels
     down_db = np.clip(6.0 * (np.arange(mels) - edge[:, None]), 0.0, 90.0) * chosen[:, None]
     return power * _on(10.0 ** (-down_db / 10.0), power)[:, :, None]
+
+
+def high_pass(power: torch.Tensor, *, most: float, chosen: Chosen, rng: np.random.Generator) -> torch.Tensor:
+    """Powers `(B, n_mels, T)` cut below a share of the mel axis drawn from 0 to `most`: a recorder's rumble filter.
+
+    The slope is 6 dB a mel band, down to 40 dB.
+    """
+    batch, mels, _ = power.shape
+    edge = rng.uniform(0.0, most, batch) * mels
+    down_db = np.clip(6.0 * (edge[:, None] - np.arange(mels)), 0.0, 40.0) * chosen[:, None]
+    return power * _on(10.0 ** (-down_db / 10.0), power)[:, :, None]
+
+
+def mel_shift(power: torch.Tensor, *, most: int, chosen: Chosen, rng: np.random.Generator) -> torch.Tensor:
+    """Powers `(B, n_mels, T)` moved by up to `most` bands up or down; the band at the end is repeated.
+
+    A band is some 4 % of the frequency above 1 kHz: individuals differ by as much.
+    """
+    batch, mels, _ = power.shape
+    shift = rng.integers(-most, most + 1, batch) * chosen
+    rows = np.clip(np.arange(mels) - shift[:, None], 0, mels - 1)  # (B, mels)
+    return power.gather(1, _on(rows, power)[:, :, None].expand_as(power))
+
+
+def padded_tail(power: torch.Tensor, *, chosen: Chosen, rng: np.random.Generator) -> torch.Tensor:
+    """Powers `(B, n_mels, T)` with zeros after 45 to 95 % of the time, as a recording's last window is padded."""
+    batch, _, spectra = power.shape
+    end = np.where(chosen, rng.uniform(0.45, 0.95, batch) * spectra, spectra)
+    return power * _on((np.arange(spectra) < end[:, None]).astype(np.float32), power)[:, None, :]

@@ -58,6 +58,13 @@ def network_input(
     if settings.low_pass_prob > 0:
         use = chosen(settings.low_pass_prob)
         power = augment.low_pass(power, least=settings.low_pass_from, chosen=use, rng=rng)
+    if settings.high_pass_prob > 0:
+        use = chosen(settings.high_pass_prob)
+        power = augment.high_pass(power, most=settings.high_pass_to, chosen=use, rng=rng)
+    if settings.mel_shift_prob > 0:
+        power = augment.mel_shift(power, most=settings.mel_shift, chosen=chosen(settings.mel_shift_prob), rng=rng)
+    if settings.padding_prob > 0:
+        power = augment.padded_tail(power, chosen=chosen(settings.padding_prob), rng=rng)
 
     # As pictures: the published recipe.
     images = images_of(power, spec)

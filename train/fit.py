@@ -22,7 +22,7 @@ from .batches import network_input
 from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors
 from .gather import Data
 from .judge import Predictions, judge, score_windows
-from .network import ModelArguments, build_network, pool_input
+from .network import ModelArguments, build_network, pool_input, start_head
 from .optimise import learning_rate, masked_bce, move_average
 from .reproducible import seed_everything
 from .settings import RUNTIME, Settings
@@ -72,6 +72,8 @@ def fit_fold(
         drop_path_rate=settings.drop_path_rate,
         pretrained=settings.pretrained,
     )
+    if settings.head_prior > 0:
+        start_head(network, settings.head_prior)
     if settings.init:
         for line in load_initial(network, Path(settings.init), codes=data.codes):
             say(line)

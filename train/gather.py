@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from birdwatch.errors import ConfigError, SourceError
@@ -117,7 +117,7 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
     return Data(
         labels,
         tuple(recording for recording, _ in parts[0]),
-        tuple(item for _, item in [*parts[0], *parts[1]]),
+        (*(item for _, item in parts[0]), *(replace(item, extra=True) for _, item in parts[1])),
         tuple(item for _, item in parts[2]),
         tuple(item for _, item in parts[3]),
         fingerprint([recording for recording, _ in kept], [item.array for _, item in kept]),

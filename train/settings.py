@@ -54,6 +54,7 @@ class Settings:
     input_pool: int = setting(1, "side of an average pooling in front of the network: 2 is four times cheaper")
     pretrained: bool = setting(False, "start from timm's ImageNet weights (needs the network or timm's cache)")
     init: str = setting("", "start from a local .safetensors, .pt or .pth file with timm's or torchvision's names")
+    head_prior: float = setting(0.0, "score that a new head starts from; 0 leaves it to timm, about one half")
     drop_rate: float = setting(0.2, "dropout before the head")
     drop_path_rate: float = setting(0.2, "stochastic depth")
 
@@ -73,6 +74,7 @@ class Settings:
     negative_share: float = setting(
         0.1, "share of an epoch drawn from negatives and label-less extra data, where given"
     )
+    extra_share: float = setting(0.0, "share of the class-sampled windows from extra-data; 0 leaves it to the sampling")
     noise_share: float = setting(0.0, "share of an epoch that is background alone, where given")
 
     folds: int = setting(5, "folds of the cross-validation")
@@ -122,6 +124,13 @@ class Settings:
     noise_floor_prob: float = setting(0.0, "chance of an added noise floor")
     noise_floor_low_db: float = setting(-65.0, "lowest noise floor, relative to the window's loudest bin")
     noise_floor_high_db: float = setting(-30.0, "highest noise floor")
+    mel_shift_prob: float = setting(0.0, "chance of a shift along the mel axis")
+    mel_shift: int = setting(2, "the shift is up to this many mel bands, up or down")
+    high_pass_prob: float = setting(0.0, "chance of a high-pass")
+    high_pass_to: float = setting(0.15, "the high-pass cuts below a share of the mel axis of at most this")
+    padding_prob: float = setting(
+        0.0, "chance that a window ends in digital silence, as a recording's padded tail does"
+    )
     low_pass_prob: float = setting(0.0, "chance of a low-pass")
     low_pass_from: float = setting(0.55, "the low-pass cuts at a share of the mel axis between this and 1")
 
@@ -154,6 +163,10 @@ class Settings:
             faults.append(f"ema is {self.ema}, expected 0 (none) to below 1, such as 0.999")
         if self.window_hop_s <= 0 or self.mixup_alpha <= 0 or self.lr <= 0:
             faults.append("window_hop_s, mixup_alpha and lr must be above 0")
+        if not 0.0 <= self.head_prior < 1.0 or not 0.0 <= self.high_pass_to < 1.0:
+            faults.append("head_prior and high_pass_to must be at least 0 and below 1")
+        if self.extra_share >= 1.0 or self.mel_shift < 0:
+            faults.append("extra_share must be below 1, mel_shift at least 0")
         if self.negative_share + self.noise_share >= 1.0:
             faults.append("negative_share and noise_share together must leave room for the recordings")
         if self.folds < 2:

@@ -36,7 +36,8 @@ class Source:
     """A recording as the loader needs it.
 
     starts: its window starts in the cache. labels: classes that are heard, the primary one first (empty: none).
-    masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`.
+    masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`. extra: only trained
+    on, never judged.
     """
 
     array: Path
@@ -45,6 +46,7 @@ class Source:
     labels: tuple[int, ...] = ()
     masked: tuple[int, ...] = ()
     spans: Spans | None = None
+    extra: bool = False
 
 
 def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> Source:
@@ -147,7 +149,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         item = self.sources[number]
         if self.settings.clip == "heard" and item.spans is not None and item.labels:
             heard = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)
-            shares = heard[:, item.labels[0]] + UNHEARD
+            shares = heard[:, item.labels[0]].astype(np.float64) + UNHEARD
         else:
             shares = activity(_rows(item.array), item.starts, self.spec)
         return np.asarray(shares / shares.sum(), np.float64)
@@ -249,4 +251,9 @@ def class_shares(
             break
         raised = more
     within = amount**settings.sample_exponent
-    return np.asarray(share[labels] * within / np.bincount(labels, within)[labels])
+    shares = share[labels] * within / np.bincount(labels, within)[labels]
+    extra = np.array([sources[number].extra for number in numbers])
+    if settings.extra_share > 0 and extra.any() and not extra.all():
+        shares[extra] *= settings.extra_share / shares[extra].sum()
+        shares[~extra] *= (1.0 - settings.extra_share) / shares[~extra].sum()
+    return np.asarray(shares)
