@@ -24,6 +24,8 @@ from birdwatch.errors import ModelError
 __all__ = [
     "CPU",
     "CUDA",
+    "LANES",
+    "VERSION",
     "DeviceNetwork",
     "HostNetwork",
     "NetworkError",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+VERSION: str = ort.__version__
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import get_args
 
 import click
-import onnxruntime
 
 from birdwatch.errors import ModelError
 from birdwatch.inference import OnnxClassifier, Provider
 from birdwatch.model_store import find_model
 from birdwatch.probe import replay_probe
+from birdwatch.runtime import VERSION
 
 __all__ = ["model_check"]
 
@@ -25,7 +25,7 @@ def model_check(model: str | None, provider: Provider) -> None:
     """
     classifier = OnnxClassifier(find_model(model), provider=provider)
     result = replay_probe(classifier)
-    where = f"{classifier.provider}, onnxruntime {onnxruntime.__version__}"
+    where = f"{classifier.provider}, onnxruntime {VERSION}"
     measured = (
         f"scores within {result.difference:.1e} (allowed {result.probe.tolerance:g}), log-odds within "
         f"{result.difference_log_odds:.1e} (allowed {result.probe.tolerance_log_odds:g})"
