@@ -18,6 +18,7 @@ __all__ = ["main"]
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
+    "embed": ("embed", "Write one vector a window, to cluster and search."),
     "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
     "config": ("config", "Show the settings in force and where each came from."),
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),

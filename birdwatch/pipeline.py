@@ -11,7 +11,7 @@ from birdwatch.model import Manifest
 from birdwatch.resample import Resampler
 from birdwatch.windowing import MIN_TAIL_S, Windower, hop_frames_of
 
-__all__ = ["WindowStream", "score_blocks", "score_recording"]
+__all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
 
 
 class WindowStream:
@@ -49,6 +49,13 @@ class WindowStream:
         return out
 
 
+def windows_of(blocks: Iterable[AudioBlock], stream: WindowStream) -> Iterator[Window]:
+    """The windows of `blocks`, in order, as they come; `stream` is fresh and made for the blocks' rate."""
+    for block in blocks:
+        yield from (item for item in stream.push(block) if isinstance(item, Window))
+    yield from (item for item in stream.finish() if isinstance(item, Window))
+
+
 def score_blocks(
     blocks: Iterable[AudioBlock], classifier: OnnxClassifier, stream: WindowStream
 ) -> Iterator[WindowScores]:
@@ -56,13 +63,7 @@ def score_blocks(
 
     `stream`, fresh and made for the blocks' rate, says afterwards how long the audio was.
     """
-
-    def windows() -> Iterator[Window]:
-        for block in blocks:
-            yield from (item for item in stream.push(block) if isinstance(item, Window))
-        yield from (item for item in stream.finish() if isinstance(item, Window))
-
-    return classifier.score_windows(windows())
+    return classifier.score_windows(windows_of(blocks, stream))
 
 
 def score_recording(
