@@ -68,7 +68,7 @@ def test_one_vector_a_window_with_its_place_and_time(model: Path, tmp_path: Path
 def test_the_hop_can_be_chosen(model: Path, tmp_path: Path, song: np.ndarray) -> None:
     soundfile.write(tmp_path / "a.wav", song, 32000)
     assert embed(model, tmp_path / "e.parquet", tmp_path / "a.wav", more=("--hop", "1")).exit_code == 0
-    assert parquet.read_table(tmp_path / "e.parquet")["start_s"].to_pylist() == [float(n) for n in range(10)]
+    assert parquet.read_table(tmp_path / "e.parquet")["start_s"].to_pylist() == [float(n) for n in range(9)]
 
 
 def test_a_broken_recording_costs_no_other(model: Path, tmp_path: Path, song: np.ndarray) -> None:
