@@ -134,7 +134,7 @@ def _add_notes(
     """Add sweeps of `length` frames, from one pitch to another in thousandths of the rate, one after another."""
     n = np.arange(length, dtype=np.int64)
     rise = np.minimum(np.minimum(n, length - 1 - n), length // 8)  # attack and decay
-    for index, start in enumerate(range(gap, window_frames - length, length + gap)):
+    for index, start in enumerate(range(gap, window_frames - length, max(1, length + gap))):
         low, high = (pitch * TURN // 1000 for pitch in pitches[index % len(pitches)])
         phase = (low * n + (high - low) * n * n // (2 * length)) % TURN
         clip[start : start + length] += _parabola(phase) * rise // max(1, length // 8)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,10 +106,11 @@ def _load(path: Path) -> tuple[bytes, Mapping[str, Any]]:
     try:
         values = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch's message goes on to advise turning the protection off.
-        reason = str(error).split("WeightsUnpickler error: ")[-1].strip().splitlines()[0]
+        # torch's own message goes on to say how to turn the protection off.
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it names {named[1]}" if named else "or is damaged"
         raise ModelError(
-            f"{path} holds something other than tensors and plain values ({reason}); nothing in it was executed"
+            f"{path} holds something other than tensors and plain values ({what}); nothing in it was executed"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path} is damaged: {str(error).strip().splitlines()[0]}") from None

@@ -82,3 +82,33 @@ def _sort(graph: onnx.GraphProto) -> None:
         graph.node.extend(ready)
         known.update(name for node in ready for name in node.output)
         waiting = [node for node in waiting if not known.issuperset(node.output)]
+
+
+def imitated_in_float32(half: onnx.ModelProto) -> onnx.ModelProto:
+    """A float32 graph that rounds each result as `compute_in_half`'s does on a GPU: sums in float32, results in half.
+
+    A CPU without half arithmetic runs the halved graph itself in float32 throughout, and would hide an overflow.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(half)
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    nodes: list[onnx.NodeProto] = []
+    for node in half.graph.node:
+        widens = node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT
+        if widens or node.op_type in IN_FLOAT32 or node.op_type == "Reshape":
+            nodes.append(node)  # its input is float32 already, and the cast does nothing
+            continue
+        (output,) = node.output
+        exact, rounded = f"{output}.exact", f"{output}.half"
+        if node.op_type == "Cast":  # to half
+            exact = node.input[0]
+        else:
+            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+            nodes[-1].output[0] = exact
+        nodes.append(helper.make_node("Cast", [exact], [rounded], name=f"{rounded}.narrow", to=TensorProto.FLOAT16))
+        nodes.append(helper.make_node("Cast", [rounded], [output], name=f"{output}.widen", to=TensorProto.FLOAT))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model

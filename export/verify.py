@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from birdwatch.audio import FloatArray
-from birdwatch.errors import ModelError
+from birdwatch.errors import InferenceError, ModelError
 from birdwatch.inference import OnnxClassifier
 
 __all__ = ["BATCHES", "TOLERANCE", "Kind", "Parity", "measure", "require"]
@@ -60,11 +61,18 @@ class Parity:
 def measure(
     classifier: OnnxClassifier, reference: Callable[[FloatArray], FloatArray], samples: FloatArray, windows: str
 ) -> Parity:
-    """Score `samples` `(B, window_frames)` in batches of 1, 3 and 8 and compare with `reference`."""
+    """Score `samples` `(B, window_frames)` in batches of 1, 3 and 8 and compare with `reference`.
+
+    The difference is infinite where the model answers with NaN or infinity.
+    """
     expected = np.concatenate([reference(samples[i : i + 8]) for i in range(0, len(samples), 8)])
     differences = {}
     for batch in BATCHES:
-        scores = np.concatenate([classifier.score(samples[i : i + batch]) for i in range(0, len(samples), batch)])
+        try:
+            scores = np.concatenate([classifier.score(samples[i : i + batch]) for i in range(0, len(samples), batch)])
+        except InferenceError:  # NaN or infinity, as where half precision overflows
+            differences[batch] = math.inf
+            continue
         differences[batch] = float(np.abs(scores - expected).max())
     return Parity(differences, windows)
 
