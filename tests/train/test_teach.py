@@ -13,9 +13,9 @@ from tiny_model import LABELS
 from birdwatch.api import analyze, load_model
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model import Label
-from birdwatch_train.dataset import Recording
-from birdwatch_train.soft_labels import read_soft_labels
-from birdwatch_train.teach import Heard, TeachOptions, columns_of, hear, read_labels, soft_rows, teach
+from train.dataset import Recording
+from train.soft_labels import read_soft_labels
+from train.teach import Heard, TeachOptions, columns_of, hear, read_labels, soft_rows, teach
 
 TEACHER = (Label("1", "Parus major"), Label("2", "Turdus merula"), Label("x9", "Corvus corax"))
 
