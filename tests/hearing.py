@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,11 @@ def until(done: Callable[[], bool], step: Callable[[], object]) -> None:
     while not done():
         assert time.monotonic() < end, "the deadline has passed"
         step()
+
+
+def tick() -> None:
+    """Let other threads and processes run for a moment."""
+    threading.Event().wait(0.005)
 
 
 class Ear:

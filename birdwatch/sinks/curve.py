@@ -25,6 +25,9 @@ __all__ = ["Gatekeeper", "make_client_keys", "make_server_keys", "use_client_key
 SERVER = "server"
 CLIENT = "client"
 
+# Whom our keys let in; other sockets of the same process are none of it.
+DOMAIN = "birdwatch"
+
 
 def make_server_keys(folder: Path) -> None:
     """Make a station's keys in `folder`. Raises ConfigError where there are some, which subscribers rely on."""
@@ -76,25 +79,35 @@ class Gatekeeper:
         self._secret = _secret_of(secret, path)
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"{path} can be read by others than its owner; chmod 600 {path}")
-        clients = folder / "clients"
-        if not clients.is_dir():
-            raise ConfigError(f"{folder} has no folder `clients` with keys; birdwatch keygen {folder} --client NAME")
-        try:
-            allowed = load_certificates(clients)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{clients}: {error}; delete that file, or make it again") from None
+        self._clients = folder / "clients"
+        self._check_clients()
         # The thread waits on a socket and only wakes for the handshake of a new subscriber.
         from zmq.auth.thread import ThreadAuthenticator
 
         self._authenticator = ThreadAuthenticator(context)
-        self._authenticator.certs["*"] = allowed
+        self._authenticator.configure_curve(DOMAIN, self._clients)
         self._authenticator.start()
+
+    def reload(self) -> None:
+        """Let those in whose keys are there now; who is in stays. Raises ConfigError, and all stays as it was."""
+        self._check_clients()
+        self._authenticator.configure_curve(DOMAIN, self._clients)
+
+    def _check_clients(self) -> None:
+        # The library would log a fault here and let nobody in.
+        if not self._clients.is_dir():
+            folder = self._clients.parent
+            raise ConfigError(f"{folder} has no folder `clients` with keys; birdwatch keygen {folder} --client NAME")
+        try:
+            load_certificates(self._clients)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self._clients}: {error}; delete that file, or make it again") from None
 
     def guard(self, sock: zmq.Socket[bytes]) -> None:
         """Make `sock` speak CURVE only, before it is bound."""
         sock.curve_server = True
         sock.curve_publickey, sock.curve_secretkey = self._public, self._secret
-        sock.zap_domain = b"birdwatch"
+        sock.zap_domain = DOMAIN.encode()
 
     def close(self) -> None:
         """Stop letting anybody in."""

@@ -155,6 +155,11 @@ class Publisher:
         if self._greet and self._status is not None:
             self.publish(self._status)
 
+    def reload_keys(self) -> None:
+        """Let in whose keys are in the folder now. Raises ConfigError, and all stays as it was."""
+        if self._gatekeeper is not None:
+            self._gatekeeper.reload()
+
     def close(self) -> None:
         """Let the last messages go and give the endpoint back."""
         self._socket.close()

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from click.testing import CliRunner
+from hearing import DEADLINE_S, Ear, until
+from sample_messages import samples, status_message
+
+from birdwatch.commands.replay import replay
+from birdwatch.errors import SinkError
+from birdwatch.sinks.messages import Envelope
+from birdwatch.sinks.publisher import Publisher
+from birdwatch.sinks.replay import ask
+
+
+def station(folder: Path, boot_id: str = "b0", **more: Any) -> Publisher:
+    named: dict[str, Any] = {
+        "journal": folder / "j.db",
+        "journal_max_bytes": 10**7,
+        "replay_endpoint": "tcp://127.0.0.1:*",
+        **more,
+    }
+    return Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", boot_id), **named)
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[Publisher]:
+    with station(tmp_path) as value:
+        yield value
+
+
+def asked(publisher: Publisher, since: int, boot_id: str | None = None, prefix: str = "") -> list[int]:
+    assert publisher.replay_endpoint is not None
+    pages = list(ask(publisher.replay_endpoint, since, boot_id, prefix=prefix, timeout_s=DEADLINE_S))
+    return [entry.seq for page in pages for entry in page.entries]
+
+
+def test_the_answer_holds_the_very_bytes_that_were_published(publisher: Publisher) -> None:
+    with Ear(publisher.endpoint) as ear:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        for message in samples():
+            publisher.publish(message)
+        sent = [tuple(ear.socket.recv_multipart()) for _ in samples()]
+    assert publisher.replay_endpoint is not None
+    (page,) = ask(publisher.replay_endpoint, 0)
+    assert [(entry.topic, entry.body) for entry in page.entries] == sent
+    assert (page.missing, page.more, page.boot_id, page.seq) == (0, False, "b0", 5)
+
+
+def test_whatever_has_been_published_can_be_had_at_once(publisher: Publisher) -> None:
+    for _ in range(30):
+        seq = publisher.publish(samples()[0])
+        assert asked(publisher, seq - 1) == [seq]
+
+
+def test_many_pages_come_in_order(publisher: Publisher) -> None:
+    for _ in range(1800):
+        publisher.publish(samples()[0])
+    assert asked(publisher, 100) == [*range(101, 1801)]
+
+
+def test_a_prefix_takes_one_kind(publisher: Publisher) -> None:
+    for message in samples():
+        publisher.publish(message)
+    assert asked(publisher, 0, prefix="birdwatch/1/gap/") == [4]
+
+
+def test_a_subscriber_that_lost_messages_gets_exactly_those_back(tmp_path: Path) -> None:
+    """What was heard and what is replayed for each hole are together every message, once."""
+    with (
+        station(tmp_path, high_water=20) as publisher,
+        Ear(publisher.endpoint, hwm=1, set_up=lambda s: s.setsockopt(zmq.RCVBUF, 4096)) as ear,
+    ):
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        while not publisher.dropped:
+            for _ in range(50):
+                publisher.publish(samples()[0])
+        for _ in range(200):
+            publisher.publish(samples()[0])
+        last = publisher.last_seq
+        heard: list[int] = []
+        while ear.socket.poll(200):
+            heard.append(ear.hear()["seq"])
+        assert len(heard) < last
+        have = 0
+        complete: list[int] = []
+        for seq in [*heard, last + 1]:
+            if seq != have + 1:
+                complete += [s for s in asked(publisher, have, "b0") if s < seq]
+            if seq <= last:
+                complete.append(seq)
+            have = seq
+    assert complete == [*range(1, last + 1)]
+
+
+def test_a_subscriber_that_was_away_over_a_restart_loses_nothing(tmp_path: Path) -> None:
+    with station(tmp_path, "b0") as publisher:
+        for _ in range(10):
+            publisher.publish(samples()[0])
+    with station(tmp_path, "b1") as publisher:
+        for _ in range(5):
+            publisher.publish(samples()[0])
+        assert asked(publisher, 7, "b0") == [8, 9, 10, 1, 2, 3, 4, 5]
+        assert asked(publisher, 3) == [4, 5]
+
+
+def test_a_disk_that_refuses_is_told_in_the_status_and_counted_as_missing() -> None:
+    with station(Path("/proc/birdwatch")) as publisher:
+        for _ in range(4):
+            publisher.publish(samples()[0])
+        assert publisher.replay_endpoint is not None
+        (page,) = ask(publisher.replay_endpoint, 0, timeout_s=DEADLINE_S)
+        assert page.entries == ()
+        with Ear(publisher.endpoint) as ear:
+            publisher.publish(status_message())
+            until(lambda: bool(ear.socket.poll(5)), publisher.poll)
+            state = ear.hear()["journal"]
+    assert state["written"] == 0
+    assert state["dropped"] >= 4
+    assert "/proc/birdwatch" in state["fault"]
+
+
+def test_a_clean_journal_is_told_in_the_status(publisher: Publisher) -> None:
+    for _ in range(3):
+        publisher.publish(samples()[0])
+    asked(publisher, 0)  # by now it is written
+    with Ear(publisher.endpoint) as ear:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        publisher.publish(status_message())
+        assert ear.hear()["journal"] == {"written": 3, "dropped": 0, "fault": None}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b'{"since": -1}',
+        b'{"since": "1"}',
+        b'{"since": true}',
+        b'{"since": 1e999}',
+        b'{"since": 99999999999999999999999}',
+        b'{"boot_id": 7}',
+        b'{"topic": "\\ud800"}',
+        b"[" * 4000,
+        b"\xff\xfe",
+    ],
+)
+def test_a_bad_question_gets_an_answer_and_the_next_one_too(publisher: Publisher, question: bytes) -> None:
+    publisher.publish(samples()[0])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.linger = 0
+        sock.connect(publisher.replay_endpoint or "")
+        sock.send(question)
+        assert sock.poll(20_000)
+        (reply,) = sock.recv_multipart()
+        assert json.loads(reply)["error"]
+    assert asked(publisher, 0) == [1]
+
+
+def test_a_question_that_is_too_long_is_cut_off_and_the_next_one_answered(publisher: Publisher) -> None:
+    publisher.publish(samples()[0])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.linger = 0
+        sock.connect(publisher.replay_endpoint or "")
+        sock.send(b"x" * 1_000_000)
+        assert asked(publisher, 0) == [1]
+
+
+def test_many_ask_at_once_and_publishing_goes_on(publisher: Publisher) -> None:
+    for _ in range(1000):
+        publisher.publish(samples()[0])
+    answers: list[list[int]] = []
+    threads = [threading.Thread(target=lambda: answers.append(asked(publisher, 0))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        publisher.publish(samples()[0])
+        threads[0].join(0.001)
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 8
+    assert all(numbers[:1000] == [*range(1, 1001)] for numbers in answers)
+    assert asked(publisher, 0) == [*range(1, publisher.last_seq + 1)]
+
+
+def test_one_who_asks_and_never_reads_is_in_nobodys_way(publisher: Publisher) -> None:
+    for _ in range(2000):
+        publisher.publish(samples()[0])
+    with zmq.Context() as context, context.socket(zmq.DEALER) as rude:
+        rude.linger = 0
+        rude.rcvhwm = 1
+        rude.connect(publisher.replay_endpoint or "")
+        for _ in range(200):
+            rude.send(b'{"since": 0}')
+        assert len(asked(publisher, 0)) == 2000
+
+
+def test_nobody_there_is_one_clear_error() -> None:
+    with pytest.raises(SinkError, match=r"tcp://127\.0\.0\.1:9 did not answer in 0\.05 s; is the station running"):
+        list(ask("tcp://127.0.0.1:9", 0, timeout_s=0.05))
+
+
+def test_replay_needs_a_journal_and_can_be_turned_off(tmp_path: Path) -> None:
+    with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as publisher:
+        assert publisher.replay_endpoint is None
+    with station(tmp_path, replay_endpoint=None) as publisher:
+        publisher.publish(samples()[0])
+        assert publisher.replay_endpoint is None
+    assert (tmp_path / "j.db").exists()
+
+
+def test_a_replay_port_in_use_names_its_own_option(publisher: Publisher, tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"is in use .*--replay-bind"):
+        station(tmp_path, replay_endpoint=publisher.replay_endpoint)
+
+
+def test_the_command_shows_lines_or_json_and_says_what_is_missing(publisher: Publisher, tmp_path: Path) -> None:
+    for message in samples():
+        publisher.publish(message)
+    endpoint = publisher.replay_endpoint or ""
+    shown = CliRunner().invoke(replay, [endpoint, "--since", "1"])
+    assert shown.exit_code == 0, shown.output
+    assert len(shown.stdout.splitlines()) == 4
+    assert "House Sparrow, 7.5 s in 2 windows" in shown.stdout
+    as_json = CliRunner().invoke(replay, ["--journal", str(tmp_path / "j.db"), "--since", "0", "--json"])
+    assert [json.loads(line)["seq"] for line in as_json.stdout.splitlines()] == [1, 2, 3, 4, 5]
+    unknown = CliRunner().invoke(replay, [endpoint, "--since", "1", "--boot", "gone"])
+    assert unknown.exit_code == 3
+    assert "knows nothing of boot gone" in unknown.stderr
+    none = CliRunner().invoke(replay, ["--journal", str(tmp_path / "none"), "--since", "0"])
+    assert isinstance(none.exception, SinkError)

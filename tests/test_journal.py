@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from birdwatch.errors import SinkError
+from birdwatch.journal import FORMAT, PAGE_BYTES, Entry, Journal, read_journal
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def open_journal(tmp_path: Path) -> Iterator[Callable[..., Journal]]:
+    with ExitStack() as stack:
+
+        def make(path: Path = tmp_path / "j.db", max_bytes: int = 10 * MB, **more: object) -> Journal:
+            return stack.enter_context(closing(Journal(path, max_bytes=max_bytes, **more)))  # type: ignore[arg-type]
+
+        yield make
+
+
+def entry(seq: int, boot: str = "b0", *, kind: str = "event", size: int = 10) -> Entry:
+    return Entry(boot, seq, f"birdwatch/1/{kind}/garden/-/".encode(), b"x" * size)
+
+
+def seqs(journal: Journal, since: int, boot: str | None = None, **more: object) -> list[tuple[str, int]]:
+    page = journal.read(since, boot, **more)  # type: ignore[arg-type]
+    return [(e.boot_id, e.seq) for e in page.entries]
+
+
+def test_what_went_in_comes_out(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal()
+    entries = [entry(seq, size=seq) for seq in range(1, 6)]
+    journal.append(entries[:2])
+    journal.append(entries[2:])
+    page = journal.read(0, "b0")
+    assert page.entries == tuple(entries)
+    assert (page.boot_id, page.seq, page.more, page.missing) == ("b0", 5, False, 0)
+    assert (journal.written, journal.dropped, journal.fault) == (5, 0, None)
+
+
+def test_an_empty_journal_has_nothing(open_journal: Callable[..., Journal]) -> None:
+    page = open_journal().read(7, None)
+    assert (page.entries, page.more, page.missing) == ((), False, 0)
+
+
+def test_later_boots_follow_and_without_a_boot_it_is_the_newest(open_journal: Callable[..., Journal]) -> None:
+    open_journal().append([entry(1), entry(2)])
+    journal = open_journal()  # opened again, as after a restart
+    journal.append([entry(1, "b1"), entry(2, "b1")])
+    assert seqs(journal, 1, "b0") == [("b0", 2), ("b1", 1), ("b1", 2)]
+    assert seqs(journal, 1) == [("b1", 2)]
+
+
+def test_an_unknown_boot_gets_all_and_nobody_can_know_what_is_missing(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal()
+    journal.append([entry(1), entry(2)])
+    page = journal.read(99, "another")
+    assert [e.seq for e in page.entries] == [1, 2]
+    assert page.missing is None
+
+
+def test_holes_are_counted(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal()
+    journal.append([entry(3), entry(4), entry(7), entry(3, "b1")])
+    assert journal.read(0, "b0").missing == 2 + 2 + 2
+    assert journal.read(4, "b0").missing == 2 + 2
+    assert journal.read(7, "b0").missing == 2
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(
+    boots=st.lists(st.sets(st.integers(1, 30), min_size=1), min_size=1, max_size=3),
+    since=st.integers(0, 31),
+    start=st.integers(0, 2),
+    limit=st.integers(1, 7),
+)
+def test_pages_joined_are_all_that_is_there(
+    tmp_path: Path, boots: list[set[int]], since: int, start: int, limit: int
+) -> None:
+    (tmp_path / "h.db").unlink(missing_ok=True)
+    start = min(start, len(boots) - 1)
+    with closing(Journal(tmp_path / "h.db", max_bytes=10 * MB)) as journal:
+        for number, numbers in enumerate(boots):
+            journal.append([entry(seq, f"b{number}") for seq in sorted(numbers)])
+        got: list[tuple[str, int]] = []
+        missing = 0
+        seq, boot, more = since, f"b{start}", True
+        while more:
+            page = journal.read(seq, boot, limit=limit)
+            assert len(page.entries) <= limit
+            got += [(e.boot_id, e.seq) for e in page.entries]
+            assert page.missing is not None
+            missing += page.missing
+            seq, boot, more = page.seq, page.boot_id, page.more
+    wanted = [
+        (f"b{number}", seq)
+        for number, numbers in enumerate(boots)
+        for seq in sorted(numbers)
+        if number > start or (number == start and seq > since)
+    ]
+    assert got == wanted
+    last = {boot: max(s for b, s in wanted if b == boot) for boot, _ in wanted}
+    expected = sum(top - (since if boot == f"b{start}" else 0) for boot, top in last.items()) - len(wanted)
+    assert missing == expected
+
+
+def test_a_prefix_takes_some_and_holes_still_count_over_all(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal()
+    journal.append([entry(s, kind="gap" if s % 2 else "event") for s in (1, 2, 3, 5, 6)])
+    page = journal.read(0, "b0", prefix="birdwatch/1/gap/")
+    assert [e.seq for e in page.entries] == [1, 3, 5]
+    assert (page.seq, page.missing) == (6, 1)
+
+
+def test_a_page_is_bounded_in_bytes_and_one_large_message_still_fits(open_journal: Callable[..., Journal]) -> None:
+    journal = open_journal(max_bytes=100 * MB)
+    journal.append([entry(1, size=PAGE_BYTES + 1), entry(2, size=PAGE_BYTES // 2), entry(3, size=PAGE_BYTES)])
+    first = journal.read(0, "b0")
+    assert ([e.seq for e in first.entries], first.more) == ([1], True)
+    second = journal.read(first.seq, "b0")
+    assert ([e.seq for e in second.entries], second.more) == ([2], True)
+
+
+def test_the_file_is_bounded_and_the_oldest_go_first(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    journal = open_journal(max_bytes=MB)
+    for start in range(1, 20_001, 100):
+        journal.append([entry(seq, f"b{seq // 5000}", size=500) for seq in range(start, start + 100)])
+        assert (tmp_path / "j.db").stat().st_size < 1.1 * MB
+    total = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert total < 6 * MB
+    page = journal.read(0, "b3", limit=100_000)
+    kept = [e.seq for e in page.entries]
+    assert kept == list(range(kept[0], 20_001))
+    assert len(kept) > 1000
+    assert journal.dropped == 0
+    # The boots of which nothing is left are forgotten too.
+    assert journal.read(0, "b0").missing is None
+
+
+def test_a_lower_bound_makes_the_file_smaller_when_it_is_next_opened(
+    open_journal: Callable[..., Journal], tmp_path: Path
+) -> None:
+    open_journal(max_bytes=4 * MB).append([entry(seq, size=1000) for seq in range(1, 3001)])
+    big = (tmp_path / "j.db").stat().st_size
+    journal = open_journal(max_bytes=MB)
+    journal.append([entry(3001)])
+    journal.close()
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert (tmp_path / "j.db").stat().st_size < 1.1 * MB < big
+
+
+@pytest.mark.parametrize("content", [b"this is no database, it is a text file\n" * 100, os.urandom(20_000)])
+def test_a_damaged_file_is_set_aside_and_said(
+    open_journal: Callable[..., Journal], tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.db"
+    path.write_bytes(content)
+    journal = open_journal()
+    journal.append([entry(1)])
+    assert seqs(journal, 0) == [("b0", 1)]
+    assert journal.fault is None
+    assert (tmp_path / "j.db.damaged").read_bytes() == content
+    assert "was damaged" in caplog.text
+    assert "j.db.damaged" in caplog.text
+
+
+def test_a_file_damaged_in_its_middle_is_set_aside_when_that_is_noticed(
+    open_journal: Callable[..., Journal], tmp_path: Path
+) -> None:
+    path = tmp_path / "j.db"
+    journal = open_journal()
+    journal.append([entry(seq, size=3000) for seq in range(1, 500)])
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+    journal = open_journal()
+    for seq in range(500, 510):
+        journal.append([entry(seq, "b1")])
+    assert (tmp_path / "j.db.damaged").exists()
+    assert seqs(journal, 0)[-1] == ("b1", 509)
+    assert journal.written + journal.dropped == 10
+
+
+def test_a_file_of_another_format_is_set_aside(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database:
+        database.execute("CREATE TABLE t (x)")
+        database.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    journal = open_journal()
+    journal.append([entry(1)])
+    assert (journal.written, journal.dropped) == (1, 0)
+    assert (tmp_path / "j.db.damaged").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/birdwatch/j.db", "FILE/j.db", "FOLDER"])
+def test_where_nothing_can_be_written_all_is_counted_and_said_once(
+    open_journal: Callable[..., Journal], tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    path = Path(place.replace("FILE", str(tmp_path / "file")).replace("FOLDER", str(tmp_path)))
+    with caplog.at_level(logging.WARNING):
+        journal = open_journal(path)
+        for seq in range(1, 101):
+            journal.append([entry(seq)])
+    assert (journal.written, journal.dropped) == (0, 100)
+    assert journal.fault is not None
+    assert str(path) in journal.fault
+    assert len(caplog.records) == 1
+    assert journal.read(0, None).entries == ()
+
+
+def test_a_folder_that_can_be_written_again_is_used_again(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    now = [0.0]
+    (tmp_path / "state").touch()
+    journal = open_journal(tmp_path / "state" / "j.db", clock=lambda: now[0])
+    journal.append([entry(1)])
+    (tmp_path / "state").unlink()
+    journal.append([entry(2)])
+    now[0] += 61.0
+    journal.append([entry(3)])
+    assert (journal.written, journal.dropped, journal.fault) == (1, 2, None)
+    assert journal.read(0, "b0").missing is None or seqs(journal, 0) == [("b0", 3)]
+
+
+def test_a_full_disk_costs_messages_but_no_error_and_is_over_when_it_is(tmp_path: Path) -> None:
+    # The kernel refuses to let the file grow, as a full disk does, until the limit is lifted.
+    program = """
+import resource, sys
+from pathlib import Path
+from birdwatch.journal import Journal, Entry
+journal = Journal(Path(sys.argv[1]), max_bytes=10**8)
+def fill(first):
+    for seq in range(first, first + 50):
+        journal.append([Entry("b0", seq, b"birdwatch/1/event/g/-/", b"x" * 20_000)])
+fill(1)
+before = journal.written
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+fill(51)
+assert journal.dropped > 0 and journal.fault, (journal.dropped, journal.fault)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+fill(101)
+assert journal.fault is None, journal.fault
+assert journal.written + journal.dropped == 150
+page = journal.read(0, "b0", limit=1000)
+seen = len(page.entries)
+while page.more:
+    page = journal.read(page.seq, "b0", limit=1000)
+    seen += len(page.entries)
+assert seen == journal.written, (seen, journal.written)
+assert page.seq == 150
+print(before, journal.written, journal.dropped)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "j.db")], capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert "publishing goes on" in result.stderr
+
+
+def test_the_file_of_a_running_station_can_be_read(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    journal = open_journal()
+    journal.append([entry(1), entry(2)])
+    assert [e.seq for e in read_journal(tmp_path / "j.db", 1, "b0").entries] == [2]
+    journal.append([entry(3)])
+    assert [e.seq for e in read_journal(tmp_path / "j.db", 1, None).entries] == [2, 3]
+
+
+def test_what_is_no_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database\n" * 1000)
+    sqlite3.connect(tmp_path / "other.db").close()
+    for name in ("text", "none.db", "."):
+        with pytest.raises(SinkError, match=r"cannot be read: .*--journal"):
+            read_journal(tmp_path / name, 0, None)
+
+
+def test_a_killed_station_loses_nothing_that_was_kept(open_journal: Callable[..., Journal], tmp_path: Path) -> None:
+    program = """
+import os, sys, signal
+from pathlib import Path
+from birdwatch.journal import Journal, Entry
+journal = Journal(Path(sys.argv[1]), max_bytes=10**7)
+for seq in range(1, 201):
+    journal.append([Entry("b0", seq, b"t", b"x")])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "j.db")], timeout=60, check=False)
+    page = open_journal().read(0, "b0")
+    assert [e.seq for e in page.entries] == [*range(1, 201)]
