@@ -27,6 +27,6 @@ def keygen(folder: Path, clients: tuple[str, ...]) -> None:
     for name in clients:
         parcel = make_client_keys(folder, name)
         click.echo(
-            f"{name} is let in once the station reads its configuration again (SIGHUP); move {parcel} to its machine, over a safe way, "
-            f"and use it there: birdwatch tail --keys {parcel.name} tcp://STATION:5570"
+            f"{name} is let in once the station has read its configuration again (SIGHUP); move {parcel} to its "
+            f"machine, over a safe way, and use it there: birdwatch tail --keys {parcel.name} tcp://STATION:5570"
         )
