@@ -6,10 +6,12 @@ leaves half done is thrown away when the journal is opened again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -69,26 +71,37 @@ class Journal:
     def __init__(self, path: Path, parameters: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
         self._lock = threading.Lock()
-        fresh = not path.exists()
-        try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1.0)
-            # One run at a time, and no files of shared memory, which network drives do not have.
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("BEGIN EXCLUSIVE")
-            if fresh or not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                self._create(parameters)
-            else:
-                self._check(parameters, resume=resume)
-            self._db.execute("DELETE FROM piece WHERE recording NOT IN (SELECT id FROM recording WHERE done)")
-            self._db.execute("DELETE FROM recording WHERE NOT done")
-            self._db.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise SinkError(f"another run is writing to {path}; wait for it, or choose another --out") from error
-            raise SinkError(f"the journal {path} cannot be written ({error})") from error
-        except sqlite3.DatabaseError as error:
-            raise SinkError(f"{path} is not a journal of birdwatch ({error}); move it away") from error
+        # Refused or interrupted while it opens, the lock goes with the connection.
+        with ExitStack() as closing:
+            try:
+                self._db = closing.enter_context(
+                    contextlib.closing(
+                        sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=1.0)
+                    )
+                )
+                self._begin_run(parameters, resume=resume)
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise SinkError(
+                        f"another run is writing to {path}; wait for it, or choose another --out"
+                    ) from error
+                raise SinkError(f"the journal {path} cannot be written ({error})") from error
+            except sqlite3.DatabaseError as error:
+                raise SinkError(f"{path} is not a journal of birdwatch ({error}); move it away") from error
+            closing.pop_all()
+
+    def _begin_run(self, parameters: Mapping[str, Any], *, resume: bool) -> None:
+        # One run at a time, and no files of shared memory, which network drives do not have.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("BEGIN EXCLUSIVE")
+        if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            self._check(parameters, resume=resume)
+        else:
+            self._create(parameters)
+        self._db.execute("DELETE FROM piece WHERE recording NOT IN (SELECT id FROM recording WHERE done)")
+        self._db.execute("DELETE FROM recording WHERE NOT done")
+        self._db.execute("COMMIT")
 
     def _create(self, parameters: Mapping[str, Any]) -> None:
         for statement in TABLES.split(";"):

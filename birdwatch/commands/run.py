@@ -114,36 +114,37 @@ def run(
     first = outputs[0].path
     # A service manager's stop is as good as the user's: both leave a journal to go on from.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Journal(journal_path(first), parameters, resume=resume) as journal:
-        todo = [job for job in wanted if job.fault is not None or journal.find(job) is None]
-        at_once = min(jobs, max(1, len(todo)))
-        if classifier.provider == "CPUExecutionProvider":
-            # Recordings side by side share the cores; each keeps at least one.
-            classifier.workers = max(1, -(-(os.cpu_count() or 1) // at_once))
-        meter = Meter(todo, resumed=len(wanted) - len(todo))
-        view = json_view if json_progress else terminal_view
-        try:
+    meter: Meter | None = None
+    try:
+        with Journal(journal_path(first), parameters, resume=resume) as journal:
+            todo = [job for job in wanted if job.fault is not None or journal.find(job) is None]
+            meter = Meter(todo, resumed=len(wanted) - len(todo))
+            at_once = min(jobs, max(1, len(todo)))
+            if classifier.provider == "CPUExecutionProvider":
+                # Recordings side by side share the cores; each keeps at least one.
+                classifier.workers = max(1, -(-(os.cpu_count() or 1) // at_once))
+            view = json_view if json_progress else terminal_view
             with view(meter) as show:
                 outcomes = score_jobs(todo, scoring, journal, meter, at_once=at_once, show=show)
-        except KeyboardInterrupt:
-            done = meter.done + meter.resumed
-            click.echo(
-                f"birdwatch: stopped; {done} of {len(wanted)} recordings are scored and kept in {journal.path}; "
-                "add --resume to go on",
-                err=True,
-            )
-            sys.exit(130)
-        failed = [outcome for outcome in outcomes if outcome.fault]
-        if len(wanted) == 1 and failed:
-            journal.remove()
-            raise SourceError(failed[0].fault)
-        _write(outputs, wanted, failed, journal, Vocabulary(manifest, limits), parameters, order, template)
-        write_errors(first, failed)
-        write_filtered(first, species, manifest)
-        journal.written()
-        code = summarise(outputs, wanted, outcomes, journal, classifier, meter, json_progress=json_progress)
-        if not failed and not resume:
-            journal.remove()
+            failed = [outcome for outcome in outcomes if outcome.fault]
+            if len(wanted) == 1 and failed:
+                journal.remove()
+                raise SourceError(failed[0].fault)
+            _write(outputs, wanted, failed, journal, Vocabulary(manifest, limits), parameters, order, template)
+            write_errors(first, failed)
+            write_filtered(first, species, manifest)
+            journal.written()
+            code = summarise(outputs, wanted, outcomes, journal, classifier, meter, json_progress=json_progress)
+            if not failed and not resume:
+                journal.remove()
+    except KeyboardInterrupt:
+        done = 0 if meter is None else meter.done + meter.resumed
+        click.echo(
+            f"birdwatch: stopped; {done} of {len(wanted)} recordings are scored and kept in {journal_path(first)}; "
+            "add --resume to go on",
+            err=True,
+        )
+        code = 130
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
 
@@ -153,25 +154,31 @@ class AudioFile:
             )
         return header
 
-    def _open(self) -> soundfile.SoundFile:
+    @contextmanager
+    def _open(self) -> Iterator[soundfile.SoundFile]:
         header = self._header
-        try:
-            if header is None or not header.lies or header.subtype is None:
-                return soundfile.SoundFile(self.path)
-            return soundfile.SoundFile(
-                _Region(self.path, header.data_start, header.frames * header.frame_bytes),
-                samplerate=header.rate_hz,
-                channels=header.channels,
-                format="RAW",
-                subtype=header.subtype,
-                endian="BIG" if header.big_endian else "LITTLE",
-            )
-        except (soundfile.LibsndfileError, OSError, TypeError) as error:
-            reason = getattr(error, "error_string", None) or str(error)
-            raise DecodeError(
-                f"{self.path} is not audio that can be read ({reason.rstrip('.')}); "
-                "expected wav, flac, ogg, mp3 or aiff"
-            ) from error
+        with ExitStack() as closing:
+            try:
+                if header is None or not header.lies or header.subtype is None:
+                    sound = soundfile.SoundFile(self.path)
+                else:
+                    sound = soundfile.SoundFile(
+                        closing.enter_context(
+                            _Region(self.path, header.data_start, header.frames * header.frame_bytes)
+                        ),
+                        samplerate=header.rate_hz,
+                        channels=header.channels,
+                        format="RAW",
+                        subtype=header.subtype,
+                        endian="BIG" if header.big_endian else "LITTLE",
+                    )
+            except (soundfile.LibsndfileError, OSError, TypeError) as error:
+                reason = getattr(error, "error_string", None) or str(error)
+                raise DecodeError(
+                    f"{self.path} is not audio that can be read ({reason.rstrip('.')}); "
+                    "expected wav, flac, ogg, mp3 or aiff"
+                ) from error
+            yield closing.enter_context(sound)
 
 
 class _Region(io.FileIO):
