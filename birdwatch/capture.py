@@ -75,7 +75,7 @@ class Source(Protocol):
         ...
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        """What has arrived, waiting at most `timeout_s` for the first. Raises DeviceError where the device is gone."""
+        """What has arrived, waiting at most `timeout_s` for it. Raises DeviceError, once, where the device is gone."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
     "embed": ("embed", "Write one vector a window, to cluster and search."),
     "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
+    "listen": ("listen", "Listen to a microphone, a file or a pipe, and publish what is heard."),
+    "devices": ("devices", "List microphones by names that last."),
     "config": ("config", "Show the settings in force and where each came from."),
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
     "replay": ("replay", "Show what was published while a subscriber was away."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,15 +72,12 @@ class _Open:
 class EventTracker:
     """Merges detections: `push` each window in order of time, `finish` at the end.
 
-    rules: one for all classes, with exceptions by label index. Events are numbered from 1 as they begin.
+    rules: one a class, in label order. Events are numbered from 1 as they begin. `on` `(classes,)` are the scores
+    from which each class is heard.
     """
 
-    def __init__(
-        self, rule: EventRule, classes: int, rate_hz: int, *, rules: Mapping[int, EventRule] | None = None
-    ) -> None:
-        self.rules = [(rules or {}).get(label, rule) for label in range(classes)]
-        self.on: FloatArray = np.array([rule.on for rule in self.rules], np.float32)
-        self._off: FloatArray = np.array([rule.off for rule in self.rules], np.float32)
+    def __init__(self, rules: Sequence[EventRule], rate_hz: int) -> None:
+        self.set_rules(rules)
         self._max_frames = MAX_EVENT_S * rate_hz
         self._open: dict[int, _Open] = {}
         self._number = 0
@@ -103,6 +100,12 @@ class EventTracker:
             if heard:
                 detections.append((Detection(label, score, limit, window.start_frame, end), event.number))
         return Heard(tuple(detections), tuple(ended + self._end_after(window.start_frame)))
+
+    def set_rules(self, rules: Sequence[EventRule]) -> None:
+        """Go by other rules from the next window on; open events stay open."""
+        self.rules = list(rules)
+        self.on: FloatArray = np.array([rule.on for rule in rules], np.float32)
+        self._off: FloatArray = np.array([rule.off for rule in rules], np.float32)
 
     @property
     def open_events(self) -> int:

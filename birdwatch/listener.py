@@ -34,8 +34,30 @@ MAX_PENDING = 24
 class Scorer(Protocol):
     """The part of a classifier that listening needs."""
 
-    manifest: Manifest
-    batch_size: int
+    @property
+    def manifest(self) -> Manifest:
+        """What the model is."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of its file."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many windows are scored at once at most."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """What computes now."""
+        ...
+
+    @property
+    def setback(self) -> str | None:
+        """Why it goes on with less than it began with, or None."""
+        ...
 
     def score(self, samples: FloatArray) -> FloatArray:
         """Scores `(B, classes)` of windows `(B, window_frames)`; raises InferenceError."""
@@ -75,7 +97,7 @@ class Listener:
     Frames are at the model's rate, frame 0 is at `start`, and they go on counting through gaps. recording_s: how long
     a recording is, None for one that lasts to the end. on_block: is shown each mono block at its device's own rate
     (for clips). `windows`, `detections`, `dropped_windows`, `bad_chunks` (NaN or infinity in them) are counts since
-    the start; `inference_fault` is what the network said when it last failed.
+    the start, as is `inference_faults`; `inference_fault` is what the network said when it last failed.
     """
 
     def __init__(
@@ -99,6 +121,7 @@ class Listener:
         self.ledger = self.placement.ledger
         self.windows = self.detections = self.dropped_windows = self.bad_chunks = self.waiting = 0
         self.inference_fault: str | None = None
+        self.inference_faults = 0
         self._hop_s = hop_s
         self._hop_frames = hop_frames_of(hop_s, manifest.window_frames, self.rate_hz)
         frames = None if recording_s is None else max(1, round(recording_s * self.rate_hz))
@@ -228,6 +251,7 @@ class Listener:
             if len(batch) > 1:
                 return [scores for window in batch for scores in self._scores_of([window])]
             self.inference_fault = str(error)
+            self.inference_faults += 1
             return [None]
 
     def _scored(self, window: Window, scores: FloatArray) -> list[Result]:

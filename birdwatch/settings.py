@@ -87,6 +87,8 @@ class Settings(ClassRules):
     device: str | None = setting(None, str, "Microphone: a stable name, a part of one, or a number; none: the default.")
     source: str | None = setting(None, str, "Listen to a file, or - for raw audio on stdin, instead of a microphone.")
     realtime: bool = setting(False, bool, "Read --source no faster than it would sound.")
+    raw_rate: int = setting(48000, int, "Frames a second of raw audio on stdin.", low=1)
+    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, mixed to one.", low=1)
     station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s]+")
     model: Path | None = setting(None, Path, "An .onnx model; none: the built-in one.")
     provider: Provider = setting("auto", str, "What computes.", choices=("auto", "cuda", "cpu"))

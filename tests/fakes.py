@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
 from birdwatch.model import Manifest
+from birdwatch.sinks.messages import Message
 
 S = 1_000_000_000
 # A moment in May, early in the morning.
@@ -46,6 +48,7 @@ class FakeScorer:
     batch_size = 4
     provider = "CPUExecutionProvider"
     sha256 = "0" * 64
+    setback: str | None = None
 
     def __init__(
         self, manifest: Manifest, rule: Callable[[NDArray[np.float32]], Iterable[float]] | None = None
@@ -67,9 +70,10 @@ class FakeScorer:
 
 
 class FakeSource:
-    """A device that delivers chunks as long as its clock is moved; every fault of a real one can be switched on.
+    """A device that delivers a chunk each `chunk_s` of its clock; every fault of a real one can be switched on.
 
-    Each `read` moves the clock by one chunk of `chunk_s` and returns it, unless the device is absent, gone or stuck.
+    `read` moves the clock to where the next chunk is due, unless the device is absent, gone or stuck; what became due
+    while nobody read comes all at once.
     """
 
     live = True
@@ -92,6 +96,7 @@ class FakeSource:
         self.lost_frames = 0
         self.overflow = False
         self.closed = False
+        self.due_ns = 0
 
     def open(self) -> None:
         self.opens += 1
@@ -104,28 +109,87 @@ class FakeSource:
             return False
         if self.absent:
             raise DeviceError("no input device is called 'Garden microphone'; see birdwatch devices")
-        self.gone = self.stuck = False
-        self.is_open = True
+        self.start()
         return True
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        if self.gone:
+        if self.gone and self.is_open:
+            self.is_open = False
             raise DeviceError("the device stopped")
         if self.stuck or not self.is_open:
             self.clock.advance(timeout_s)
             return []
-        self.clock.advance(self.chunk_s)
-        return [self.chunk()]
+        wait_ns = self.due_ns - self.clock.now().awake_ns
+        if wait_ns > 0:
+            self.clock.advance(wait_ns / S)
+        chunks = []
+        while self.due_ns <= self.clock.now().awake_ns:
+            chunks.append(self._chunk(self.due_ns - self.clock.now().awake_ns))
+            self.due_ns += round(self.chunk_s * S)
+        return chunks
 
-    def chunk(self) -> Chunk:
-        """The next chunk, stamped with the clock as it stands."""
+    def start(self) -> None:
+        """It is open, and its first chunk is under way."""
+        self.gone = self.stuck = False
+        self.is_open = True
+        self.due_ns = self.clock.now().awake_ns + round(self.chunk_s * S)
+
+    def lose(self, seconds: float) -> None:
+        """That much audio never arrives."""
+        self.frame += round(seconds * self.rate_hz)
+        self.due_ns += round(seconds * S)
+
+    def _chunk(self, ago_ns: int) -> Chunk:
         n = round(self.chunk_s * self.rate_hz)
+        now = self.clock.now()
+        stamp = Stamp(now.steady_ns + ago_ns, now.awake_ns + ago_ns, now.utc_ns + ago_ns)
         numbers = np.arange(self.frame, self.frame + n)
         self.frame += n
         samples = np.repeat(self.make(numbers).astype(np.float32)[:, None], self.channels, axis=1)
         lost, self.lost_frames = self.lost_frames, 0
         overflow, self.overflow = self.overflow, False
-        return Chunk(samples, self.rate_hz, self.clock.now(), lost, overflow)
+        return Chunk(samples, self.rate_hz, stamp, lost, overflow)
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeOutlet:
+    """Keeps what was published."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.polls = 0
+
+    def publish(self, message: Message) -> int:
+        self.messages.append(message)
+        return len(self.messages)
+
+    def poll(self) -> None:
+        self.polls += 1
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [dict(message.fields) for message in self.messages if message.kind == kind]
+
+
+class FakeSystemd:
+    """Keeps what systemd was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.fed = 0
+
+    def ready(self, status: str) -> None:
+        self.told.append(("ready", status))
+
+    def status(self, text: str) -> None:
+        self.told.append(("status", text))
+
+    def progress(self) -> None:
+        self.fed += 1
+
+    def reloading(self) -> None:
+        self.told.append(("reloading", ""))
+
+    def stopping(self, status: str) -> None:
+        self.told.append(("stopping", status))

@@ -23,7 +23,7 @@ def run(tracker: EventTracker, items: list[WindowScores]):
 
 
 def test_hysteresis_holds_an_event_open_between_on_and_off():
-    heard, events = run(EventTracker(EventRule(on=0.5, off=0.3), 1, 10), windows(0.2, 0.6, 0.4, 0.9, 0.2, 0.2, 0.2))
+    heard, events = run(EventTracker([EventRule(on=0.5, off=0.3)], 10), windows(0.2, 0.6, 0.4, 0.9, 0.2, 0.2, 0.2))
     assert [len(h.detections) for h in heard] == [0, 1, 0, 1, 0, 0, 0]
     assert {number for h in heard for _, number in h.detections} == {1}
     ((event, number),) = events
@@ -33,40 +33,39 @@ def test_hysteresis_holds_an_event_open_between_on_and_off():
 
 
 def test_a_score_between_off_and_on_begins_nothing():
-    _, events = run(EventTracker(EventRule(on=0.5, off=0.3), 1, 10), windows(0.4, 0.4))
+    _, events = run(EventTracker([EventRule(on=0.5, off=0.3)], 10), windows(0.4, 0.4))
     assert events == []
 
 
 def test_an_event_ends_as_soon_as_nothing_can_continue_it():
-    heard, _ = run(EventTracker(EventRule(on=0.5, off=0.5), 1, 10), windows(0.9, 0.1, 0.1, 0.1))
+    heard, _ = run(EventTracker([EventRule(on=0.5, off=0.5)], 10), windows(0.9, 0.1, 0.1, 0.1))
     # Window 2 begins where window 0 ended: the last that could have touched it.
     assert [len(h.ended) for h in heard] == [0, 0, 1, 0]
 
 
 def test_a_bridge_joins_what_a_pause_would_part():
     scores = windows(0.9, 0.1, 0.1, 0.9, 0.0)
-    _, parted = run(EventTracker(EventRule(0.5, 0.5), 1, 10), scores)
-    _, joined = run(EventTracker(EventRule(0.5, 0.5, bridge_frames=HOP), 1, 10), scores)
+    _, parted = run(EventTracker([EventRule(0.5, 0.5)], 10), scores)
+    _, joined = run(EventTracker([EventRule(0.5, 0.5, bridge_frames=HOP)], 10), scores)
     assert [e.windows for e, _ in parted] == [1, 1]
     assert [(e.windows, e.start_frame, e.end_frame) for e, _ in joined] == [(2, 0, 3 * HOP + WINDOW)]
 
 
 def test_short_events_are_detected_and_not_reported():
-    heard, events = run(EventTracker(EventRule(0.5, 0.5, min_windows=2), 1, 10), windows(0.9, 0, 0, 0, 0.9, 0.9, 0))
+    heard, events = run(EventTracker([EventRule(0.5, 0.5, min_windows=2)], 10), windows(0.9, 0, 0, 0, 0.9, 0.9, 0))
     assert sum(len(h.detections) for h in heard) == 3
     assert [(e.windows, n) for e, n in events] == [(2, 2)]
 
 
 def test_each_class_has_its_own_rule():
-    rules = {1: EventRule(0.9, 0.9)}
-    tracker = EventTracker(EventRule(0.5, 0.5), 2, 10, rules=rules)
+    tracker = EventTracker([EventRule(0.5, 0.5), EventRule(0.9, 0.9)], 10)
     heard = tracker.push(WindowScores(0, WINDOW, np.array([0.6, 0.6], np.float32)))
     assert [d.label for d, _ in heard.detections] == [0]
     assert tracker.on.tolist() == pytest.approx([0.5, 0.9])
 
 
 def test_a_class_that_never_falls_silent_is_reported_all_the_same():
-    tracker = EventTracker(EventRule(0.5, 0.5), 1, 10)
+    tracker = EventTracker([EventRule(0.5, 0.5)], 10)
     count = 2 * MAX_EVENT_S * 10 // HOP + 10
     _, events = run(tracker, windows(*[0.9] * count))
     assert len(events) == 3
@@ -99,5 +98,5 @@ def slow_events(scores: list[float], rule: EventRule) -> list[tuple[int, int, in
 )
 def test_against_a_slow_reading_of_the_rule(scores, off, least, bridge):
     rule = EventRule(0.5, off, least, bridge)
-    _, events = run(EventTracker(rule, 1, 10), windows(*scores))
+    _, events = run(EventTracker([rule], 10), windows(*scores))
     assert [(e.start_frame, e.end_frame, e.windows) for e, _ in events] == slow_events(scores, rule)

@@ -26,9 +26,9 @@ class Bench:
     def __init__(self, scorer=None, *, rate_hz=RATE_HZ, channels=1, chunk_s=0.1, **options):
         self.clock = FakeClock()
         self.source = FakeSource(self.clock, rate_hz=rate_hz, channels=channels, chunk_s=chunk_s)
-        self.source.is_open = True
+        self.source.start()
         self.scorer = scorer or FakeScorer(manifest())
-        self.listener = Listener(self.scorer, EventTracker(RULE, 3, RATE_HZ), self.clock.now(), hop_s=2.5, **options)
+        self.listener = Listener(self.scorer, EventTracker([RULE] * 3, RATE_HZ), self.clock.now(), hop_s=2.5, **options)
         self.start = self.clock.now()
         self.results = []
 
@@ -51,7 +51,9 @@ class Bench:
         ledger = self.listener.ledger
         assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
         wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
-        assert (ledger.captured + ledger.gap) / RATE_HZ == pytest.approx(wall_s - adjusted_s, abs=self.source.chunk_s)
+        assert (ledger.captured + ledger.gap) / RATE_HZ == pytest.approx(
+            wall_s - adjusted_s, abs=self.source.chunk_s + 1e-6
+        )
 
 
 def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song):
@@ -105,8 +107,7 @@ def test_digital_silence_is_counted_and_never_sent_to_the_network():
 def test_a_full_queue_is_a_gap_of_the_frames_it_cost():
     bench = Bench()
     bench.push(7)
-    bench.source.frame += 4800
-    bench.clock.advance(0.15)
+    bench.source.lose(0.15)
     bench.source.lost_frames = 4800
     bench.push(6).finish()
     assert bench.of(Gap) == [Gap(7 * RATE_HZ, 4800, "queue-full")]
@@ -129,8 +130,7 @@ def test_no_window_spans_a_hole():
     bench.source.make = lambda n: (n + 1) / 2**23
     for lost_s in (0.05, 1.0, 0.2):
         bench.push(6.3)
-        bench.source.frame += round(lost_s * RATE_HZ)
-        bench.clock.advance(lost_s)
+        bench.source.lose(lost_s)
         bench.source.overflow = True
     bench.push(7).finish()
     assert [gap.reason for gap in bench.of(Gap)] == ["overflow"] * 3
@@ -155,6 +155,7 @@ def test_a_device_that_comes_back_at_another_rate_goes_on_counting():
     bench.listener.interrupt("device-lost")
     bench.clock.advance(20)
     bench.source.rate_hz = 48000
+    bench.source.start()
     bench.push(12).finish()
     (gap,) = bench.of(Gap)
     assert gap.reason == "device-lost"
@@ -168,6 +169,7 @@ def test_a_device_that_comes_back_at_another_rate_goes_on_counting():
 def test_a_microphone_that_was_absent_at_the_start_is_a_gap_from_the_start():
     bench = Bench()
     bench.clock.advance(90)
+    bench.source.start()
     bench.push(10).finish()
     assert [(g.start_frame, g.frames, g.reason) for g in bench.of(Gap)] == [(0, 90 * RATE_HZ, "device-lost")]
     bench.check()
@@ -176,6 +178,7 @@ def test_a_microphone_that_was_absent_at_the_start_is_a_gap_from_the_start():
 def test_a_moment_to_open_the_device_is_no_gap():
     bench = Bench()
     bench.clock.advance(0.4)
+    bench.source.start()
     bench.push(10).finish()
     assert bench.of(Gap) == []
     assert bench.listener.timeline.utc_ns(0) == bench.start.utc_ns + round(0.4 * S)
@@ -282,7 +285,7 @@ faults = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(faults, st.sampled_from([22050, 32000, 44100, 48000]))
 def test_every_second_is_accounted_for_whatever_happens(steps, rate_hz):
     bench = Bench(rate_hz=rate_hz, max_pending=3)
@@ -295,14 +298,15 @@ def test_every_second_is_accounted_for_whatever_happens(steps, rate_hz):
             case "lost":
                 bench.listener.interrupt("device-lost")
                 bench.clock.advance(seconds)
+                bench.source.start()
             case "queue-full":
                 bench.source.lost_frames = round(seconds * bench.source.rate_hz)
-                bench.clock.advance(bench.source.lost_frames / bench.source.rate_hz)
+                bench.source.lose(seconds)
             case "suspend":
-                bench.clock.suspend(seconds)
+                bench.clock.suspend(seconds + 0.3)
             case "overflow":
                 bench.source.overflow = True
-                bench.clock.advance(seconds)
+                bench.source.lose(seconds)
             case "rate":
                 bench.listener.interrupt("stall")
                 bench.source.rate_hz = 48000 if bench.source.rate_hz == 32000 else 32000

@@ -1,0 +1,139 @@
+"""What the live core found, as messages: names, times, event ids and clips added, and how long it took."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from birdwatch.audio import Detection, Event, Gap, RecordingScores
+from birdwatch.capture import Clock
+from birdwatch.clips import Clips
+from birdwatch.listener import EndedEvent, Found, Listener, Result
+from birdwatch.sinks import messages
+from birdwatch.sinks.messages import Message
+
+__all__ = ["Reporter"]
+
+log = logging.getLogger(__name__)
+
+# Half an hour of windows at the 2.5 s hop: what the latency in the status speaks of.
+LATENCIES = 720
+
+
+class Reporter:
+    """Turns results into messages and publishes them: detections at once, an event with the clip that was saved of it.
+
+    publish: where messages go. boot_id: makes event ids differ from those of other starts. minutes: recordings are
+    stretches of a live stream, to be named after the station and their beginning. on_detection: is shown each one.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        publish: Callable[[Message], object],
+        clock: Clock,
+        *,
+        station: str,
+        boot_id: str,
+        live: bool,
+        minutes: bool,
+        clips: Clips | None = None,
+        on_detection: Callable[[Detection, int], None] | None = None,
+    ) -> None:
+        self.clips = clips
+        self._listener = listener
+        self._publish = publish
+        self._clock = clock
+        self._station = station
+        self._boot_id = boot_id
+        self._live = live
+        self._minutes = minutes
+        self._on_detection = on_detection
+        self._labels = listener.scorer.manifest.labels
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
+
+    def report(self, results: Iterable[Result]) -> None:
+        """Publish results in their order."""
+        for result in results:
+            match result:
+                case Gap():
+                    self._gap(result)
+                case Found():
+                    for detection, number in result.detections:
+                        self._detection(detection, number)
+                    if self._live:
+                        late_ns = self._clock.now().steady_ns - self._listener.timeline.steady_ns(result.end_frame)
+                        self._latencies_ms.append(late_ns / 1e6)
+                case EndedEvent():
+                    self._event(result.event, result.number)
+                case RecordingScores():
+                    self._recording(result)
+
+    def latency_ms(self, percentile: float) -> float | None:
+        """From the end of a window to its messages, over the newest windows; None before the first."""
+        return float(np.percentile(self._latencies_ms, percentile)) if self._latencies_ms else None
+
+    def _gap(self, gap: Gap) -> None:
+        line = self._listener.timeline
+        log.warning("gap of %.3f s: %s", gap.frames / self._listener.rate_hz, gap.reason)
+        start_ns = line.utc_ns(gap.start_frame)
+        self._publish(messages.gap(gap, rate_hz=self._listener.rate_hz, start_ns=start_ns))
+
+    def _detection(self, found: Detection, number: int) -> None:
+        start_ns, end_ns = self._times(found.start_frame, found.end_frame)
+        self._publish(
+            messages.detection(
+                found,
+                self._labels[found.label],
+                rate_hz=self._listener.rate_hz,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                event_id=self._event_id(number),
+            )
+        )
+        if self._on_detection is not None:
+            self._on_detection(found, start_ns)
+
+    def _event(self, event: Event, number: int) -> None:
+        label, rate_hz = self._labels[event.label], self._listener.rate_hz
+        start_ns, end_ns = self._times(event.start_frame, event.end_frame)
+        clip = None
+        if self.clips is not None:
+            name = f"{_compact(start_ns)}_{self._station}_{label.code}_{number}"
+            clip = self.clips.save(name.replace("/", "-"), event.start_frame / rate_hz, event.end_frame / rate_hz)
+        log.info("%s, %d windows, at most %.2f", label.common_name or label.code, event.windows, event.max_score)
+        self._publish(
+            messages.event(
+                event,
+                label,
+                rate_hz=rate_hz,
+                start_ns=start_ns,
+                end_ns=end_ns,
+                event_id=self._event_id(number),
+                clip=None if clip is None else str(clip),
+            )
+        )
+
+    def _recording(self, scores: RecordingScores) -> None:
+        start_ns, end_ns = self._times(scores.start_frame, scores.end_frame)
+        if self._minutes:
+            scores = replace(scores, recording=f"{self._station}_{_compact(start_ns)}")
+        manifest, limits = self._listener.scorer.manifest, self._listener.tracker.on
+        self._publish(messages.recording(scores, manifest.codes, limits, start_ns=start_ns, end_ns=end_ns))
+
+    def _times(self, start_frame: int, end_frame: int) -> tuple[int, int]:
+        line = self._listener.timeline
+        return line.utc_ns(start_frame), line.utc_ns(end_frame)
+
+    def _event_id(self, number: int) -> str:
+        return f"{self._boot_id}-{number}"
+
+
+def _compact(utc_ns: int) -> str:
+    """A moment as it stands well in a file's name: 20250501T041203Z."""
+    return f"{datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC):%Y%m%dT%H%M%SZ}"

@@ -1,0 +1,58 @@
+"""Sound devices by names that last: PortAudio's numbers, and ALSA's in its names, change when one is plugged in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from birdwatch.errors import DeviceError
+
+__all__ = ["InputDevice", "find_device", "stable_names"]
+
+# ALSA's card and device number at the end of PortAudio's name: `USB Audio: - (hw:1,0)`.
+_HARDWARE = re.compile(r"\s*\((?:plug)?hw:[^)]*\)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class InputDevice:
+    """A device that records. index: PortAudio's, good until something is plugged in. stable: its lasting name."""
+
+    index: int
+    stable: str
+    channels: int
+    rate_hz: int
+    default: bool = False
+
+
+def stable_names(devices: Sequence[tuple[str, str]]) -> list[str]:
+    """A lasting name for each (host API, PortAudio's name): without hardware numbers; twins are counted `#2`, `#3`."""
+    seen: Counter[str] = Counter()
+    out = []
+    for host, name in devices:
+        stable = f"{host}/{_HARDWARE.sub('', name).strip().rstrip(' :-')}"
+        seen[stable] += 1
+        out.append(stable if seen[stable] == 1 else f"{stable}#{seen[stable]}")
+    return out
+
+
+def find_device(wanted: str | None, devices: Sequence[InputDevice]) -> InputDevice:
+    """The device of a number, a stable name or a part of one, in any case; None is the default. Raises DeviceError."""
+    names = ", ".join(device.stable for device in devices) or "none"
+    if not devices:
+        raise DeviceError("there is no input device; plug a microphone in, and see `birdwatch doctor`")
+    if wanted is None:
+        for device in devices:
+            if device.default:
+                return device
+        raise DeviceError(f"there is no default input device; choose one with --device: {names}")
+    for device in devices:
+        if wanted in (device.stable, str(device.index)):
+            return device
+    found = [device for device in devices if wanted.casefold() in device.stable.casefold()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DeviceError(f"device {wanted!r} may be {', '.join(d.stable for d in found)}; say more of its name")
+    raise DeviceError(f"no input device is called {wanted!r}; there are: {names}")

@@ -1,0 +1,218 @@
+"""Microphones: the one place that uses PortAudio, through sounddevice.
+
+The callback looks at the status, copies, stamps and puts into a bounded queue. Whatever may hang in the sound library,
+opening and closing above all, runs in a thread of its own, so that the daemon sees that it hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+from typing import Any
+
+from birdwatch.audio import FloatArray
+from birdwatch.capture import Chunk, Clock
+from birdwatch.errors import DeviceError
+from birdwatch.sources.devices import InputDevice, find_device, stable_names
+
+__all__ = ["Microphone", "input_devices"]
+
+log = logging.getLogger(__name__)
+
+# Blocks of 50 ms: a window's end waits for no more than that, and twenty wake-ups a second cost next to nothing.
+BLOCKS_A_SECOND = 20
+# The queue between callback and daemon. One inference is tens of milliseconds; this bridges a machine in trouble.
+QUEUE_S = 10
+# A device with more is a mixing console or, as ALSA's `default`, none at all: two of them will do.
+MAX_CHANNELS = 8
+# Where the device's own rate is refused, what most hardware can do.
+COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
+# How long a polite end may take when the sound library hangs.
+CLOSE_S = 2.0
+
+
+def input_devices(*, rescan: bool = False) -> list[InputDevice]:
+    """All devices that record. rescan: look again, which must not be done while a stream is open.
+
+    Raises DeviceError where PortAudio is not installed or does not work.
+    """
+    sd = _sounddevice()
+    try:
+        if rescan:
+            # PortAudio makes its list once, when it starts; this is the documented way to a new one.
+            sd._terminate()
+            sd._initialize()
+        found = sd.query_devices()
+        hosts = [host["name"] for host in sd.query_hostapis()]
+        default = sd.default.device[0]
+    except sd.PortAudioError as error:
+        raise DeviceError(f"the sound system does not work: {error}; see `birdwatch doctor`") from error
+    names = stable_names([(hosts[device["hostapi"]], device["name"]) for device in found])
+    return [
+        InputDevice(
+            index=number,
+            stable=name,
+            channels=device["max_input_channels"],
+            rate_hz=round(device["default_samplerate"]),
+            default=number == default,
+        )
+        for number, (device, name) in enumerate(zip(found, names, strict=True))
+        if device["max_input_channels"] > 0
+    ]
+
+
+class Microphone:
+    """A sound device as a live source, found again by its stable name when it was unplugged.
+
+    wanted: a number, a stable name or a part of one, None for the default device. Raises DeviceError where PortAudio
+    is missing; a device that is missing is said by `ready`.
+    """
+
+    live = True
+    finished = False
+
+    def __init__(self, wanted: str | None, clock: Clock) -> None:
+        _sounddevice()
+        self._wanted = wanted
+        self._clock = clock
+        self._name = wanted or "default"
+        self._queue: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self._stream: Any = None
+        self._opened: InputDevice | None = None
+        self._fault: DeviceError | None = None
+        self._opener: threading.Thread | None = None
+        self._closer: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The device's stable name once it was found."""
+        return self._name
+
+    def open(self) -> None:
+        """Close what is open, look for the device anew and open it, in a thread: ask `ready`."""
+        if self._opener is not None and self._opener.is_alive():
+            return
+        self._opened, self._fault = None, None
+        # The last stream's callback keeps the old queue and event: it can no longer disturb.
+        self._queue, self._ended = queue.SimpleQueue(), threading.Event()
+        self._opener = threading.Thread(target=self._reopen, name="open-device", daemon=True)
+        self._opener.start()
+
+    def ready(self) -> bool:
+        """Whether it is open. Raises DeviceError, once, where it could not be opened."""
+        if self._opener is not None and self._opener.is_alive():
+            return False
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+        return self._opened is not None
+
+    def read(self, timeout_s: float) -> list[Chunk]:
+        """All chunks that have arrived. Raises DeviceError, once, where the stream has ended by itself."""
+        chunks = []
+        try:
+            chunks.append(self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait())
+            while True:
+                chunks.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        if not chunks and self._opened is not None and self._ended.is_set():
+            self._opened = None
+            raise DeviceError(f"{self._name} stopped; was it unplugged?")
+        return chunks
+
+    def close(self) -> None:
+        """Close the stream; a sound library that hangs is left behind after two seconds."""
+        self._closer = threading.Thread(target=self._close_stream, name="close-device", daemon=True)
+        self._closer.start()
+        self._closer.join(CLOSE_S)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a call into the sound library has not come back."""
+        return any(thread is not None and thread.is_alive() for thread in (self._opener, self._closer))
+
+    def _reopen(self) -> None:
+        try:
+            self._close_stream()
+            device = find_device(self._wanted, input_devices(rescan=True))
+            if self._wanted is not None and self._wanted == str(device.index):
+                log.warning(
+                    "device %s is %s today; numbers change when something is plugged in: --device '%s' lasts",
+                    self._wanted,
+                    device.stable,
+                    device.stable,
+                )
+            if self._wanted is not None:
+                self._wanted = device.stable
+            self._name = device.stable
+            self._start(device)
+            self._opened = device
+        except DeviceError as error:
+            self._fault = error
+
+    def _start(self, device: InputDevice) -> None:
+        sd = _sounddevice()
+        own = device.channels if device.channels <= MAX_CHANNELS else 2
+        rates_hz = [device.rate_hz, *(rate for rate in COMMON_RATES_HZ if rate != device.rate_hz)]
+        refusals = []
+        for rate_hz in rates_hz:
+            for channels in dict.fromkeys([own, min(2, own), 1]):
+                try:
+                    self._stream = self._new_stream(sd, device, rate_hz, channels)
+                    self._stream.start()
+                except sd.PortAudioError as error:
+                    refusals.append(f"{rate_hz} Hz, {channels} channels: {error}")
+                    self._close_stream()
+                    continue
+                log.info("%s opened at %d Hz with %d channels", device.stable, rate_hz, channels)
+                return
+        raise DeviceError(f"{device.stable} cannot be opened ({refusals[0]}); is another program using it?")
+
+    def _new_stream(self, sd: Any, device: InputDevice, rate_hz: int, channels: int) -> Any:
+        chunks, clock = self._queue, self._clock
+        limit = QUEUE_S * BLOCKS_A_SECOND
+        lost_frames, overflowed = 0, False
+
+        def callback(samples: FloatArray, frames: int, _time: Any, status: Any) -> None:
+            nonlocal lost_frames, overflowed
+            overflowed = overflowed or bool(status.input_overflow)
+            if chunks.qsize() >= limit:
+                lost_frames += frames
+                return
+            chunks.put(Chunk(samples.copy(), rate_hz, clock.now(), lost_frames, overflowed))
+            lost_frames, overflowed = 0, False
+
+        return sd.InputStream(
+            device=device.index,
+            samplerate=rate_hz,
+            channels=channels,
+            blocksize=max(1, rate_hz // BLOCKS_A_SECOND),
+            dtype="float32",
+            latency="high",
+            callback=callback,
+            finished_callback=self._ended.set,
+        )
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            sd = _sounddevice()
+            for end in (stream.abort, stream.close):
+                try:
+                    end()
+                except sd.PortAudioError as error:
+                    log.debug("closing %s: %s", self._name, error)
+
+
+def _sounddevice() -> Any:
+    """The library, loaded when it is first needed: everything but listening works without it."""
+    try:
+        import sounddevice
+    except OSError as error:
+        hint = "sudo apt install libportaudio2" if sys.platform == "linux" else "install PortAudio"
+        raise DeviceError(f"sound input needs PortAudio, which is not installed ({error}): {hint}") from error
+    return sounddevice

@@ -1,0 +1,178 @@
+"""The microphone against a sound library that does as it is told."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from fake_sound import FakeSound
+from fakes import FakeClock
+
+from birdwatch.errors import DeviceError
+from birdwatch.sources import microphone
+from birdwatch.sources.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, input_devices
+
+
+@pytest.fixture
+def sound(monkeypatch):
+    fake = FakeSound()
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    yield fake
+    fake.release.set()
+    for thread in threading.enumerate():
+        if thread.name in ("open-device", "close-device"):
+            thread.join(10)
+
+
+def opened(wanted=None):
+    source = Microphone(wanted, FakeClock())
+    open_(source)
+    return source
+
+
+def open_(source):
+    source.open()
+    outcome(source)
+
+
+def outcome(source):
+    until = time.monotonic() + 10
+    while not source.ready():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_devices_have_lasting_names_and_rates(sound):
+    sound.devices = [
+        ("Loud: speaker (hw:0,0)", 0, 48000),
+        ("Garden: USB Audio (hw:1,0)", 1, 44100),
+        ("pulse", 32, 44100),
+    ]
+    sound.default_input = 2
+    found = input_devices()
+    assert [(d.index, d.stable, d.channels, d.rate_hz, d.default) for d in found] == [
+        (1, "ALSA/Garden: USB Audio", 1, 44100, False),
+        (2, "ALSA/pulse", 32, 44100, True),
+    ]
+
+
+def test_it_opens_at_the_devices_own_rate_and_channels(sound):
+    sound.devices = [("Stereo (hw:0,0)", 2, 96000)]
+    source = opened()
+    (stream,) = sound.running
+    assert (stream.options["samplerate"], stream.options["channels"]) == (96000, 2)
+    assert stream.options["blocksize"] == 96000 // BLOCKS_A_SECOND
+    assert source.name == "ALSA/Stereo"
+
+
+def test_where_its_own_rate_is_refused_another_is_tried(sound, caplog):
+    sound.devices = [("Odd (hw:0,0)", 2, 192000)]
+    sound.refused = {(192000, 2), (192000, 1), (48000, 2)}
+    caplog.set_level("INFO")
+    opened()
+    (stream,) = sound.running
+    assert (stream.options["samplerate"], stream.options["channels"]) == (48000, 1)
+    assert "ALSA/Odd opened at 48000 Hz with 1 channels" in caplog.text
+
+
+def test_chunks_are_copies_with_the_time_of_the_callback(sound):
+    source = opened()
+    (stream,) = sound.running
+    stream.play(np.arange(4) / 8)
+    source._clock.advance(0.05)
+    stream.play(np.arange(4, 8) / 8, overflow=True)
+    first, second = source.read(1.0)
+    assert first.samples[:, 0].tolist() == [0, 0.125, 0.25, 0.375]
+    assert second.samples[:, 0].tolist() == [0.5, 0.625, 0.75, 0.875]
+    assert (first.overflow, second.overflow) == (False, True)
+    assert second.stamp.steady_ns - first.stamp.steady_ns == 50_000_000
+    assert source.read(0.0) == []
+
+
+def test_a_full_queue_counts_what_it_cost_and_tells_it_with_the_next_chunk(sound):
+    source = opened()
+    (stream,) = sound.running
+    limit = QUEUE_S * BLOCKS_A_SECOND
+    for _ in range(limit + 3):
+        stream.play(np.zeros(10))
+    assert len(source.read(1.0)) == limit
+    stream.play(np.zeros(10))
+    stream.play(np.zeros(10))
+    assert [chunk.lost_frames for chunk in source.read(1.0)] == [30, 0]
+
+
+def test_a_number_is_warned_about_and_the_stable_name_shown(sound, caplog):
+    source = opened("0")
+    assert "numbers change" in caplog.text
+    assert "ALSA/Garden: USB Audio" in caplog.text
+    assert source.name == "ALSA/Garden: USB Audio"
+
+
+def test_unplugged_and_plugged_in_again_under_another_number(sound):
+    source = opened("0")
+    sound.running[0].vanish()
+    with pytest.raises(DeviceError, match="stopped"):
+        source.read(0.0)
+    sound.devices = []
+    source.open()
+    with pytest.raises(DeviceError, match="no input device"):
+        outcome(source)
+    sound.devices = [
+        ("HDMI (hw:0,0)", 2, 48000),
+        ("Other: mic (hw:1,0)", 1, 48000),
+        ("Garden: USB Audio (hw:2,0)", 1, 44100),
+    ]
+    open_(source)
+    assert sound.running[0].options["device"] == 2
+    assert source.name == "ALSA/Garden: USB Audio"
+
+
+def test_an_old_streams_callback_cannot_disturb_a_new_stream(sound):
+    source = opened()
+    (old,) = sound.running
+    old.play(np.zeros(10))
+    open_(source)
+    old.play(np.zeros(10))
+    assert old.closed
+    assert source.read(0.0) == []
+
+
+def test_a_device_that_will_not_open_says_why(sound):
+    sound.refused = {(rate, channels) for rate in (44100, 48000, 32000, 16000) for channels in (1, 2)}
+    source = Microphone(None, FakeClock())
+    source.open()
+    with pytest.raises(DeviceError, match=r"cannot be opened \(44100 Hz, 1 channels: Invalid sample rate"):
+        outcome(source)
+
+
+def test_a_library_that_hangs_does_not_hang_the_caller(sound, monkeypatch):
+    monkeypatch.setattr(microphone, "CLOSE_S", 0.01)
+    source = opened()
+    assert not source.hangs
+    sound.hang_in = {"abort"}
+    source.open()
+    assert not source.ready()
+    assert source.read(0.0) == []
+    source.close()
+    assert source.hangs
+
+
+def test_without_portaudio_it_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name == "sounddevice":
+            raise OSError("PortAudio library not found")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(DeviceError, match="sudo apt install libportaudio2"):
+        Microphone(None, FakeClock())
+    with pytest.raises(DeviceError, match="libportaudio2"):
+        input_devices()
