@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
     "replay": ("replay", "Show what was published while a subscriber was away."),
     "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
+    "service": ("service", "Install birdwatch as a systemd service, remove it, look at it."),
 }
 
 

@@ -1,0 +1,136 @@
+"""`birdwatch service`: for people who do not write units."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, cast
+
+import click
+
+from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.sinks.beside import written_beside
+from birdwatch.units import DROP_INS, NAME, Installation, shipped
+
+__all__ = ["service"]
+
+
+@click.group()
+def service() -> None:
+    """Run `birdwatch listen` as a systemd service: install it, remove it, look at it."""
+
+
+_user = click.option(
+    "--user", is_flag=True, help="For you alone: desktops with PulseAudio or PipeWire. No root needed."
+)
+
+
+@service.command()
+@_user
+@click.option("--cuda", is_flag=True, help="Let it use an NVIDIA GPU.")
+@click.option("--keys", is_flag=True, help="Let it use the CURVE keys in /etc/birdwatch/keys.")
+@click.option("--no-start", is_flag=True, help="Only put the files in place.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+def install(user: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -> None:
+    """Put the service in place and start it, now and after every boot. A configuration that exists is kept."""
+    place = _installation(user, tuple(name for name in DROP_INS if (cuda, keys)[DROP_INS.index(name)]))
+    files = place.files()
+    if not place.configuration.exists():
+        files[place.configuration] = shipped("birdwatch.toml")
+    if dry_run:
+        for path, text in files.items():
+            click.echo(f"# ---- {path}\n{text}")
+        return
+    _check_rights(user)
+    for path, text in files.items():
+        _write(path, text)
+        click.echo(f"wrote {path}")
+    if no_start:
+        return
+    _systemctl(user, "daemon-reload")
+    _systemctl(user, "enable", NAME)
+    # `restart` also starts; after an installation over an older one the new files count.
+    _systemctl(user, "restart", NAME)
+    click.echo(f"birdwatch listens, now and after every boot; its settings are in {place.configuration}")
+    if user:
+        click.echo("it ends when you log out, unless: loginctl enable-linger")
+
+
+@service.command()
+@_user
+def uninstall(user: bool) -> None:
+    """Stop the service and remove its unit. The configuration and the journal stay."""
+    place = _installation(user, DROP_INS)
+    _check_rights(user)
+    if not place.unit.exists():
+        raise ConfigError(f"there is no {place.unit}; nothing is installed here")
+    _systemctl(user, "disable", "--now", NAME)
+    for path in (place.unit, *(place.drop_in_folder / f"{name}.conf" for name in DROP_INS)):
+        if path.exists():
+            path.unlink()
+            click.echo(f"removed {path}")
+    if place.drop_in_folder.is_dir() and not any(place.drop_in_folder.iterdir()):
+        place.drop_in_folder.rmdir()
+    _systemctl(user, "daemon-reload")
+    click.echo(f"{place.configuration} and what was recorded are still there")
+
+
+@service.command()
+@_user
+def status(user: bool) -> None:
+    """Show what systemd knows of the service, with its last lines; the exit code is systemctl's (0: it runs)."""
+    place = _installation(user, ())
+    if not place.unit.exists():
+        raise ConfigError(f"there is no {place.unit}; install it with `birdwatch service install`")
+    sys.stdout.flush()
+    sys.exit(subprocess.run(_call(user, "status", "--no-pager", NAME), check=False).returncode)
+
+
+def _installation(user: bool, drop_ins: tuple[str, ...]) -> Installation:
+    if user:
+        settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        units, configuration = settings / "systemd/user", settings / "birdwatch/birdwatch.toml"
+    else:
+        units, configuration = Path("/etc/systemd/system"), Path("/etc/birdwatch/birdwatch.toml")
+    return Installation(user, _program(), units, configuration, drop_ins, (Path(sys.executable), Path(sys.prefix)))
+
+
+def _program() -> tuple[str, ...]:
+    """How a service calls this very installation."""
+    script = Path(sys.executable).with_name("birdwatch")
+    if script.is_file() and os.access(script, os.X_OK):
+        return (str(script),)
+    return (sys.executable, "-m", "birdwatch")
+
+
+def _check_rights(user: bool) -> None:
+    if not user and os.geteuid() != 0:
+        raise ConfigError("the machine's services are root's: use sudo, or --user for a service of your own")
+    if user and os.geteuid() == 0:
+        raise ConfigError("--user is for somebody who logs in, not for root; leave it out")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as stream:
+        cast(IO[str], stream).write(text)
+    # Whatever the umask: systemd and the service read them.
+    path.chmod(0o644)
+
+
+def _call(user: bool, *words: str) -> list[str]:
+    program = shutil.which("systemctl")
+    if program is None:
+        raise ConfigError("there is no systemctl here; without systemd run `birdwatch listen` in your own way")
+    return [program, *(["--user"] if user else []), *words]
+
+
+def _systemctl(user: bool, *words: str) -> None:
+    call = _call(user, *words)
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr or done.stdout).strip().splitlines()
+        raise BirdwatchError(f"{' '.join(call)} failed: {reason[0] if reason else f'exit code {done.returncode}'}")

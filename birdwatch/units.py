@@ -1,0 +1,78 @@
+"""The systemd units that ship with birdwatch, fitted to this machine: which files go where, and what is in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import birdwatch
+from birdwatch.errors import ConfigError
+
+__all__ = ["NAME", "Installation", "shipped"]
+
+NAME = "birdwatch.service"
+DROP_INS = ("cuda", "keys")
+
+# A user of its own that DynamicUser makes cannot look into these.
+HOMES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+
+
+def shipped(name: str) -> str:
+    """The text of a file below `systemd/`: in a wheel beside the code, in a checkout one folder up."""
+    package = Path(birdwatch.__file__).parent
+    for folder in (package / "systemd", package.parent / "systemd"):
+        if (folder / name).is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    raise ConfigError(f"systemd/{name} is not part of this installation; install birdwatch again")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What `birdwatch service install` puts where.
+
+    user: for the one who is logged in, not for the machine. command: the program, as a service calls it. needs:
+    what else it has to be able to read (the interpreter). units and configuration: systemd's folder and the TOML
+    file. drop_ins: names out of DROP_INS.
+    """
+
+    user: bool
+    command: tuple[str, ...]
+    units: Path
+    configuration: Path
+    drop_ins: tuple[str, ...] = ()
+    needs: tuple[Path, ...] = ()
+
+    @property
+    def unit(self) -> Path:
+        """The unit's file."""
+        return self.units / NAME
+
+    @property
+    def drop_in_folder(self) -> Path:
+        """Where drop-ins of ours, and of others, are."""
+        return self.units / f"{NAME}.d"
+
+    def files(self) -> dict[Path, str]:
+        """Every file but the configuration, with its text. Raises ConfigError where the service could not start."""
+        hidden = next((path for path in (Path(self.command[0]), *self.needs) if _hidden(path)), None)
+        if not self.user and hidden is not None:
+            raise ConfigError(
+                f"{hidden} is where the service's own user cannot look: install birdwatch elsewhere, with a Python "
+                "that is elsewhere too (/usr/bin/python3 -m venv /opt/birdwatch; /opt/birdwatch/bin/pip install "
+                "birdwatch; /opt/birdwatch/bin/birdwatch service install), or use --user"
+            )
+        text = shipped(f"user/{NAME}" if self.user else NAME)
+        call = shlex.join([*self.command, "listen", "--config", str(self.configuration)])
+        # A percent sign begins a specifier in a unit, a dollar sign a variable.
+        call = call.replace("%", "%%").replace("$", "$$")
+        out = {self.unit: re.sub(r"(?m)^ExecStart=.*$", lambda _: f"ExecStart={call}", text)}
+        for name in self.drop_ins:
+            out[self.drop_in_folder / f"{name}.conf"] = shipped(f"drop-ins/{name}.conf")
+        return out
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a path, as it is called or as what it leads to, is below a folder of HOMES."""
+    return any(place.is_relative_to(home) for place in (path, path.resolve()) for home in HOMES)
