@@ -11,12 +11,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from sys import stderr
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from birdwatch.api import analyze, load_model
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
@@ -24,6 +21,7 @@ from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Label
 
 from .dataset import Recording, read_taxonomy
+from .progress import tracked
 from .soft_labels import COLUMNS
 
 __all__ = ["Heard", "TeachOptions", "columns_of", "hear", "read_labels", "soft_rows", "teach"]
@@ -146,7 +144,7 @@ def teach(
         with part.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for recording in track(recordings, "listening", console=Console(stderr=True), disable=not stderr.isatty()):
+            for recording in tracked(recordings, len(recordings), "listening"):
                 for row in soft_rows(
                     recording, hear(teacher, recording, hop_s=options.hop_s), labels, columns, options
                 ):
