@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
     "listen": ("listen", "Listen to a microphone, a file or a pipe, and publish what is heard."),
     "devices": ("devices", "List microphones by names that last."),
+    "bench": ("bench", "How fast this machine is, beside what its network alone could do."),
     "config": ("config", "Show the settings in force and where each came from."),
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
     "replay": ("replay", "Show what was published while a subscriber was away."),

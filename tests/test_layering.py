@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
     "onnxruntime": {"birdwatch/runtime.py"},
-    "soundfile": {"birdwatch/sources/file.py", "birdwatch/clips.py"},
+    "soundfile": {"birdwatch/sources/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
     "soxr": {"birdwatch/resample.py"},
 }

@@ -1,0 +1,87 @@
+"""What a benchmark found, as a table for people and as JSON for `benchmarks/compare.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from birdwatch._version import __version__
+
+__all__ = ["SCHEMA", "Measure", "Report", "cores", "processor"]
+
+# Files of another schema are not compared.
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure. name: `group.what`, the same from run to run. better: which way is good, or `-` for neither."""
+
+    name: str
+    value: float
+    unit: str
+    better: Literal["higher", "lower", "-"]
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """The figure with three digits that count and its unit."""
+        value = f"{self.value:.0f}" if abs(self.value) >= 100 else f"{self.value:.3g}"
+        return f"{value} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a run of the benchmark found, and on what."""
+
+    title: str
+    setting: Mapping[str, Any]
+    measures: tuple[Measure, ...]
+
+    def table(self) -> str:
+        """One line a figure, grouped, with the notes behind them."""
+        wide = max(len(measure.name) for measure in self.measures)
+        figures = max(len(measure.text) for measure in self.measures)
+        lines = [self.title, *(f"  {key}: {value}" for key, value in self.setting.items())]
+        group = ""
+        for measure in self.measures:
+            if (now := measure.name.split(".")[0]) != group:
+                group = now
+                lines.append("")
+            lines.append(f"{measure.name:<{wide}}  {measure.text:>{figures}}  {measure.note}".rstrip())
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """The same for programs."""
+        values = {
+            "schema": SCHEMA,
+            "title": self.title,
+            "setting": {**self.setting, "birdwatch": __version__, "python": platform.python_version()},
+            "measures": [asdict(measure) for measure in self.measures],
+        }
+        return json.dumps(values, indent=1)
+
+
+def processor(lines: Iterable[str] | None = None) -> str:
+    """The processor's name and how many of its cores this process may use. lines: those of /proc/cpuinfo."""
+    name = platform.processor() or platform.machine()
+    if lines is None:
+        try:
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            lines = ()
+    for line in lines:
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    return f"{name}, {cores()} cores"
+
+
+def cores() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,96 @@
+"""`birdwatch bench`: how fast this machine is, beside what its network alone could do."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from birdwatch.bench.network import network_measures
+from birdwatch.bench.recording import write_recordings
+from birdwatch.bench.report import Report, processor
+from birdwatch.bench.stages import stage_measures
+from birdwatch.bench.whole import latency_measures, process_measures, whole_measures
+from birdwatch.inference import OnnxClassifier, Provider
+from birdwatch.model_store import find_model
+from birdwatch.runtime import CPU, VERSION
+
+__all__ = ["bench"]
+
+# A ten-second file is what `birdwatch run` is timed with from pressing return.
+SHORT_S = 10.0
+
+
+@click.group(invoke_without_command=True)
+@click.option("--model", help="An .onnx model, or the name of an added one. [default: built in]")
+@click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True)
+@click.option("--seconds", type=click.FloatRange(10, 86400), default=300.0, show_default=True, help="Of the recording.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each measurement.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for benchmarks/compare.py, instead of the table.")
+@click.pass_context
+def bench(
+    context: click.Context, model: str | None, provider: Provider, seconds: float, rounds: int, as_json: bool
+) -> None:
+    """Measure this machine: every stage alone, the bare network, and the whole beside it.
+
+    A recording of --seconds is made up and taken through it all. The bound is the bare network at its best setting
+    on all cores; the share says how much of it is left when decoding, resampling and mel images are done as well.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    classifier = OnnxClassifier(find_model(model), provider=provider)
+    report = measure(classifier, seconds=seconds, rounds=rounds)
+    click.echo(report.json() if as_json else report.table())
+
+
+def measure(classifier: OnnxClassifier, *, seconds: float, rounds: int) -> Report:
+    """All of it, for a model that is loaded."""
+    manifest = classifier.manifest
+    hop_s = manifest.window_s / 2
+    with tempfile.TemporaryDirectory(prefix="birdwatch-bench-") as folder:
+        _say(f"writing {seconds:g} s of audio")
+        recordings = write_recordings(Path(folder), seconds)
+        _say("the stages before the network")
+        stages, work_s = stage_measures(recordings, manifest, seconds=seconds, hop_s=hop_s, rounds=rounds)
+        _say("the bare network")
+        network, best, network_s = network_measures(
+            classifier.path.read_bytes(), classifier.path, manifest, provider=classifier.provider, rounds=rounds
+        )
+        _say("from a file to scores")
+        whole = whole_measures(
+            recordings,
+            classifier,
+            best,
+            seconds=seconds,
+            hop_s=hop_s,
+            rounds=rounds,
+            work_s={**work_s, "network": network_s} if classifier.provider == CPU else work_s,
+        )
+        latency = latency_measures(classifier)
+        _say("whole processes")
+        (Path(folder) / "short").mkdir()
+        short = write_recordings(Path(folder) / "short", SHORT_S)
+        process = process_measures(
+            recordings["ogg"],
+            short["ogg"],
+            model=classifier.path,
+            provider="cpu" if classifier.provider == CPU else "cuda",
+            seconds=seconds,
+            rounds=rounds,
+        )
+    setting = {
+        "machine": processor(),
+        "model": f"{manifest.name} ({classifier.sha256[:12]})",
+        "provider": f"{classifier.provider}, onnxruntime {VERSION}",
+        "recording": f"{seconds:g} s, a window each {hop_s:g} s, medians of {rounds}",
+    }
+    measures = (*stages, *network, *whole, *latency, *process)
+    return Report("birdwatch bench", setting, measures)
+
+
+def _say(what: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"measuring {what} ...", err=True)
