@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Show what was published while a subscriber was away."),
     "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
     "service": ("service", "Install birdwatch as a systemd service, remove it, look at it."),
+    "doctor": ("doctor", "Check everything that listening needs, and say what to do."),
 }
 
 

@@ -40,3 +40,8 @@ def samples() -> list[Message]:
         gap(Gap(0, 16_000, "overflow"), rate_hz=32_000, start_ns=NOW_NS),
         status_message(),
     ]
+
+
+def fat_message() -> Message:
+    """So large that a few of them fill all buffers on the way to a subscriber that does not read."""
+    return Message("gap", "-", {**samples()[3].fields, "padding": "x" * 200_000})

@@ -17,6 +17,8 @@ DOORS = {
     "soundfile": {"birdwatch/sources/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
     "soxr": {"birdwatch/resample.py"},
+    "sqlite3": {"birdwatch/journal.py", "birdwatch/archive/journal.py"},
+    "zmq": {f"birdwatch/sinks/{name}.py" for name in ("publisher", "replay", "subscriber", "curve", "endpoint")},
 }
 # What the daemon never loads, and the one corner that may: converting other people's models on request.
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+from hearing import until
+from sample_messages import samples, status_message
+
+from birdwatch.commands import tail as module
+from birdwatch.commands.lines import line_of
+from birdwatch.commands.tail import tail
+from birdwatch.errors import ConfigError
+from birdwatch.sinks.messages import Envelope, Message, frames
+from birdwatch.sinks.publisher import Publisher
+
+ENVELOPE = Envelope("garden", "mic", "b0")
+
+
+@contextmanager
+def talking() -> Iterator[str]:
+    """A station that says everything it can say, again and again, in a thread of its own."""
+    ended, ready, endpoints = threading.Event(), threading.Event(), list[str]()
+
+    def run() -> None:
+        with Publisher("tcp://127.0.0.1:*", ENVELOPE) as publisher:
+            endpoints.append(publisher.endpoint)
+            ready.set()
+            while not ended.wait(0.01):
+                publisher.poll()
+                for message in samples():
+                    publisher.publish(message)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield endpoints[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_it_shows_a_line_for_each_message() -> None:
+    with talking() as endpoint:
+        result = CliRunner().invoke(tail, [endpoint, "--count", "10"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 10
+    assert any(line.endswith("garden  detection  0.90  House Sparrow") for line in lines)
+
+
+def test_json_is_what_was_sent_and_topics_choose() -> None:
+    with talking() as endpoint:
+        words = [endpoint, "--json", "--count", "4", "--topic", "birdwatch/1/gap/", "--topic", "birdwatch/1/event/"]
+        result = CliRunner().invoke(tail, words)
+    values = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(values) == 4
+    assert {value["kind"] for value in values} <= {"gap", "event"}
+    assert all(value["schema"] == "birdwatch/1" for value in values)
+
+
+def test_silence_is_explained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE_S", 0.01)
+    heard = iter([None, None, frames(status_message(), ENVELOPE, seq=1, sent_ns=0)])
+    monkeypatch.setattr(module.Subscriber, "receive", lambda self, timeout_s: next(heard))
+    result = CliRunner().invoke(tail, ["tcp://127.0.0.1:9", "--count", "1"])
+    assert result.stderr.count("nothing heard from tcp://127.0.0.1:9; is the station running") == 1
+    assert "listening, USB Mic" in result.stdout
+
+
+def test_what_is_no_endpoint_is_refused() -> None:
+    assert isinstance(CliRunner().invoke(tail, ["garden"]).exception, ConfigError)
+
+
+@pytest.mark.parametrize("ending", ["interrupt", "closed pipe"])
+def test_it_ends_quietly(ending: str) -> None:
+    with (
+        talking() as endpoint,
+        subprocess.Popen(
+            [sys.executable, "-m", "birdwatch", "tail", endpoint, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        if ending == "interrupt":
+            process.send_signal(signal.SIGINT)
+            while process.stdout.read(65536):
+                pass
+        else:
+            process.stdout.close()
+        until(lambda: process.poll() is not None, lambda: threading.Event().wait(0.01))
+        assert process.stderr.read() == b""
+        assert process.returncode == (0 if ending == "interrupt" else 1)
+
+
+def text_of(message: Message, **changes: object) -> str:
+    value = json.loads(frames(message, ENVELOPE, seq=1, sent_ns=0, more={"last_seq": 0, **changes})[1])
+    return line_of(json.dumps(value).encode())
+
+
+def test_lines_of_all_kinds() -> None:
+    assert [text_of(message).split("  ", 3)[3].lstrip() for message in samples()] == [
+        "0.90  House Sparrow",
+        "0.90  House Sparrow, 7.5 s in 2 windows",
+        "garden-1: houspa in 1 windows",
+        "0.500 s lost: overflow",
+        "listening, USB Mic, CPUExecutionProvider, 0 windows, 0 detections",
+    ]
+    assert text_of(samples()[0], common_name="", scientific_name="").endswith("0.90  houspa")
+    assert text_of(samples()[4], state="waiting-device", device=None, reason="unplugged").endswith(
+        "waiting-device, no device, CPUExecutionProvider (unplugged), 0 windows, 0 detections"
+    )
+
+
+def test_a_newer_kind_is_still_a_line() -> None:
+    assert text_of(Message("weather", "-", {})).endswith("(a newer kind of message)")  # type: ignore[arg-type]
