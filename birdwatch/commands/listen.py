@@ -147,6 +147,7 @@ def _assembled(
     def reload() -> str:
         nonlocal loaded
         newer = configuration.read()
+        publisher.reload_keys()
         tracker.set_rules(event_rules(newer.settings, manifest))
         if clips is not None:
             clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
@@ -154,8 +155,8 @@ def _assembled(
         # What needs a restart is still as it was: the next reload says so again.
         loaded = replace(newer, settings=replace(newer.settings, **{n: getattr(loaded.settings, n) for n in restart}))
         if restart:
-            return f"thresholds, events and clips are in force; {', '.join(restart)} only after a restart"
-        return "thresholds, events and clips are in force"
+            return f"thresholds, events, clips and keys are in force; {', '.join(restart)} only after a restart"
+        return "thresholds, events, clips and keys are in force"
 
     daemon = Daemon(
         source,
