@@ -160,9 +160,7 @@ class Daemon:
             self._retry_later(str(error))
             return True
         if self._open:
-            log.info("listening to %s", self._source.name)
             self._opening_since, self._last_chunk = None, now
-            self.state, self.reason = "listening", None
             return True
         if now - self._opening_since > OPENING_S:
             # Systemd starts a new process; this one cannot get rid of the thread that hangs.
@@ -192,6 +190,10 @@ class Daemon:
         if chunks:
             self._last_chunk = self._now()
             self._attempts = 0
+            if self.state not in ("listening", "degraded"):
+                # Not before: a device may open and never deliver.
+                log.info("listening to %s", self._source.name)
+                self.state, self.reason = "listening", None
         return bool(chunks)
 
     def _lost(self, reason: str, text: str) -> None:

@@ -14,7 +14,7 @@ from birdwatch.timeline import Timeline
 __all__ = ["Placed", "Placement"]
 
 # A stream that begins within this of being asked for has lost nothing: a device takes a moment to open.
-OPENING_NS = 2_000_000_000
+OPENING_NS = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from birdwatch.errors import ConfigError
 
 def test_it_is_ready_when_it_listens_and_tells_its_state_every_five_seconds():
     station = FakeStation().run(60)
-    assert station.systemd.told[:2] == [
+    assert station.systemd.told[:3] == [
+        ("status", "starting: ALSA/Garden microphone"),
         ("status", "listening: ALSA/Garden microphone"),
         ("ready", "listening: ALSA/Garden microphone"),
     ]
     states = [status["state"] for status in station.statuses]
-    assert set(states) == {"listening"}
-    assert 12 <= len(states) <= 13
+    assert states[0] == "starting"
+    assert set(states[1:]) == {"listening"}
+    assert 12 <= len(states) <= 14
     last = station.statuses[-1]
     assert last["model"] == "tiny"
     assert last["provider"] == "CPUExecutionProvider"

@@ -121,7 +121,7 @@ class Microphone:
             pass
         if not chunks and self._opened is not None and self._ended.is_set():
             self._opened = None
-            raise DeviceError(f"{self._name} stopped; was it unplugged?")
+            raise DeviceError(f"{self._name} stopped (was it unplugged?)")
         return chunks
 
     def close(self) -> None:

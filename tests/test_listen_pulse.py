@@ -1,0 +1,199 @@
+"""The real thing: PulseAudio's null sink as a microphone, `birdwatch listen`, a subscriber that knows only schemas."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).parent
+
+
+def missing() -> str | None:
+    for tool, package in (("pulseaudio", "pulseaudio"), ("paplay", "pulseaudio-utils")):
+        if shutil.which(tool) is None:
+            return f"{package} is not installed"
+    if ctypes.util.find_library("portaudio") is None:
+        return "libportaudio2 is not installed"
+    if not list(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so")):
+        return "libasound2-plugins is not installed"
+    return None
+
+
+pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+
+
+class Pulse:
+    """A sound server of its own, whose null sink `garden` is the default microphone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "native"
+        (folder / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+        self.env = {
+            **os.environ,
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+            "PULSE_RUNTIME_PATH": str(folder),
+            "PULSE_STATE_PATH": str(folder),
+            "PULSE_SERVER": f"unix:{self.socket}",
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        modules = [
+            f"module-native-protocol-unix socket={self.socket} auth-anonymous=1",
+            "module-null-sink sink_name=garden rate=48000 channels=1",
+        ]
+        self.process = subprocess.Popen(
+            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
+            + [part for module in modules for part in ("-L", module)],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: self.pactl().returncode == 0, "PulseAudio")
+
+    def pactl(self) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["pactl", "info"], env=self.env, capture_output=True, check=False)
+
+    def play(self, path: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["paplay", "-d", "garden", str(path)], env=self.env)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    until = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < until, f"no {what} within {seconds:g} s"
+        time.sleep(0.05)
+    return answer
+
+
+class Station:
+    """`birdwatch listen` and its subscriber, both processes of their own."""
+
+    def __init__(self, pulse: Pulse, model: Path, folder: Path) -> None:
+        self.endpoint = f"ipc://{folder}/pub"
+        command = [sys.executable, "-m", "birdwatch", "listen", "--device", "default", "--model", str(model)]
+        command += ["--station", "garden", "--bind", self.endpoint, "--replay-bind", f"ipc://{folder}/replay"]
+        command += ["--threshold", "0.01", "--recording-seconds", "5", "--save-clips", str(folder / "clips")]
+        command += ["--journal", str(folder / "journal.db")]
+        watch = [sys.executable, str(HERE / "plain_subscriber.py"), self.endpoint, str(ROOT / "birdwatch/schemas")]
+        self.heard, self.log = folder / "heard", folder / "log"
+        with self.heard.open("w") as stream:
+            self.subscriber = subprocess.Popen(watch, stdout=stream, cwd=folder)
+        wait_for(self.heard.read_text, "subscriber")
+        with self.log.open("w") as stream:
+            self.listener = subprocess.Popen(command, env=pulse.env, stderr=stream, cwd=folder)
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All messages so far; the first line says that it subscribed, the last one may be half written."""
+        return [json.loads(line) for line in self.heard.read_text().split("\n")[1:-1]]
+
+    def messages(self, kind: str) -> list[dict[str, Any]]:
+        assert self.listener.poll() is None, self.log.read_text()
+        return self._all(kind)
+
+    def _all(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.everything() if message["kind"] == kind]
+
+    def wait_state(self, *states: str) -> dict[str, Any]:
+        def current() -> dict[str, Any] | None:
+            told = self.messages("status")
+            return told[-1] if told and told[-1]["state"] in states else None
+
+        return wait_for(current, f"state {states}")  # type: ignore[no-any-return]
+
+    def terminate(self) -> dict[str, Any]:
+        self.listener.send_signal(signal.SIGTERM)
+        assert self.listener.wait(10) == 0, self.log.read_text()
+        return wait_for(
+            lambda: next((s for s in self._all("status")[::-1] if s["state"] == "stopping"), None), "last status"
+        )  # type: ignore[no-any-return]
+
+    def kill(self) -> None:
+        for process in (self.listener, self.subscriber):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Iterator[Pulse]:
+    server = Pulse(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def station(pulse: Pulse, tiny_model: Path, tmp_path: Path) -> Iterator[Station]:
+    running = Station(pulse, tiny_model, tmp_path)
+    yield running
+    running.kill()
+
+
+def test_a_recording_played_into_a_microphone_is_heard(
+    pulse: Pulse, station: Station, tmp_path: Path, song: np.ndarray
+) -> None:
+    soundfile.write(tmp_path / "song.wav", song, 32000)
+    station.wait_state("listening", "degraded")
+    player = pulse.play(tmp_path / "song.wav")
+    for kind in ("detection", "recording", "event"):
+        wait_for(lambda kind=kind: station.messages(kind), kind)
+    assert player.wait(60) == 0
+    last = station.terminate()
+    # Silence before and after is not scored, and every second is accounted for.
+    seconds = last["seconds"]
+    assert seconds["skipped_silent"] > 0
+    assert seconds["analysed"] > 5
+    assert seconds["pending"] == 0
+    total = seconds["analysed"] + seconds["skipped_silent"] + seconds["dropped"]
+    assert seconds["captured"] == pytest.approx(total, abs=0.005)
+    assert last["detections"] == len(station._all("detection"))
+    assert last["device"] == "ALSA/default"
+    detection, event = station._all("detection")[0], station._all("event")[0]
+    assert detection["source"] == "ALSA/default"
+    assert event["event_id"] in {found["event_id"] for found in station._all("detection")}
+    clip, rate_hz = soundfile.read(event["clip"])
+    assert len(clip) / rate_hz > 4
+    assert np.max(np.abs(clip)) > 0.05
+    # The subscriber would have ended at the first message that its schema does not allow.
+    assert station.subscriber.poll() is None
+    told = [message["seq"] for message in station.everything()]
+    assert told == sorted(told)
+
+
+def test_a_sound_server_that_dies_and_comes_back_is_a_gap(pulse: Pulse, station: Station) -> None:
+    station.wait_state("listening", "degraded")
+    wait_for(lambda: station.messages("status")[-1]["seconds"]["captured"] > 2, "audio")
+    pulse.stop()
+    lost = station.wait_state("waiting-device")
+    assert lost["reason"]
+    pulse.start()
+    station.wait_state("listening", "degraded")
+    (gap,) = wait_for(lambda: station.messages("gap"), "gap")
+    assert gap["reason"] in ("device-lost", "stall")
+    assert gap["seconds"] > 0
+    last = station.terminate()
+    assert last["seconds"]["gap"] == pytest.approx(gap["seconds"], abs=0.005)
