@@ -46,6 +46,35 @@ def bench(
     click.echo(report.json() if as_json else report.table())
 
 
+@bench.command("listen")
+@click.option("--seconds", type=click.FloatRange(10, 86400), default=60.0, show_default=True, help="To listen for.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
+@click.pass_context
+def bench_listen(context: click.Context, seconds: float, as_json: bool) -> None:
+    """Measure what listening takes of this machine, and how late its messages are.
+
+    A made-up recording is listened to at the speed it sounds, by a `birdwatch listen` of its own. --model and
+    --provider go before `listen`: birdwatch bench --model FILE listen.
+    """
+    from birdwatch.bench.listening import listening_measures
+
+    assert context.parent is not None
+    options = context.parent.params
+    classifier = OnnxClassifier(find_model(options["model"]), provider=options["provider"])
+    computes = "cpu" if classifier.provider == CPU else "cuda"
+    measures = listening_measures(model=classifier.path, provider=computes, seconds=seconds)
+    report = Report("birdwatch bench listen", {**_setting(classifier), "listened": f"{seconds:g} s"}, tuple(measures))
+    click.echo(report.json() if as_json else report.table())
+
+
+def _setting(classifier: OnnxClassifier) -> dict[str, str]:
+    return {
+        "machine": processor(),
+        "model": f"{classifier.manifest.name} ({classifier.sha256[:12]})",
+        "provider": f"{classifier.provider}, onnxruntime {VERSION}",
+    }
+
+
 def measure(classifier: OnnxClassifier, *, seconds: float, rounds: int) -> Report:
     """All of it, for a model that is loaded."""
     manifest = classifier.manifest
@@ -82,9 +111,7 @@ def measure(classifier: OnnxClassifier, *, seconds: float, rounds: int) -> Repor
             rounds=rounds,
         )
     setting = {
-        "machine": processor(),
-        "model": f"{manifest.name} ({classifier.sha256[:12]})",
-        "provider": f"{classifier.provider}, onnxruntime {VERSION}",
+        **_setting(classifier),
         "recording": f"{seconds:g} s, a window each {hop_s:g} s, medians of {rounds}",
     }
     measures = (*stages, *network, *whole, *latency, *process)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from tiny_model import manifest
 
 from birdwatch.bench.child import child_cost
+from birdwatch.bench.listening import listening_measures
 from birdwatch.bench.network import bare_networks, network_measures
 from birdwatch.bench.recording import RATE_HZ, song, write_recordings
 from birdwatch.bench.report import Measure, Report, processor
@@ -112,3 +113,11 @@ def test_a_waveform_model_has_no_mel_stage(tmp_path):
     measures, work_s = stage_measures(recordings, model, seconds=2, hop_s=2.5, rounds=1)
     assert "stage.mel" not in {measure.name for measure in measures}
     assert set(work_s) == {"decode ogg", "decode flac", "decode wav", "resample"}
+
+
+def test_listening_is_measured_on_a_real_station_and_its_subscriber(tiny_model):
+    measures = listening_measures(model=tiny_model, provider="cpu", seconds=5.5, start_s=0.5)
+    values = {measure.name: measure.value for measure in measures}
+    assert values["listen.windows"] >= 1
+    assert 0 < values["listen.latency p95"] < 60_000
+    assert 20 < values.get("listen.memory", 100) < 1000
