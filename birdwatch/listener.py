@@ -23,6 +23,7 @@ from birdwatch.model import Manifest
 from birdwatch.pipeline import WindowStream
 from birdwatch.placement import Placement
 from birdwatch.recordings import Recordings
+from birdwatch.species import SpeciesFilter
 from birdwatch.windowing import hop_frames_of
 
 __all__ = ["MAX_PENDING", "EndedEvent", "Found", "Listener", "Result", "Scorer"]
@@ -57,6 +58,11 @@ class Scorer(Protocol):
     @property
     def setback(self) -> str | None:
         """Why it goes on with less than it began with, or None."""
+        ...
+
+    @property
+    def species(self) -> SpeciesFilter | None:
+        """Which classes are let through; the others score 0. None for all of them."""
         ...
 
     def score(self, samples: FloatArray) -> FloatArray:

@@ -124,7 +124,11 @@ class Reporter:
         if self._minutes:
             scores = replace(scores, recording=f"{self._station}_{_compact(start_ns)}")
         manifest, limits = self._listener.scorer.manifest, self._listener.tracker.on
-        self._publish(messages.recording(scores, manifest.codes, limits, start_ns=start_ns, end_ns=end_ns))
+        species = self._listener.scorer.species
+        allowed = None if species is None else species.allowed.tolist()
+        self._publish(
+            messages.recording(scores, manifest.codes, limits, start_ns=start_ns, end_ns=end_ns, allowed=allowed)
+        )
 
     def _times(self, start_frame: int, end_frame: int) -> tuple[int, int]:
         line = self._listener.timeline

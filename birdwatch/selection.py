@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
@@ -11,9 +12,10 @@ from birdwatch.locales import find_locale, read_locale, translated
 from birdwatch.model import Label
 from birdwatch.model_store import find_range_model
 from birdwatch.range_model import RangeModel
-from birdwatch.species import SpeciesFilter, by_list, by_range, read_species
+from birdwatch.settings import Settings
+from birdwatch.species import SpeciesFilter, by_list, by_range, read_species, week_of
 
-__all__ = ["choose_species", "speak"]
+__all__ = ["StationSpecies", "choose_species", "speak"]
 
 
 def choose_species(
@@ -56,3 +58,44 @@ def speak(classifier: OnnxClassifier, locale: str) -> int:
     if unchanged == len(classifier.manifest.labels):
         raise ConfigError(f"the labels of {locale!r} name none of the species of {classifier.path.name}")
     return unchanged
+
+
+class StationSpecies:
+    """The filter of a station that stays for years: made anew when the week turns, or with other settings.
+
+    today: the day, UTC, by which the season goes; None for audio that is not live, which gets the whole year.
+    """
+
+    def __init__(self, classifier: OnnxClassifier, settings: Settings, today: Callable[[], date] | None) -> None:
+        self._classifier = classifier
+        self._today = today
+        self.apply(settings)
+
+    @property
+    def text(self) -> str | None:
+        """What is let through, in words, or None for all species."""
+        return None if self._classifier.species is None else str(self._classifier.species)
+
+    def apply(self, settings: Settings) -> None:
+        """Take over these settings. Raises ConfigError or ModelError, and the filter stays as it was."""
+        week = self._week(settings)
+        self._classifier.species = choose_species(
+            self._classifier.manifest.labels,
+            latitude=settings.lat,
+            longitude=settings.lon,
+            week=week,
+            species=settings.species,
+        )
+        self._settings, self._applied_week = settings, week
+
+    def follow_season(self) -> bool:
+        """Make the filter anew if the week has turned, and say whether it has."""
+        if self._week(self._settings) == self._applied_week:
+            return False
+        self.apply(self._settings)
+        return True
+
+    def _week(self, settings: Settings) -> int | None:
+        if settings.week is not None or settings.lat is None or self._today is None:
+            return settings.week
+        return week_of(self._today())

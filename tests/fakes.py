@@ -12,6 +12,7 @@ from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
 from birdwatch.model import Manifest
 from birdwatch.sinks.messages import Message
+from birdwatch.species import SpeciesFilter
 
 S = 1_000_000_000
 # A moment in May, early in the morning.
@@ -49,6 +50,7 @@ class FakeScorer:
     provider = "CPUExecutionProvider"
     sha256 = "0" * 64
     setback: str | None = None
+    species: SpeciesFilter | None = None
 
     def __init__(
         self, manifest: Manifest, rule: Callable[[NDArray[np.float32]], Iterable[float]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from tiny_model import LABELS, write_range_model
 
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.inference import OnnxClassifier
-from birdwatch.selection import choose_species, speak
+from birdwatch.selection import StationSpecies, choose_species, speak
+from birdwatch.settings import Settings
 
 
 @pytest.fixture
@@ -78,3 +80,39 @@ def test_names_in_another_language(tiny_model: Path, tmp_path: Path) -> None:
         speak(classifier, str(names))
     with pytest.raises(ConfigError, match="it came with none"):
         speak(classifier, "de")
+
+
+def test_a_station_follows_the_season(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    """The robin is there when the week is above 24, the tit below, whatever the place."""
+    monkeypatch.setenv("BIRDWATCH_MODELS", str(tmp_path))
+    write_range_model(tmp_path / "ranges" / "tiny.onnx", weights=[[0, 0], [0, 0], [-1, 1]], offsets=[24, -24])
+    classifier = OnnxClassifier(tiny_model, provider="cpu")
+    today = date(2026, 1, 10)
+    place = Settings(lat=47.0, lon=9.0)
+    station = StationSpecies(classifier, place, lambda: today)
+    assert classifier.species is not None
+    assert classifier.species.allowed.tolist() == [True, False, True]
+    assert station.text is not None
+    assert "week 2 " in station.text
+    before = classifier.species
+    assert not station.follow_season()
+    assert classifier.species is before
+    today = date(2026, 10, 1)
+    assert station.follow_season()
+    assert classifier.species.allowed.tolist() == [False, True, True]
+    station.apply(Settings(lat=47.0, lon=9.0, week=3))
+    assert classifier.species.allowed.tolist() == [True, False, True]
+    today = date(2026, 1, 10)
+    assert not station.follow_season()
+    with pytest.raises(ConfigError):
+        station.apply(Settings(lat=47.0))
+    assert classifier.species.allowed.tolist() == [True, False, True]
+    station.apply(Settings())
+    assert station.text is None
+    assert not station.follow_season()
+
+
+def test_audio_that_is_not_live_gets_the_whole_year(store: Path, tiny_model: Path) -> None:
+    station = StationSpecies(OnnxClassifier(tiny_model, provider="cpu"), Settings(lat=47.0, lon=9.0), None)
+    assert station.text is not None
+    assert "all year" in station.text

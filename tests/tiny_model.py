@@ -73,14 +73,20 @@ def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None
     return path
 
 
-def write_range_model(path: Path) -> Path:
-    """Great tits live in the north, robins in the east, and it knows nothing of blackbirds."""
+NORTH_AND_EAST = ((1, 0), (0, 1), (0, 0))
+
+
+def write_range_model(path: Path, *, weights: object = NORTH_AND_EAST, offsets: object = (0, 0)) -> Path:
+    """Great tits live in the north, robins in the east, and it knows nothing of blackbirds; or as `weights` say."""
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["place", "w"], ["z"]), helper.make_node("Sigmoid", ["z"], ["scores"])],
+        [helper.make_node("Gemm", ["place", "w", "b"], ["z"]), helper.make_node("Sigmoid", ["z"], ["scores"])],
         "range",
         [helper.make_tensor_value_info("place", TensorProto.FLOAT, ["n", 3])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
-        [numpy_helper.from_array(np.array([[1, 0], [0, 1], [0, 0]], np.float32), "w")],
+        [
+            numpy_helper.from_array(np.array(weights, np.float32), "w"),
+            numpy_helper.from_array(np.array(offsets, np.float32), "b"),
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     species = [label.scientific_name for label in LABELS[:2]]

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -26,9 +28,10 @@ from birdwatch.event_rules import event_rules
 from birdwatch.events import EventTracker
 from birdwatch.inference import OnnxClassifier
 from birdwatch.listener import Listener
-from birdwatch.models import built_in_model
+from birdwatch.model_store import find_model
 from birdwatch.notify import Notifier
 from birdwatch.reporter import Reporter
+from birdwatch.selection import StationSpecies, speak
 from birdwatch.settings import Settings
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher
@@ -100,9 +103,11 @@ def _assembled(
     stack: ExitStack,
 ) -> Daemon:
     settings = loaded.settings
-    path = built_in_model() if settings.model is None else settings.model
     # A window every hop, one thread: the rest of the machine belongs to others.
-    classifier = OnnxClassifier(path, provider=settings.provider, workers=1)
+    classifier = OnnxClassifier(find_model(settings.model), provider=settings.provider, workers=1)
+    if settings.locale is not None:
+        speak(classifier, settings.locale)
+    species = StationSpecies(classifier, settings, partial(_today, clock) if source.live else None)
     manifest = classifier.manifest
     tracker = EventTracker(event_rules(settings, manifest), manifest.rate_hz)
     clips = None
@@ -123,7 +128,7 @@ def _assembled(
     publisher = stack.enter_context(
         Publisher(
             settings.bind,
-            Envelope(station=settings.station, source=source.name, boot_id=boot_id),
+            Envelope(station=settings.station, source=source.name, boot_id=boot_id, filter=species.text),
             journal=journal_path(settings),
             journal_max_bytes=round(settings.journal_max_mb * 1e6),
             replay_endpoint=None if settings.replay_bind == "off" else settings.replay_bind,
@@ -132,6 +137,8 @@ def _assembled(
         )
     )
     log.info("%s on %s; publishing on %s", manifest.name, classifier.provider, publisher.endpoint)
+    if species.text is not None:
+        log.info("species filter: %s", species.text)
     reporter = Reporter(
         listener,
         publisher.publish,
@@ -147,16 +154,19 @@ def _assembled(
     def reload() -> str:
         nonlocal loaded
         newer = configuration.read()
+        rules = event_rules(newer.settings, manifest)
+        species.apply(newer.settings)
         publisher.reload_keys()
-        tracker.set_rules(event_rules(newer.settings, manifest))
+        tracker.set_rules(rules)
+        publisher.filter = species.text
         if clips is not None:
             clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
         restart = loaded.needs_restart(newer)
         # What needs a restart is still as it was: the next reload says so again.
         loaded = replace(newer, settings=replace(newer.settings, **{n: getattr(loaded.settings, n) for n in restart}))
         if restart:
-            return f"thresholds, events, clips and keys are in force; {', '.join(restart)} only after a restart"
-        return "thresholds, events, clips and keys are in force"
+            return f"thresholds, events, species, clips and keys are in force; {', '.join(restart)} only after a restart"
+        return "thresholds, events, species, clips and keys are in force"
 
     daemon = Daemon(
         source,
@@ -166,19 +176,31 @@ def _assembled(
         Notifier(),
         clock,
         reload=reload,
-        on_turn=lambda: _after_turn(daemon, listener, publisher, source, display),
+        on_turn=lambda: _after_turn(daemon, listener, publisher, source, display, species),
     )
     return daemon
 
 
 def _after_turn(
-    daemon: Daemon, listener: Listener, publisher: Publisher, source: Source, display: Display | None
+    daemon: Daemon,
+    listener: Listener,
+    publisher: Publisher,
+    source: Source,
+    display: Display | None,
+    species: StationSpecies,
 ) -> None:
+    if species.follow_season():
+        publisher.filter = species.text
+        log.info("species filter: %s", species.text)
     # A device's stable name is known only once it was found.
     if publisher.source != source.name:
         publisher.source = source.name
     if display is not None:
         display.show(daemon.status(), listener.level)
+
+
+def _today(clock: Clock) -> date:
+    return datetime.fromtimestamp(clock.now().utc_ns // 1_000_000_000, UTC).date()
 
 
 def _shown(display: Display | None, classifier: OnnxClassifier) -> Callable[..., None] | None:

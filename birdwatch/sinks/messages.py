@@ -55,11 +55,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What all messages of one daemon's life share. boot_id is new at each start, and `seq` counts within it."""
+    """What all messages of one daemon's life share. boot_id is new at each start, and `seq` counts within it.
+
+    filter: which species are let through, and why, in words; None where all of the model's are.
+    """
 
     station: str
     source: str
     boot_id: str
+    filter: str | None = None
     version: str = __version__
 
 
@@ -130,16 +134,27 @@ def event(
 
 
 def recording(
-    scored: RecordingScores, codes: Sequence[str], limits: FloatArray, *, start_ns: int, end_ns: int
+    scored: RecordingScores,
+    codes: Sequence[str],
+    limits: FloatArray,
+    *,
+    start_ns: int,
+    end_ns: int,
+    allowed: Sequence[bool] | None = None,
 ) -> Message:
-    """The maximum over a recording's windows `(classes,)`, and the classes at or over their limits `(classes,)`."""
+    """The maximum over a recording's windows `(classes,)`, and the classes at or over their limits `(classes,)`.
+
+    allowed: which classes a species filter lets through; the others are left out. None for all of them.
+    """
+    kept = [True] * len(codes) if allowed is None else allowed
+    rows = [row for row, keep in zip(zip(codes, scored.scores, limits, strict=True), kept, strict=True) if keep]
     fields = {
         "recording": scored.recording,
         "start": rfc3339(start_ns),
         "end": rfc3339(end_ns),
         "windows": len(scored.windows),
-        "scores": {code: _score(float(score)) for code, score in zip(codes, scored.scores, strict=True)},
-        "present": [code for code, score, limit in zip(codes, scored.scores, limits, strict=True) if score >= limit],
+        "scores": {code: _score(float(score)) for code, score, _ in rows},
+        "present": [code for code, score, limit in rows if score >= limit],
     }
     return Message("recording", NO_LABEL, fields)
 
@@ -182,6 +197,7 @@ def frames(
         "seq": seq,
         "sent": rfc3339(sent_ns),
         "version": envelope.version,
+        "filter": envelope.filter,
         **message.fields,
         **(more or {}),
     }

@@ -116,6 +116,15 @@ class Publisher:
     def source(self, name: str) -> None:
         self._envelope = replace(self._envelope, source=name)
 
+    @property
+    def filter(self) -> str | None:
+        """Which species messages say are let through."""
+        return self._envelope.filter
+
+    @filter.setter
+    def filter(self, text: str | None) -> None:
+        self._envelope = replace(self._envelope, filter=text)
+
     def publish(self, message: Message) -> int:
         """Send `message` and return its number. Never waits. Raises ValueError for NaN or infinity in it."""
         seq = self.last_seq + 1

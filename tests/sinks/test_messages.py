@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from sample_messages import samples
+from sample_messages import NOW_NS, RECORDING, samples
 
 from birdwatch.audio import Detection, Gap
 from birdwatch.model import Label
@@ -105,3 +106,18 @@ def test_a_prefix_never_matches_a_longer_name() -> None:
 
 def test_a_gap_counts_its_frames_at_the_devices_rate() -> None:
     assert gap(Gap(0, 24_000, "overflow"), rate_hz=48_000, start_ns=0).fields["seconds"] == 0.5
+
+
+def test_a_species_filter_is_said_and_what_it_holds_back_is_left_out() -> None:
+    limits = np.array([0.5, 0.0], np.float32)
+    message = recording(RECORDING, ["houspa", "eurrob1"], limits, start_ns=NOW_NS, end_ns=NOW_NS, allowed=[True, False])
+    envelope = replace(ENVELOPE, filter="1 of 2 species, by garden.txt")
+    _, body = frames(message, envelope, seq=1, sent_ns=NOW_NS)
+    value = json.loads(body)
+    assert (value["filter"], value["scores"], value["present"]) == (
+        "1 of 2 species, by garden.txt",
+        {"houspa": 0.5},
+        ["houspa"],
+    )
+    Draft202012Validator(schema("recording")).validate(value)
+    assert json.loads(frames(message, ENVELOPE, seq=1, sent_ns=NOW_NS)[1])["filter"] is None
