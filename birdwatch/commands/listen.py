@@ -165,7 +165,9 @@ def _assembled(
         # What needs a restart is still as it was: the next reload says so again.
         loaded = replace(newer, settings=replace(newer.settings, **{n: getattr(loaded.settings, n) for n in restart}))
         if restart:
-            return f"thresholds, events, species, clips and keys are in force; {', '.join(restart)} only after a restart"
+            return (
+                f"thresholds, events, species, clips and keys are in force; {', '.join(restart)} only after a restart"
+            )
         return "thresholds, events, species, clips and keys are in force"
 
     daemon = Daemon(
