@@ -7,24 +7,22 @@ A ratio above 1 is better, below 1 worse, whichever way a figure counts. Exit co
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from birdwatch.bench.report import SCHEMA, Measure
+from birdwatch.bench.report import Measure, Report
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, Measure]]:
+def read(path: Path) -> tuple[Mapping[str, Any], dict[str, Measure]]:
     """The setting and the measures in a file, by name. Raises ClickException for anything else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {values['schema']}, expected {SCHEMA}")
-        measures = [Measure(**measure) for measure in values["measures"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        report = Report.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"{path} is not what `birdwatch bench --json` writes ({error})") from error
-    return values["setting"], {measure.name: measure for measure in measures}
+    return report.setting, {measure.name: measure for measure in report.measures}
 
 
 def gain(before: Measure, after: Measure) -> float:

@@ -10,6 +10,7 @@ import ctypes
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from queue import SimpleQueue
@@ -178,29 +179,43 @@ class DeviceNetwork:
     def close(self) -> None:
         """Wait for the runs in flight and give the device's memory back."""
         for _ in range(self._count):
-            self._lanes.get()
+            if (lane := self._lanes.get()) is not None:
+                lane.close()
         self.session = None
         self._lanes.put(None)
 
 
 class _Lane:
-    """One session, its input and its outputs on the device."""
+    """One session, its input and its outputs on the device, and the one thread that ever runs it.
+
+    ONNX Runtime keeps a captured CUDA graph with the thread that captured it.
+    """
 
     def __init__(self, session: Any, device: str) -> None:
         self._session = session
-        self._binding = session.io_binding()
-        source = session.get_inputs()[0]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lane")
+        self._outputs: dict[str, Any] = {}
+        self._thread.submit(self._bind, device).result()
+
+    def _bind(self, device: str) -> None:
+        self._binding = self._session.io_binding()
+        source = self._session.get_inputs()[0]
         self._input = _buffer(source, device)
         self._binding.bind_ortvalue_input(source.name, self._input)
-        self._outputs = {}
-        for output in session.get_outputs():
+        for output in self._session.get_outputs():
             self._outputs[output.name] = _buffer(output, device)
             self._binding.bind_ortvalue_output(output.name, self._outputs[output.name])
 
     def run(self, output: str, values: FloatArray) -> FloatArray:
+        return self._thread.submit(self._run, output, values).result()
+
+    def _run(self, output: str, values: FloatArray) -> FloatArray:
         self._input.update_inplace(values)
         self._session.run_with_iobinding(self._binding)
         return np.array(self._outputs[output].numpy(), np.float32)
+
+    def close(self) -> None:
+        self._thread.shutdown()
 
 
 def _buffer(value: Any, device: str) -> Any:

@@ -103,6 +103,33 @@ def test_lanes_side_by_side_do_not_mix_their_answers(convolutions):
     np.testing.assert_array_equal(together, [*alone, *alone])
 
 
+class Watched:
+    """A session that notes which threads run it."""
+
+    def __init__(self, session) -> None:
+        self.session = session
+        self.threads: set[int] = set()
+
+    def __getattr__(self, name: str):
+        return getattr(self.session, name)
+
+    def run_with_iobinding(self, binding) -> None:
+        self.threads.add(threading.get_ident())
+        self.session.run_with_iobinding(binding)
+
+
+def test_a_session_is_only_ever_run_by_one_thread(convolutions):
+    """ONNX Runtime keeps CUDA graphs by thread and forbids to run such a session from several."""
+    data = convolutions.read_bytes()
+    sessions = [Watched(open_session(data, convolutions, batch=1)) for _ in range(2)]
+    network = DeviceNetwork(sessions, device="cpu")
+    images = np.random.default_rng(2).random((12, 1, 1, 256, 256), np.float32)
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda image: network.run("scores", image), images))
+    assert [len(session.threads) for session in sessions] == [1, 1]
+    assert threading.get_ident() not in sessions[0].threads
+
+
 def test_a_closed_network_refuses_every_run_that_waits(convolutions):
     network = device_network(convolutions, batch=1, lanes=2)
     network.close()

@@ -66,6 +66,18 @@ class Report:
         }
         return json.dumps(values, indent=1)
 
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """What `json` wrote. Raises ValueError for anything else."""
+        try:
+            values = json.loads(text)
+            if values["schema"] != SCHEMA:
+                raise ValueError(f"its schema is {values['schema']}, expected {SCHEMA}")
+            measures = tuple(Measure(**measure) for measure in values["measures"])
+            return cls(values["title"], dict(values["setting"]), measures)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it lacks {error}") from error
+
 
 def processor(lines: Iterable[str] | None = None) -> str:
     """The processor's name and how many of its cores this process may use. lines: those of /proc/cpuinfo."""
