@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -150,5 +151,8 @@ class MelCache:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SinkError(f"the mel cache {path.parent} cannot be made: {error.strerror}") from None
-        with written_beside(path, binary=True) as stream:
+        # Two runs may fill one cache at once: each writes under a name of its own.
+        mine = path.with_name(f"{path.name}.{os.getpid()}")
+        with written_beside(mine, binary=True) as stream:
             np.save(cast("IO[bytes]", stream), stored_mels(samples, self.spec))
+        mine.replace(path)

@@ -96,7 +96,13 @@ def _in_order(
 ) -> dict[str, torch.Tensor]:
     """Tensors under the network's names, matched in their order and checked by shape, all of `body` but perhaps SE."""
     wanted = [name for name in body if not name.endswith("num_batches_tracked")]
-    found = [(name, value) for name, value in tensors.items() if not name.endswith("num_batches_tracked")]
+    names_found = [name for name in tensors if not name.endswith("num_batches_tracked")]
+    if path.suffix == ".safetensors":
+        # This format sorts the names. Torchvision's carry their order in numbers; others' order is lost.
+        if not all(name.startswith(("features.", "classifier.")) for name in names_found):
+            raise ModelError(f"{path} has neither timm's nor torchvision's names")
+        names_found.sort(key=_torchvision_order)
+    found = [(name, tensors[name]) for name in names_found]
     for names in (wanted, [name for name in wanted if ".se." not in name]):
         matched = dict(zip(names, (value for _, value in found), strict=False))
         wrong = [
@@ -118,6 +124,13 @@ def _narrow_epsilon(tensors: dict[str, torch.Tensor]) -> None:
         if name.endswith(".running_var"):
             scale = name.replace("running_var", "weight")
             tensors[scale] = tensors[scale] * ((variance + 1e-5) / (variance + 1e-3)).sqrt()
+
+
+def _torchvision_order(name: str) -> tuple[bool, list[tuple[int, str]], int]:
+    """Sorts torchvision's names as its modules follow each other, the head last."""
+    *module, leaf = name.split(".")
+    parts = [(int(part), "") if part.isdigit() else (0, part) for part in module]
+    return module[0] == "classifier", parts, ("weight", "bias", "running_mean", "running_var").index(leaf)
 
 
 def _open_squeeze(network: nn.Module) -> None:

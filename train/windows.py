@@ -158,15 +158,15 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
 def activity(rows: FloatArray, starts: int, spec: FrontendSpec) -> npt.NDArray[np.float64]:
     """How much rises over the recording's steady sound in the window at each start, `(starts,)`, above 0.
 
-    Decibels above each mel band's median, over 6 dB so that steady noise counts nothing, summed over bands and spectra.
+    Decibels above each mel band's median, over 10 dB so that steady noise hardly counts, summed over bands and spectra.
     """
     spectra = spec.spectra + (starts - 1) * GRID
     db = 10.0 * np.log10(np.maximum(rows[:spectra], AMIN))
-    above = np.maximum(db - np.median(db, axis=0) - 6.0, 0.0).sum(axis=1, dtype=np.float64)
+    above = np.maximum(db - np.median(db, axis=0) - 10.0, 0.0).sum(axis=1, dtype=np.float64)
     total = np.concatenate([[0.0], np.cumsum(above)])
     first = np.arange(starts) * GRID
     signal = total[first + spec.spectra] - total[first]
-    return np.asarray(signal + 0.05 * signal.mean() + 1e-9)
+    return np.asarray(signal + 0.05 * signal.mean() + 0.01 * spec.spectra)
 
 
 def _rows(array: Path) -> FloatArray:
