@@ -139,16 +139,12 @@ def figures(scored: Scored, *, seed: int) -> dict[str, Any]:
     }
 
 
-def threshold_figures(
-    scored: Scored, others: Scored, *, precision: float, least_positives: int
-) -> tuple[Thresholds, dict[str, Any]]:
-    """Thresholds that reach `precision` on held-out recordings and other sounds, and what they give on the recordings.
+def threshold_figures(scored: Scored, *, precision: float, least_positives: int) -> tuple[Thresholds, dict[str, Any]]:
+    """Thresholds that reach `precision` on held-out recordings, and what they give there.
 
     A second species in a recording, which its label does not name, counts as wrong: the precision is a lower bound.
     """
-    scores = np.concatenate([scored.scores, others.scores])
-    truth = np.concatenate([scored.truth_table, others.truth_table])
-    chosen = choose_thresholds(scores, truth, precision=precision, least_positives=least_positives)
+    chosen = choose_thresholds(scored.scores, scored.truth_table, precision=precision, least_positives=least_positives)
     found = scored.scores >= chosen.values
     hits = float((found & scored.truth_table).sum())
     each_precision, each_recall = precision_recall(scored.scores, scored.truth_table, chosen.values)
@@ -166,15 +162,17 @@ def threshold_figures(
 def alarms(others: Scored, thresholds: npt.NDArray[np.floating], kinds: Mapping[str, str]) -> dict[str, Any]:
     """False alarms on sounds without any of the species: species reported a recording, summed, and an hour; by kind.
 
-    kinds: the kind of sound of each file name.
+    kinds: the kind of sound of each file name; for others it is the name up to the first underscore.
     """
     reported = (others.scores >= thresholds).sum(axis=1)
     hours = float(others.seconds.sum()) / 3600.0
-    of_kind: dict[str, list[int]] = {}
-    for item, count in zip(others.recordings, reported.tolist(), strict=True):
-        row = of_kind.setdefault(kinds.get(item.filename, "other"), [0, 0])
-        row[0] += 1
-        row[1] += count
+    of_kind: dict[str, dict[str, float]] = {}
+    for item, seconds, count in zip(others.recordings, others.seconds.tolist(), reported.tolist(), strict=True):
+        kind = kinds.get(item.filename, item.path.stem.partition("_")[0])
+        row = of_kind.setdefault(kind, {"recordings": 0, "minutes": 0.0, "alarms": 0})
+        row["recordings"] += 1
+        row["minutes"] += seconds / 60.0
+        row["alarms"] += count
     return {
         "recordings": len(others.recordings),
         "hours": hours,
@@ -182,7 +180,7 @@ def alarms(others: Scored, thresholds: npt.NDArray[np.floating], kinds: Mapping[
         "alarms_an_hour": float(reported.sum()) / hours,
         # Poisson: with no alarm at all in so many hours, 3 an hour of them is still possible in one case of twenty.
         "alarms_an_hour_at_most": float(_poisson_upper(int(reported.sum()))) / hours,
-        "kinds": {kind: {"recordings": n, "alarms": k} for kind, (n, k) in sorted(of_kind.items())},
+        "kinds": dict(sorted(of_kind.items())),
     }
 
 

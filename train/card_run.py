@@ -66,7 +66,7 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
 
     parts = {"all": by_others} | {name: collection(by_others, name) for name in sources_of(by_others)}
     found = {name: figures(part, seed=options.seed) for name, part in parts.items()}
-    chosen, limits = threshold_figures(scored, others, precision=options.precision, least_positives=LEAST_POSITIVES)
+    chosen, limits = threshold_figures(scored, precision=options.precision, least_positives=LEAST_POSITIVES)
     false = alarms(others, chosen.values, kinds)
     auc = roc_auc(by_others.scores, by_others.truth_table)
     counts = by_others.truth_table.sum(axis=0)

@@ -44,8 +44,11 @@ def figure_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
 
 def alarm_table(found: Mapping[str, Any]) -> str:
     """One row for each kind of sound: clips, and species that were wrongly reported in them."""
-    lines = ["| sound | clips | species reported |", "| --- | ---: | ---: |"]
-    lines += [f"| {kind} | {row['recordings']} | {row['alarms']} |" for kind, row in found["kinds"].items()]
+    lines = ["| sound | recordings | minutes | species reported |", "| --- | ---: | ---: | ---: |"]
+    lines += [
+        f"| {kind} | {row['recordings']} | {row['minutes']:.1f} | {row['alarms']} |"
+        for kind, row in found["kinds"].items()
+    ]
     return "\n".join(lines)
 
 

@@ -80,8 +80,12 @@ def test_false_alarms_an_hour_and_by_kind() -> None:
     part = Scored(items, scores, np.full(3, -1), np.full(3, 600.0))
     found = alarms(part, np.array([0.5, 0.75]), {"rain.ogg": "Rain", "dog.ogg": "Dog", "dog2.ogg": "Dog"})
     assert (found["alarms"], found["alarms_an_hour"]) == (2, pytest.approx(4.0))
-    assert found["kinds"] == {"Dog": {"recordings": 2, "alarms": 2}, "Rain": {"recordings": 1, "alarms": 0}}
+    assert found["kinds"] == {
+        "Dog": {"recordings": 2, "minutes": 20.0, "alarms": 2},
+        "Rain": {"recordings": 1, "minutes": 10.0, "alarms": 0},
+    }
     none = alarms(part, np.array([1.0, 1.0]), {})
+    assert set(none["kinds"]) == {"rain", "dog", "dog2"}
     # The rule of three: nothing seen in half an hour leaves up to 3 / 0.5 an hour possible.
     assert none["alarms_an_hour_at_most"] == pytest.approx(-np.log(0.05) / 0.5)
 
@@ -133,7 +137,7 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
     assert summary["out_of_fold"]["all"]["recordings"] == 6
     assert set(summary["out_of_fold"]) == {"all", "one", "two"}
     card = (tmp_path / "out" / "card.md").read_text("utf-8")
-    assert "| Noise | 1 |" in card
+    assert "| Noise | 1 | 0.1 |" in card
     assert "Ann (6), Bob (6)" in card
     assert "{{" not in card
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))

