@@ -11,7 +11,7 @@ JOBS ?= auto
 .PHONY: help install run test lint bench clean
 
 help:
-	@grep -E '^# make' Makefile | cut -c3-
+	@grep -hE '^# make' $(MAKEFILE_LIST) | cut -c3-
 
 # The light install: what the daemon needs, and nothing of training.
 $(VENV)/installed: pyproject.toml
@@ -59,3 +59,5 @@ bench: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) $(TEST_VENV) build dist out data .mypy_cache .ruff_cache .pytest_cache .birdnet
+
+include train/recipes/model.mk
