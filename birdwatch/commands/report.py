@@ -1,0 +1,142 @@
+"""`birdwatch report`: a table of detections becomes one HTML page that can be looked at and listened to."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+import click
+
+from birdwatch._version import __version__
+from birdwatch.archive.inputs import find_inputs
+from birdwatch.archive.results import errors_path
+from birdwatch.archive.tables import Heard, HeardTable, read_detections
+from birdwatch.errors import ConfigError, DecodeError
+from birdwatch.report.clip import encode_clip
+from birdwatch.report.moments import Species, effort_of, local_time, species_of
+from birdwatch.report.page import Moment, Page, describe, render
+from birdwatch.report.picture import spectrogram_png
+from birdwatch.sinks.beside import check_writable, written_beside
+from birdwatch.sources.file import AudioFile
+from birdwatch.sources.start_time import zone
+
+__all__ = ["report"]
+
+# What a picture spans; birds that sing above are few, and a taller band makes the others small.
+BAND_HZ = (0.0, 12000.0)
+
+
+@click.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--audio", type=click.Path(path_type=Path), help="The folder of the recordings. [default: as in TABLE]")
+@click.option("--out", type=click.Path(path_type=Path), help="The page. [default: TABLE with .html]")
+@click.option("--title", help="What the page is called. [default: the recordings' folder]")
+@click.option("--moments", type=click.IntRange(0), default=3, show_default=True, help="Pictures a species.")
+@click.option(
+    "--species", "limit", type=click.IntRange(1), default=60, show_default=True, help="Species with pictures."
+)
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Detections from here on. [default: their threshold]")
+@click.option("--timezone", default="UTC", show_default=True, help="Of the page's clock: UTC, +02:00, Europe/Berlin.")
+def report(
+    table: Path,
+    audio: Path | None,
+    out: Path | None,
+    title: str | None,
+    moments: int,
+    limit: int,
+    min_score: float | None,
+    timezone: str,
+) -> None:
+    """Make one self-contained HTML page of TABLE, a .parquet, .jsonl or detections .csv of `birdwatch run`."""
+    page_path = out or table.with_suffix(".html")
+    check_writable(page_path)
+    where = zone(timezone)
+    heard = read_detections(table)
+    rows = [row for row in heard.rows if row.score >= (row.threshold if min_score is None else min_score)]
+    species = species_of(rows, where, moments=moments)
+    found = _Recordings(audio)
+    recordings = heard.run.get("recordings", [])
+    shown: dict[str, list[Moment]] = defaultdict(list)
+    wanted: Sequence[Species] = species[:limit]
+    missing = 0
+    for one in wanted:
+        for row in one.moments:
+            when = "" if row.start_utc_ns is None else f"{local_time(row.start_utc_ns, where):%-d %b %Y, %H:%M:%S}"
+            png, sound = found.moment(row)
+            missing += png is None
+            shown[one.label].append(Moment(row, when, png, sound))
+    page = Page(
+        title=title or (audio or table).absolute().name.removesuffix(table.suffix),
+        species=species,
+        moments=shown,
+        effort=effort_of(recordings, where),
+        recordings=len(recordings) or len({row.recording for row in heard.rows}),
+        failed=_failed(table, heard),
+        band_hz=BAND_HZ,
+        zone=timezone,
+        about=describe(heard.run, __version__),
+    )
+    with written_beside(page_path) as stream:
+        cast(IO[str], stream).write(render(page))
+    pictures = sum(map(len, shown.values())) - missing
+    size = page_path.stat().st_size / 1e6
+    click.echo(f"{len(species)} species, {pictures} moments, {size:.1f} MB; {page_path}", err=True)
+    if missing:
+        hint = f"in {audio}" if audio else "where the table says; name their folder with --audio"
+        click.echo(f"birdwatch: the audio of {missing} moments was not found {hint}", err=True)
+
+
+class _Recordings:
+    """Finds a detection's recording: in the folder that was named, else where the table says."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.by_name: Mapping[str, Path] = {}
+        self.by_file: dict[str, list[Path]] = defaultdict(list)
+        if folder is not None:
+            if not folder.exists():
+                raise ConfigError(f"the folder {folder} does not exist; name the folder of the recordings")
+            inputs = find_inputs([str(folder)])
+            self.by_name = {item.name: item.path for item in inputs}
+            for item in inputs:
+                self.by_file[item.path.name].append(item.path)
+
+    def path_of(self, row: Heard) -> Path | None:
+        """The file, or None. One that has moved is known by its name, or by its file's where only one has it."""
+        name = row.recording if row.channel is None else row.recording.removesuffix(f"_ch{row.channel}")
+        same = self.by_file.get(Path(row.path).name, [])
+        if name in self.by_name and self.by_name[name].name == Path(row.path).name:
+            return self.by_name[name]
+        if len(same) == 1:
+            return same[0]
+        path = Path(row.path)
+        return path if path.exists() else None
+
+    def moment(self, row: Heard) -> tuple[bytes | None, tuple[str, bytes] | None]:
+        """A moment's picture and sound, or two times None."""
+        path = self.path_of(row)
+        if path is None:
+            return None, None
+        try:
+            audio = AudioFile(path, channel=row.channel)
+            samples = audio.read(row.start_s, row.end_s)
+        except DecodeError:
+            return None, None
+        if not len(samples):
+            return None, None
+        low_hz, high_hz = BAND_HZ
+        png = spectrogram_png(samples, audio.rate_hz, low_hz=low_hz, high_hz=high_hz)
+        return png, encode_clip(samples, audio.rate_hz)
+
+
+def _failed(table: Path, heard: HeardTable) -> list[tuple[str, str]]:
+    """The recordings that failed, from the table itself or from the list beside it."""
+    if "failed" in heard.run:
+        return [(item["path"], item["reason"]) for item in heard.run["failed"]]
+    path = errors_path(table)
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [(row["recording"], row["reason"]) for row in csv.DictReader(stream)]
