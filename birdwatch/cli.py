@@ -18,6 +18,7 @@ __all__ = ["main"]
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
+    "evaluate": ("evaluate", "Judge a table by somebody's labels."),
     "report": ("report", "Make a page of pictures and sounds of what was heard."),
     "embed": ("embed", "Write one vector a window, to cluster and search."),
     "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),

@@ -55,6 +55,7 @@ def describe_run(
         "parameters": parameters,
         "window_s": manifest.window_s,
         "license": manifest.license,
+        "labels": [[label.code, label.scientific_name, label.common_name] for label in manifest.labels],
         "attribution": manifest.attribution,
         "recordings": [
             {
