@@ -57,7 +57,7 @@ def evaluate(labels: Sequence[str], truth: Truth, scores: Scores, claimed: Truth
 
 
 def average_precision(truth: Truth, scores: Scores) -> float | None:
-    """The sum of precision times the gain in recall over falling thresholds; ties are one step. None without a positive.
+    """The sum of precision times the gain in recall over falling thresholds, ties as one step; None without a positive.
 
     As scikit-learn's `average_precision_score`: no interpolation.
     """
@@ -73,7 +73,7 @@ def average_precision(truth: Truth, scores: Scores) -> float | None:
 
 
 def roc_auc(truth: Truth, scores: Scores) -> float | None:
-    """The chance that a positive scores higher than a negative, ties counting half; None where one of them is missing."""
+    """The chance that a positive scores higher than a negative, ties counting half; None where one is missing."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
         return None

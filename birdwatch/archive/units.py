@@ -20,6 +20,7 @@ __all__ = ["Predictions", "Units", "compare", "read_predictions"]
 
 # An annotation counts in a segment with which it shares this much, or half of itself where it is shorter.
 SHARED_S = 0.25
+PredictedRow = tuple[str, float | None, float | None, str, float, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Predictions:
     names: what a label may be called -> the label. keys: what a recording may be called -> the recording.
     """
 
-    rows: list[tuple[str, float | None, float | None, str, float, bool]]
+    rows: list[PredictedRow]
     lengths: Mapping[str, float]
     names: Mapping[str, str]
     keys: Mapping[str, str]
@@ -81,7 +82,7 @@ def read_predictions(path: Path, threshold: float | None) -> Predictions:
     for recording in table.run.get("recordings", ()):
         paths[recording["name"]] = recording["path"]
         lengths[recording["name"]] = recording["duration_s"]
-    rows: list[tuple[str, float | None, float | None, str, float, bool]] = [
+    rows: list[PredictedRow] = [
         (
             r.recording,
             r.start_s,
@@ -97,7 +98,7 @@ def read_predictions(path: Path, threshold: float | None) -> Predictions:
 
 
 def _submission(table: Sequence[Mapping[str, str]], columns: Sequence[str], threshold: float) -> Predictions:
-    rows: list[tuple[str, float | None, float | None, str, float, bool]] = []
+    rows: list[PredictedRow] = []
     lengths: dict[str, float] = defaultdict(float)
     if columns == ["row_id", "class_name", "presence"]:
         for row in table:
