@@ -26,7 +26,7 @@ from birdwatch.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError
 from birdwatch.event_rules import event_rules
 from birdwatch.events import EventTracker
-from birdwatch.inference import OnnxClassifier
+from birdwatch.inference import CPU_BATCH, OnnxClassifier
 from birdwatch.listener import Listener
 from birdwatch.model_store import find_model
 from birdwatch.notify import Notifier
@@ -103,8 +103,9 @@ def _assembled(
     stack: ExitStack,
 ) -> Daemon:
     settings = loaded.settings
-    # A window every hop, one thread: the rest of the machine belongs to others.
-    classifier = OnnxClassifier(find_model(settings.model), provider=settings.provider, workers=1)
+    # A window every hop, one thread: the rest of the machine belongs to others. CUDA fills every batch up, so a
+    # large one would be computed in vain.
+    classifier = OnnxClassifier(find_model(settings.model), provider=settings.provider, batch_size=CPU_BATCH, workers=1)
     if settings.locale is not None:
         speak(classifier, settings.locale)
     species = StationSpecies(classifier, settings, partial(_today, clock) if source.live else None)
