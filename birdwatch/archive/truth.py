@@ -22,7 +22,7 @@ END = ("end_s", "end time (s)", "end", "end_time", "offset_s", "finish")
 class Annotation:
     """A label in a recording, from one second to another; in all of it where both are None.
 
-    recording is as the labels name it: a name, a file or a path.
+    recording is as the labels name it: a name, a file or a path. An empty label says that somebody looked at it.
     """
 
     recording: str
@@ -37,7 +37,12 @@ def read_truth(path: Path) -> list[Annotation]:
         tables = sorted(path.rglob("*.txt"))
         if not tables:
             raise ConfigError(f"{path} holds no Raven selection table; expected .txt files in it")
-        return [item for table in tables for item in _read(table, _stem(table, path))]
+        found: list[Annotation] = []
+        for table in tables:
+            # A table without a selection says that nothing was there, which is as good as a label.
+            name = _stem(table, path)
+            found += _read(table, name) or [Annotation(name, "", None, None)]
+        return found
     return _read(path, None)
 
 
@@ -72,7 +77,9 @@ def _read(path: Path, recording: str | None) -> list[Annotation]:
     found = []
     for number, row in enumerate(rows, start=2):
         what = (row[label] or "").strip()
+        whose = str(recording if name is None else row[name])
         if not what:
+            found.append(Annotation(whose, "", None, None))
             continue
         try:
             times = (_seconds(row, start), _seconds(row, end))
@@ -83,8 +90,7 @@ def _read(path: Path, recording: str | None) -> list[Annotation]:
             begin = _seconds(row, columns["begin time (s)"])
             if times[0] is not None and times[1] is not None and begin is not None:
                 times = (times[0], times[0] + times[1] - begin)
-        whose = recording if name is None else row[name]
-        found.append(Annotation(str(whose), what, *(times if None not in times else (None, None))))
+        found.append(Annotation(whose, what, *(times if None not in times else (None, None))))
     return found
 
 

@@ -156,7 +156,7 @@ def compare(predictions: Predictions, truth: Iterable[Annotation], *, segment_s:
             f"none of the {len(unknown)} labelled recordings is in the table; labels name {sorted(unknown)[:2]}, "
             f"the table {sorted(predictions.lengths)[:2]}"
         )
-    timed = all(item.start_s is not None for item in annotations) and all(
+    timed = all(item.start_s is not None for item in annotations if item.label) and all(
         row[1] is not None for row in predictions.rows
     )
     length_s = (segment_s or predictions.window_s) if timed else None
@@ -170,13 +170,18 @@ def compare(predictions: Predictions, truth: Iterable[Annotation], *, segment_s:
         total += 1 if length_s is None else max(1, math.ceil(until_s / length_s - 1e-9))
     labels = sorted(
         {row[3] for row in predictions.rows if row[0] in first}
-        | {predictions.names.get(item.label.lower(), item.label) for items in by_recording.values() for item in items}
+        | {
+            predictions.names.get(item.label.lower(), item.label)
+            for items in by_recording.values()
+            for item in items
+            if item.label
+        }
     )
     index = {label: number for number, label in enumerate(labels)}
     size = (total, len(labels))
     true, scores, claimed = np.zeros(size, bool), np.zeros(size), np.zeros(size, bool)
     for name, items in by_recording.items():
-        for item in items:
+        for item in filter(lambda item: item.label, items):
             column = index[predictions.names.get(item.label.lower(), item.label)]
             true[[first[name] + unit for unit in _shared(item.start_s, item.end_s, length_s, SHARED_S)], column] = True
     for name, start_s, end_s, label, score, present in predictions.rows:

@@ -1,0 +1,97 @@
+"""`birdwatch evaluate` as its user calls it: a table that `run` wrote, and labels from Raven and from a csv."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import reference
+import soundfile
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+LABELS = ["gretit1", "eurrob1", "eurbla"]
+
+
+@pytest.fixture
+def birdwatch(tmp_path):
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "birdwatch", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+
+    return call
+
+
+def test_figures_are_those_of_scikit_learn_on_an_independent_pipeline(birdwatch, tmp_path, tiny_model, song):
+    (tmp_path / "season").mkdir()
+    (tmp_path / "raven").mkdir()
+    rng = np.random.default_rng(4)
+    truth, scores = [], []
+    for number in range(4):
+        samples = np.roll(song, 32000 * 3 * number)[: 32000 * 10]
+        soundfile.write(tmp_path / "season" / f"r{number}.wav", samples, 32000, subtype="FLOAT")
+        scores.append(reference.score_windows(tiny_model, [samples[:160000], samples[160000:]]))
+        lines = ["Selection\tBegin Time (s)\tEnd Time (s)\tSpecies"]
+        for segment in range(2):
+            present = rng.random(3) < 0.5
+            truth.append(present)
+            for label in np.flatnonzero(present):
+                start = 5 * segment + rng.uniform(0.5, 3)
+                lines.append(f"1\t{start:.3f}\t{start + 1:.3f}\t{('Great Tit', 'eurrob1', 'turdus merula')[label]}")
+        (tmp_path / "raven" / f"r{number}.selections.txt").write_text("\n".join(lines) + "\n")
+    out = ("--out", "d.parquet", "--min-score", "0", "--hop", "5", "--model", tiny_model)
+    assert birdwatch("run", "season", *out).returncode == 0
+    done = birdwatch("evaluate", "d.parquet", "--truth", "raven", "--out", "figures.csv")
+    assert done.returncode == 0, done.stderr
+    assert "8 segments of 4 recordings" in done.stderr
+    truth, scores = np.array(truth), np.concatenate(scores)
+    with (tmp_path / "figures.csv").open() as stream:
+        rows = {row["label"]: row for row in csv.DictReader(stream)}
+    aucs = []
+    for column, label in enumerate(LABELS):
+        true, score = truth[:, column], scores[:, column]
+        assert int(rows[label]["positives"]) == true.sum()
+        assert int(rows[label]["true_positives"]) == (true & (score >= 0.5)).sum()
+        assert int(rows[label]["false_positives"]) == (~true & (score >= 0.5)).sum()
+        assert float(rows[label]["average_precision"]) == pytest.approx(average_precision_score(true, score), abs=1e-4)
+        assert float(rows[label]["auc"]) == pytest.approx(roc_auc_score(true, score), abs=1e-4)
+        aucs.append(roc_auc_score(true, score))
+    assert done.stdout.splitlines()[-1].split()[-1] == f"{np.mean(aucs):.4f}"
+
+
+def test_a_submission_against_one_label_a_recording(birdwatch, tmp_path):
+    (tmp_path / "sub.csv").write_text("row_id,class_name,presence\na,x,1\na,y,0\nb,x,1\nb,y,1\nc,x,0\nc,y,0\n")
+    (tmp_path / "truth.csv").write_text("filename,primary_label\na.ogg,x\nb.ogg,y\nd.ogg,x\n")
+    done = birdwatch("evaluate", "sub.csv", "--truth", "truth.csv")
+    assert done.returncode == 0
+    assert [line.split() for line in done.stdout.splitlines()][1:3] == [
+        ["x", "1", "1", "1", "0.5000", "1.0000", "0.5000", "0.5000"],
+        ["y", "1", "1", "0", "1.0000", "1.0000", "1.0000", "1.0000"],
+    ]
+    assert "1 recordings of the table have no labels" in done.stderr
+    assert "1 labelled recordings are not in the table: d.ogg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.csv", "--truth", "t.csv"], "none.csv cannot be read"),
+        (["t.csv", "--truth", "t.csv"], "t.csv lacks the columns"),
+        (["sub.csv", "--truth", "none.csv"], "none.csv cannot be read"),
+        (["sub.csv", "--truth", "t.csv", "--out", "no/f.csv"], "the folder no of f.csv does not exist"),
+    ],
+)
+def test_bad_input_gets_one_line(birdwatch, tmp_path, arguments, said):
+    (tmp_path / "t.csv").write_text("filename,label\na,x\n")
+    (tmp_path / "sub.csv").write_text("row_id,class_name,presence\na,x,1\n")
+    done = birdwatch("evaluate", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
