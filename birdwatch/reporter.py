@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-
-import numpy as np
 
 from birdwatch.audio import Detection, Event, Gap, RecordingScores
 from birdwatch.capture import Clock
@@ -76,7 +75,11 @@ class Reporter:
 
     def latency_ms(self, percentile: float) -> float | None:
         """From the end of a window to its messages, over the newest windows; None before the first."""
-        return float(np.percentile(self._latencies_ms, percentile)) if self._latencies_ms else None
+        if not self._latencies_ms:
+            return None
+        ranked = sorted(self._latencies_ms)
+        # The nearest rank, rounded up: what that share of the windows did not exceed.
+        return ranked[max(0, math.ceil(percentile / 100 * len(ranked)) - 1)]
 
     def _gap(self, gap: Gap) -> None:
         line = self._listener.timeline
