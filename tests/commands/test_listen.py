@@ -1,0 +1,184 @@
+"""`birdwatch listen` as a process: fed through a pipe, told by signals, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import zmq
+from click.testing import CliRunner
+from fake_sound import FakeSound
+
+from birdwatch.commands import listen as module
+from birdwatch.commands.devices import devices
+from birdwatch.commands.listen import listen
+from birdwatch.errors import BirdwatchError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Running:
+    """A station that hears what is written to its stdin, and its messages."""
+
+    def __init__(self, folder: Path, model: Path, *options: str) -> None:
+        self.log = folder / "log"
+        self.config = folder / "station.toml"
+        self.config.write_text("threshold = 0.01\n")
+        context = zmq.Context()
+        self.socket = context.socket(zmq.SUB)
+        self.socket.subscribe("birdwatch/1/")
+        self.socket.connect(f"ipc://{folder}/pub")
+        command = [sys.executable, "-m", "birdwatch", "listen", "--source", "-", "--config", str(self.config)]
+        command += ["--model", str(model), "--bind", f"ipc://{folder}/pub", "--replay-bind", "off"]
+        command += ["--journal-max-mb", "0", "--raw-rate", "32000", *options]
+        with self.log.open("w") as stream:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stderr=stream, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            )
+
+    def feed(self, samples: np.ndarray) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write((samples * 32767).astype("<i2").tobytes())
+        self.process.stdin.flush()
+
+    def next(self, kind: str, **fields: Any) -> dict[str, Any]:
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if self.socket.poll(200):
+                message: dict[str, Any] = json.loads(self.socket.recv_multipart()[1])
+                if message["kind"] == kind and fields.items() <= message.items():
+                    return message
+        raise AssertionError(f"no {kind} with {fields}; {self.log.read_text()}")
+
+    def wait_log(self, words: str) -> None:
+        until = time.monotonic() + 60
+        while words not in self.log.read_text():
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()
+        self.socket.close(0)
+        self.socket.context.term()
+
+
+@pytest.fixture
+def running(tmp_path, tiny_model):
+    station = Running(tmp_path, tiny_model)
+    yield station
+    station.close()
+
+
+def test_a_pipe_is_heard_and_signals_are_obeyed(running, song):
+    # A pipe's start may be over before a subscriber has connected: it is seen to be there first.
+    running.next("status")
+    running.feed(song[: 6 * 32000])
+    detection = running.next("detection")
+    assert detection["source"] == "-"
+
+    running.config.write_text("threshold = 0.02\nhop = 1.0\n")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_log("configuration reloaded")
+    assert "hop only after a restart" in running.log.read_text()
+    running.feed(song[6 * 32000 : 11 * 32000])
+    assert running.next("detection", start_s=5.0)["threshold"] == 0.02
+
+    running.config.write_text("treshold = 0.9\n")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_log("the old one stays in force")
+    assert "did you mean threshold?" in running.log.read_text()
+
+    began = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    event = running.next("event")
+    assert event["end_s"] == pytest.approx(11.0)
+    assert running.next("status", state="stopping")
+    assert running.process.wait(10) == 0, running.log.read_text()
+    assert time.monotonic() - began < 10  # five, and room for a busy machine
+
+
+def test_the_end_of_the_pipe_is_the_end(running, song):
+    running.next("status")
+    running.feed(song)
+    running.process.stdin.close()
+    assert len(running.next("recording")["scores"]) == 3
+    last = running.next("status", state="stopping")
+    while last["seconds"]["pending"]:
+        last = running.next("status", state="stopping")
+    assert last["seconds"]["captured"] == 13.0
+    assert last["seconds"]["analysed"] == 13.0
+    assert running.process.wait(30) == 0
+
+
+def test_a_second_interrupt_stops_at_once(monkeypatch):
+    taken, left, stops = {}, [], []
+    monkeypatch.setattr(module.signal, "signal", taken.__setitem__)
+    monkeypatch.setattr(module.os, "_exit", left.append)
+
+    class Daemon:
+        stop = staticmethod(lambda: stops.append(1))
+        reload = staticmethod(lambda: None)
+
+    module._take_signals(Daemon)
+    taken[signal.SIGINT](signal.SIGINT, None)
+    assert (stops, left) == ([1], [])
+    taken[signal.SIGINT](signal.SIGINT, None)
+    assert left == [130]
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(listen, ["--journal-max-mb", "0", "--replay-bind", "off", *arguments])
+    assert isinstance(result.exception, BirdwatchError), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+@pytest.fixture
+def wav(tmp_path, song):
+    path = tmp_path / "dawn.wav"
+    soundfile.write(path, song, 32000)
+    return path
+
+
+def test_what_is_refused_is_refused_in_one_line(tmp_path, wav, tiny_model):
+    text = tmp_path / "text.wav"
+    text.write_text("no sound")
+    model = ["--model", str(tiny_model)]
+    assert "text.wav is not audio" in refused("--source", str(text), *model)
+    assert "no such file" in refused("--source", str(tmp_path / "none.wav"), *model)
+    assert "give one of them" in refused("--source", str(wav), "--device", "1", *model)
+    assert "hop is 9 s" in refused("--source", str(wav), "--hop", "9", *model)
+    assert "none.onnx cannot be read" in refused("--source", str(wav), "--model", str(tmp_path / "none.onnx"))
+    assert "keys" in refused("--source", str(wav), "--bind", "tcp://0.0.0.0:5999", *model)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert f"{endpoint} is in use by another program" in refused("--source", str(wav), "--bind", endpoint, *model)
+
+
+def test_devices_are_listed_with_names_that_last(monkeypatch):
+    sound = FakeSound()
+    sound.devices = [("Garden: USB Audio (hw:1,0)", 1, 44100), ("pulse", 32, 48000)]
+    sound.default_input = 1
+    monkeypatch.setitem(sys.modules, "sounddevice", sound)
+    result = CliRunner().invoke(devices, [])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == ["0", "ALSA/Garden:", "USB", "Audio", "1", "44100", "Hz"]
+    assert lines[2].split() == ["*", "1", "ALSA/pulse", "32", "48000", "Hz"]
+    rows = [json.loads(line) for line in CliRunner().invoke(devices, ["--json"]).stdout.splitlines()]
+    assert rows[1] == {"number": 1, "name": "ALSA/pulse", "channels": 32, "rate_hz": 48000, "default": True}
