@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from datetime import datetime
 from types import TracebackType
@@ -21,18 +22,20 @@ ROWS = 10
 # The meter's left end; full scale is its right end.
 METER_DB = -80.0
 METER_WIDTH = 40
+REDRAW_S = 0.25
 
 _COLOURS = {"listening": "green", "degraded": "yellow", "waiting-device": "red", "starting": "cyan", "stopping": "cyan"}
 
 
 class Display:
-    """A few lines that are redrawn in place: `detected` and `show`, no thread of its own."""
+    """A few lines that are redrawn in place: `detected`, and `show` when it is `due`. No thread of its own."""
 
     def __init__(self, console: Console, station: str) -> None:
         self.console = console
         self._station = station
         self._rows: deque[tuple[str, str, float]] = deque(maxlen=ROWS)
         self._live = Live(console=console, auto_refresh=False)
+        self._next = 0.0
 
     def __enter__(self) -> Display:
         self._live.start()
@@ -47,6 +50,14 @@ class Display:
         """One more detection; shown with the next `show`."""
         local = datetime.fromtimestamp(utc_ns // 1_000_000_000).astimezone()
         self._rows.appendleft((f"{local:%H:%M:%S}", name, score))
+
+    def due(self) -> bool:
+        """Whether it is time to draw: a few times a second, whatever the size of the audio's blocks."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + REDRAW_S
+        return True
 
     def show(self, status: Status, level: Level) -> None:
         """Draw it anew."""

@@ -6,6 +6,7 @@ import io
 
 from rich.console import Console
 
+from birdwatch import display as module
 from birdwatch.display import Display
 from birdwatch.levels import Level
 from birdwatch.sinks.messages import Seconds, Status
@@ -52,6 +53,17 @@ def test_old_detections_leave_the_screen():
     assert "Bird 29" in text
     assert "Bird 20" in text
     assert "Bird 19" not in text
+
+
+def test_it_is_drawn_a_few_times_a_second(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    display = Display(Console(file=io.StringIO()), "garden")
+    due = 0
+    for _ in range(200):
+        now[0] += 0.05
+        due += display.due()
+    assert 35 <= due <= 41
 
 
 def test_the_meter_stays_inside_its_ends():

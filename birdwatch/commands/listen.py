@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from birdwatch.capture import Clock, Source, SystemClock
 from birdwatch.clips import Clips
@@ -110,6 +111,8 @@ def _assembled(
         speak(classifier, settings.locale)
     species = StationSpecies(classifier, settings, partial(_today, clock) if source.live else None)
     manifest = classifier.manifest
+    # The first run allocates what the others use: not to be waited for by the first detection.
+    classifier.score(np.zeros((1, manifest.window_frames), np.float32))
     tracker = EventTracker(event_rules(settings, manifest), manifest.rate_hz)
     clips = None
     if settings.save_clips is not None:
@@ -198,7 +201,7 @@ def _after_turn(
     # A device's stable name is known only once it was found.
     if publisher.source != source.name:
         publisher.source = source.name
-    if display is not None:
+    if display is not None and display.due():
         display.show(daemon.status(), listener.level)
 
 
