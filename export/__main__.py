@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.models import built_in_model
+
+if TYPE_CHECKING:
+    from .source import Source
 
 __all__ = ["main"]
 
@@ -18,7 +24,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Export a checkpoint of train/ to one self-describing ONNX file, verified before it is written.",
         epilog="An .onnx model that birdwatch exported can stand in for the checkpoint, to be fused or halved.",
     )
-    parser.add_argument("source", type=Path, nargs="?", metavar="CHECKPOINT", help="best.pt, or an exported .onnx")
+    parser.add_argument(
+        "source",
+        type=Path,
+        nargs="?",
+        metavar="CHECKPOINT",
+        help="best.pt, or an exported .onnx (for --report: the built-in model)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the .onnx file to write")
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
@@ -61,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 written, 1 refused, 2 wrong usage."""
     parser = _parser()
     options = parser.parse_args(argv)
+    if options.report and options.out is not None:
+        parser.error("--report writes no model; leave --out out")
     if not options.report and (options.source is None or options.out is None):
         parser.error("name a checkpoint and --out FILE, or ask for --report")
     try:
@@ -73,25 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     # torch takes seconds to import: not before the arguments are known to make sense.
-    from .described import described, labels_to_keep
-    from .graph import DEFAULT_OPSET
-    from .source import from_checkpoints, from_onnx
     from .verify import Kind
     from .write import write_model
 
-    paths = [options.source, *options.average, *options.ensemble]
-    if any(path.suffix == ".onnx" for path in paths):
-        if len(paths) > 1 or options.keep_labels or options.opset:
-            raise ConfigError("--average, --ensemble, --keep-labels and --opset need checkpoints, not an .onnx model")
-        source = from_onnx(options.source)
-    else:
-        source = from_checkpoints(
-            paths,
-            ensemble=bool(options.ensemble),
-            keep=labels_to_keep(options.keep_labels),
-            opset=options.opset or DEFAULT_OPSET,
-        )
-    source = described(source, options.manifest)
+    source = _source(options)
+    if options.report:
+        _report(source, options)
+        return
     kind = Kind(fused=options.fused, storage=options.storage, precision=options.precision)
     written = write_model(source, options.out, kind, recordings=options.audio)
     manifest = written.manifest
@@ -99,6 +101,40 @@ def _run(options: argparse.Namespace) -> None:
         f"{written.path}: {manifest.name}, {len(manifest.labels)} labels, {kind.name}, {written.bytes / 1e6:.1f} MB; "
         f"within {written.parity.largest:.1g} of {source.by} on {written.parity.windows}"
     )
+
+
+def _source(options: argparse.Namespace) -> Source:
+    from .described import described, labels_to_keep, read_fields
+    from .graph import DEFAULT_OPSET
+    from .source import from_checkpoints, from_onnx
+
+    fields, keep = read_fields(options.manifest), labels_to_keep(options.keep_labels)
+    paths = [options.source or built_in_model(), *options.average, *options.ensemble]
+    if any(path.suffix == ".onnx" for path in paths):
+        if len(paths) > 1 or options.keep_labels or options.opset:
+            raise ConfigError("--average, --ensemble, --keep-labels and --opset need checkpoints, not an .onnx model")
+        source = from_onnx(paths[0])
+    else:
+        source = from_checkpoints(
+            paths,
+            ensemble=bool(options.ensemble),
+            keep=keep,
+            opset=options.opset or DEFAULT_OPSET,
+        )
+    return described(source, fields)
+
+
+def _report(source: Source, options: argparse.Namespace) -> None:
+    from birdwatch.runtime import VERSION
+
+    from .report import report, table
+
+    print(
+        f"{source.manifest.name}, {len(source.manifest.labels)} labels, {platform.machine()}, "
+        f"onnxruntime {VERSION}; latency with the front end, on a CPU the time of one thread\n"
+    )
+    for line in table(report(source, recordings=options.audio)):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

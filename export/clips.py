@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -33,32 +34,34 @@ def verification_windows(manifest: Manifest, recordings: Sequence[Path] = ()) ->
     )
 
 
+@lru_cache(maxsize=4)
 def made_windows(rate_hz: int, window_frames: int, seed: int = 0) -> FloatArray:
-    """Fourteen windows: the probe's four, the extremes, and eight of songs over coloured noise at many levels."""
+    """Fourteen windows, read-only: the probe's four, a click, noise at full scale, and eight of songs over noise."""
     rng = np.random.default_rng(seed)
-    t = np.arange(window_frames) / rate_hz
     click = np.zeros(window_frames)
     click[window_frames // 2] = 1.0
-    square = np.sign(rng.standard_normal(window_frames))  # noise at full scale, both rails
-    made = [click, square, *(_song(rng, t) for _ in range(8))]
-    return np.concatenate([probe_clips(window_frames), np.stack(made).astype(np.float32)])
+    square = np.sign(rng.standard_normal(window_frames))  # both rails, nothing between
+    made = [click, square, *(_song(rng, rate_hz, window_frames) for _ in range(8))]
+    windows = np.concatenate([probe_clips(window_frames), np.stack(made).astype(np.float32)])
+    windows.flags.writeable = False
+    return windows
 
 
-def _song(rng: np.random.Generator, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Syllables with vibrato and a harmonic over brown-to-white noise, at a level of -60 to 0 dB."""
-    noise = np.fft.irfft(
-        np.fft.rfft(rng.standard_normal(len(t))) / np.arange(1, len(t) // 2 + 2) ** rng.uniform(0, 1), len(t)
-    )
+def _song(rng: np.random.Generator, rate_hz: int, frames: int) -> npt.NDArray[np.float64]:
+    """Syllables with vibrato and a harmonic over white-to-brown noise, at a level of -60 to 0 dB."""
+    spectrum = np.fft.rfft(rng.standard_normal(frames)) / np.arange(1, frames // 2 + 2) ** rng.uniform(0, 1)
+    noise = np.fft.irfft(spectrum, frames)
     song = 10 ** rng.uniform(-3, -0.5) * noise / np.abs(noise).max()
-    start = rng.uniform(0, 0.3)
-    while start < t[-1]:
-        length = rng.uniform(0.03, 0.4)
-        hz = rng.uniform(1500, 7500) * (1 + rng.uniform(-0.3, 0.3) * (t - start) / length)
-        hz = hz + rng.uniform(0, 300) * np.sin(2 * np.pi * rng.uniform(5, 60) * t)
-        phase = 2 * np.pi * np.cumsum(hz) / (len(t) / t[-1])
-        envelope = np.where((t >= start) & (t < start + length), np.sin(np.pi * (t - start) / length) ** 2, 0.0)
-        song = song + envelope * (np.sin(phase) + rng.uniform(0, 0.4) * np.sin(2 * phase))
-        start += length + rng.uniform(0.02, 0.5)
+    start = int(rng.uniform(0, 0.3) * rate_hz)
+    while start < frames:
+        t = np.arange(int(rng.uniform(0.03, 0.4) * rate_hz)) / rate_hz
+        hz = rng.uniform(0.05, 0.23) * rate_hz * (1 + rng.uniform(-0.3, 0.3) * np.linspace(0, 1, len(t)))
+        hz += rng.uniform(0, 300) * np.sin(2 * np.pi * rng.uniform(5, 60) * t)
+        phase = 2 * np.pi * np.cumsum(hz) / rate_hz
+        syllable = np.sin(np.pi * np.linspace(0, 1, len(t))) ** 2
+        syllable *= np.sin(phase) + rng.uniform(0, 0.4) * np.sin(2 * phase)
+        song[start : start + len(t)] += syllable[: frames - start]
+        start += len(t) + int(rng.uniform(0.02, 0.5) * rate_hz)
     return np.asarray(song / np.abs(song).max() * 10 ** rng.uniform(-3, 0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,31 +13,25 @@ from birdwatch.model import Manifest
 
 from .source import Source
 
-__all__ = ["described", "labels_to_keep"]
+__all__ = ["described", "labels_to_keep", "read_fields"]
 
 # What the graph decides cannot be set by hand.
 SETTABLE = ("name", "labels", "license", "attribution", "threshold", "thresholds", "provenance")
 
 
-def described(source: Source, path: Path | None) -> Source:
-    """The source with the manifest's fields in the JSON file `path` set; `provenance` is added to, not replaced."""
-    if path is None:
-        return source
-    values = _read_json(path)
-    unknown = sorted(set(values) - set(SETTABLE))
-    if unknown:
-        raise ConfigError(f"{path} sets {unknown}; only {', '.join(SETTABLE)} can be set")
+def described(source: Source, values: Mapping[str, Any]) -> Source:
+    """The source with these fields of its manifest set; `provenance` is added to, not replaced."""
     fields = json.loads(source.manifest.to_json())
-    if "provenance" in values:
-        values["provenance"] = {**fields["provenance"], **values["provenance"]}
-    try:
-        manifest = Manifest.from_json(json.dumps({**fields, **values}))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-    if len(manifest.labels) != len(source.manifest.labels):
+    labels = values.get("labels", fields["labels"])
+    if len(labels) != len(source.manifest.labels):
         raise ModelError(
-            f"{path} lists {len(manifest.labels)} labels, the network has {len(source.manifest.labels)} outputs"
+            f"--manifest lists {len(labels)} labels, the network has {len(source.manifest.labels)} outputs"
         )
+    provenance = {**fields["provenance"], **values.get("provenance", {})}
+    try:
+        manifest = Manifest.from_json(json.dumps({**fields, **values, "provenance": provenance}))
+    except ModelError as error:
+        raise ModelError(f"--manifest: {error}") from None
     return replace(source, manifest=manifest)
 
 
@@ -53,7 +48,10 @@ def labels_to_keep(option: str | None) -> list[str] | int | None:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_fields(path: Path | None) -> dict[str, Any]:
+    """`--manifest`: the fields in a JSON file; raises ConfigError for others than those that can be set."""
+    if path is None:
+        return {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -62,4 +60,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a JSON {type(values).__name__}, expected an object")
+    unknown = sorted(set(values) - set(SETTABLE))
+    if unknown:
+        raise ConfigError(f"{path} sets {unknown}; only {', '.join(SETTABLE)} can be set")
     return values

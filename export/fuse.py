@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import onnx
 import torch
 from onnx import compose
@@ -24,10 +26,16 @@ def fused(network: onnx.ModelProto, spec: FrontendSpec) -> onnx.ModelProto:
     Raises ModelError for a front end that cannot be fused.
     """
     opset = next(item.version for item in network.opset_import if item.domain in ("", "ai.onnx"))
-    example = torch.from_numpy(probe_clips(spec.window_frames)[:2])
-    front = export_graph(FrontEnd(spec), example, input_name="waveform", output_names=["image"], opset=opset)
-    front = compose.add_prefix(front, PREFIX, rename_inputs=False)
+    front = onnx.ModelProto()
+    front.CopyFrom(_front_end(spec, opset))
     front.ir_version = network.ir_version
     model = compose.merge_models(front, network, io_map=[(f"{PREFIX}image", network.graph.input[0].name)])
     model.producer_name, model.graph.name = network.producer_name, network.graph.name
     return model
+
+
+@lru_cache(maxsize=4)
+def _front_end(spec: FrontendSpec, opset: int) -> onnx.ModelProto:
+    example = torch.from_numpy(probe_clips(spec.window_frames)[:2])
+    front = export_graph(FrontEnd(spec), example, input_name="waveform", output_names=["image"], opset=opset)
+    return compose.add_prefix(front, PREFIX, rename_inputs=False)

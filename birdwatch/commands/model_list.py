@@ -35,7 +35,7 @@ def model_list(as_json: bool) -> None:
         return
     if not rows:
         click.echo(f"no model has been added to {store_folder()}; `birdwatch model add birdnet` brings one")
-    elif sys.stdout.isatty():
+    elif _is_terminal():
         _table(rows)
     else:
         click.echo("\t".join(COLUMNS))
@@ -72,3 +72,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(escape(str(row.get(column, ""))) for column in COLUMNS[: len(table.columns)]))
     Console().print(table)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()

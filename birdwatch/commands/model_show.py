@@ -38,7 +38,7 @@ def model_show(model: str | None, as_json: bool) -> None:
         ("sha256", classifier.sha256),
     ]
     rows = [*file_rows, *about(manifest)]
-    if sys.stdout.isatty():
+    if _is_terminal():
         _print_tables(manifest, rows)
     else:
         for name, value in (("name", manifest.name), *rows):
@@ -133,3 +133,7 @@ def _print_tables(manifest: Manifest, rows: Rows) -> None:
     for label in label_rows(manifest):
         labels.add_row(*map(escape, label))
     console.print(labels)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()

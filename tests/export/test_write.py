@@ -11,8 +11,7 @@ import onnxruntime as ort
 import pytest
 import timm
 import torch
-import torch.nn.functional as F
-from small_checkpoint import small_checkpoint, write_checkpoint
+from small_checkpoint import by_hand, small_checkpoint, write_checkpoint
 
 import export.verify
 from birdwatch.errors import BirdwatchError, ModelError
@@ -25,13 +24,6 @@ from export.source import Source, from_checkpoints
 from export.verify import Kind
 from export.write import Written, write_model
 
-torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
-    return from_checkpoints([write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "best.pt")])
-
 
 @pytest.fixture(scope="module")
 def written(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Written:
@@ -42,16 +34,6 @@ def written(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Written
 def windows() -> np.ndarray:
     """Songs, a click, full-scale noise and silence; other songs than those of the verification."""
     return made_windows(32000, 160000, seed=99)
-
-
-def by_hand(content: dict, samples: np.ndarray) -> np.ndarray:
-    """A checkpoint's probabilities in a few lines of timm, without anything of export."""
-    model = content["model"]
-    network = timm.create_model(model["arch"], in_chans=1, num_classes=model["num_classes"]).eval()
-    network.load_state_dict(content["state_dict"])
-    with torch.no_grad():
-        images = F.avg_pool2d(torch.from_numpy(log_mel(samples)), model["input_pool"])
-        return torch.sigmoid(network(images)).numpy()
 
 
 def test_file_gives_the_networks_scores_at_any_batch(written: Written, windows: np.ndarray) -> None:
