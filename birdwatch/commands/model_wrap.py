@@ -11,10 +11,15 @@ import click
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.foreign import check_extra
 from birdwatch.frontend import FrontendSpec
+from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Activation, Input, Manifest, ResamplerKind
 from birdwatch.model_store import store_folder, write_model
+from birdwatch.probe import Probe, probe_clips
 
 __all__ = ["model_wrap"]
+
+# How far another machine's scores, and their log-odds, may be from this one's for `birdwatch model check` to pass.
+TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
 
 
 @click.command("wrap")
@@ -78,7 +83,6 @@ def model_wrap(
     check_extra("onnx")
     from birdwatch.foreign.label_files import read_labels
     from birdwatch.foreign.wrap import load_onnx, look_at, wrapped
-    from birdwatch.inference import OnnxClassifier
 
     window_frames = round(window_s * rate_hz)
     if window_frames < 1:
@@ -103,13 +107,13 @@ def model_wrap(
         attribution=attribution,
         provenance={"source": network.name},
     )
-    content = wrapped(model, manifest, outputs)
     target = out or store_folder() / f"{network.stem}.onnx"
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
-        # Read it back as `run` will, before it takes the place of anything.
+        # Read it back as `run` will, before it takes the place of anything; its answers now are its probe later.
         trial = Path(folder) / target.name
-        trial.write_bytes(content)
-        OnnxClassifier(trial, provider="cpu")
+        trial.write_bytes(wrapped(model, manifest, outputs))
+        probe = _probe(OnnxClassifier(trial, provider="cpu"))
+        content = wrapped(model, dataclasses.replace(manifest, probe=probe.to_manifest()), outputs)
     write_model(target, content)
     if activation == "sigmoid" and outputs.in_unit_range and outputs.classes > 1:
         click.echo(
@@ -119,6 +123,12 @@ def model_wrap(
         )
     click.echo(f"{target}: {len(manifest.labels)} classes, {window_s:g} s at {rate_hz} Hz", err=True)
     click.echo(f"use it with --model {network.stem if out is None else out}", err=True)
+
+
+def _probe(classifier: OnnxClassifier) -> Probe:
+    clips = probe_clips(classifier.manifest.window_frames)
+    scores = classifier.score(clips)
+    return Probe.of_scores(scores, clips, tolerance=TOLERANCE, tolerance_log_odds=TOLERANCE_LOG_ODDS)
 
 
 def _frontend(model: object, rate_hz: int, window_frames: int) -> FrontendSpec:

