@@ -23,6 +23,7 @@ from birdwatch.audio import FloatArray, Window, WindowScores
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import METADATA_KEY, Manifest
+from birdwatch.process import cores
 from birdwatch.runtime import (
     CPU,
     CUDA,
@@ -88,9 +89,8 @@ class OnnxClassifier:
         self.batch_size = self._network.batch or self.batch_size
         # Classes that it does not let through score 0, whatever the network says.
         self.species: SpeciesFilter | None = None
-        cores = os.cpu_count() or 1
         # On CUDA the workers make images, where the model wants them, and keep both lanes of the device busy.
-        self.workers = workers or (cores if self.provider == CPU or self.manifest.input == "mel" else LANES + 1)
+        self.workers = workers or (cores() if self.provider == CPU or self.manifest.input == "mel" else LANES + 1)
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="score")
 
     @property

@@ -1,4 +1,4 @@
-"""What this process uses of the machine: memory, processor time, threads, open files."""
+"""What this process has of the machine and uses of it: cores, memory, processor time, threads, open files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["cpu_s", "open_files", "rss_mb", "threads"]
+__all__ = ["cores", "cpu_s", "open_files", "rss_mb", "threads"]
+
+
+def cores() -> int:
+    """How many processors this process may run on, which taskset, containers and batch systems make fewer."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rss_mb() -> float:

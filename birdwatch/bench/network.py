@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from birdwatch.audio import FloatArray
-from birdwatch.bench.report import Measure, cores
+from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.model import Manifest
+from birdwatch.process import cores
 from birdwatch.runtime import CPU, LANES, DeviceNetwork, HostNetwork, cuda_network, open_session
 
 __all__ = ["BareNetwork", "network_measures"]

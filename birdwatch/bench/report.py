@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from birdwatch._version import __version__
+from birdwatch.process import cores
 
-__all__ = ["SCHEMA", "Measure", "Report", "cores", "processor"]
+__all__ = ["SCHEMA", "Measure", "Report", "processor"]
 
 # Files of another schema are not compared.
 SCHEMA = 1
@@ -92,8 +92,3 @@ def processor(lines: Iterable[str] | None = None) -> str:
             name = line.partition(":")[2].strip()
             break
     return f"{name}, {cores()} cores"
-
-
-def cores() -> int:
-    """How many processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

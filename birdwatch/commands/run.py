@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from birdwatch.commands.species_options import SpeciesChoice, species_options
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier, Provider
 from birdwatch.model_store import find_model
+from birdwatch.process import cores
 from birdwatch.sinks.forms import Output, choose_outputs, write_output
 from birdwatch.sinks.result import Vocabulary
 from birdwatch.sinks.submission import read_template
@@ -122,7 +122,7 @@ def run(
             at_once = min(jobs, max(1, len(todo)))
             if classifier.provider == "CPUExecutionProvider":
                 # Recordings side by side share the cores; each keeps at least one.
-                classifier.workers = max(1, -(-(os.cpu_count() or 1) // at_once))
+                classifier.workers = max(1, -(-cores() // at_once))
             view = json_view if json_progress else terminal_view
             with view(meter) as show:
                 outcomes = score_jobs(todo, scoring, journal, meter, at_once=at_once, show=show)
