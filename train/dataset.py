@@ -13,7 +13,16 @@ from birdwatch.errors import ConfigError
 from birdwatch.model import Label
 from birdwatch.sources.file import AUDIO_SUFFIXES
 
-__all__ = ["Recording", "fingerprint", "labels_of", "read_folder", "read_table", "read_taxonomy", "read_unlabelled"]
+__all__ = [
+    "Recording",
+    "file_digest",
+    "fingerprint",
+    "labels_of",
+    "read_folder",
+    "read_table",
+    "read_taxonomy",
+    "read_unlabelled",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +144,12 @@ def fingerprint(recordings: Sequence[Recording], arrays: Sequence[Path]) -> str:
     for recording, array in zip(recordings, arrays, strict=True):
         values = (recording.filename, recording.label, recording.secondary, recording.author, array.name)
         digest.update(repr(values).encode())
+    return digest.hexdigest()[:16]
+
+
+def file_digest(*paths: str) -> str:
+    """Sixteen hex digits that change with the content of the files; an empty path is no file."""
+    digest = hashlib.sha256()
+    for path in filter(None, paths):
+        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -24,6 +24,7 @@ from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .network import ModelArguments, build_network, pool_input, start_head
 from .optimise import learning_rate, masked_bce, move_average
+from .report_text import epoch_line
 from .reproducible import seed_everything
 from .settings import RUNTIME, Settings
 from .tables import save_predictions, write_table
@@ -116,7 +117,7 @@ def fit_fold(
         save_checkpoint(path, Checkpoint(weights, arguments, manifest, lasting, config))
 
     state_path = folder / "last.pt"
-    identity = {"settings": kept_settings(settings), "data": data.fingerprint, "fold": fold.number}
+    identity = {"settings": kept_settings(settings), "data": data.fingerprint, "soft": data.soft_labels}
     history: list[dict[str, float | None]] = []
     total: dict[str, Any] = {}  # the sum of the last epochs' weights, for average.pt
     best: float = -math.inf
@@ -176,7 +177,7 @@ def fit_fold(
             "waiting_share": waited_s / taken_s,
         }
         history.append(metrics)
-        say(f"fold {fold.number} " + describe(metrics, settings.epochs))
+        say(f"fold {fold.number} " + epoch_line(metrics, settings.epochs))
 
         if epoch >= settings.epochs - settings.average_last:
             for name, tensor in judged.state_dict().items():
@@ -210,7 +211,7 @@ def fit_fold(
         metrics = {"epoch": settings.epochs}
         if fold.held_out:
             metrics |= judge(validate(), data.sources)
-            say(f"fold {fold.number} average of the last {settings.average_last} epochs: " + describe(metrics, None))
+            say(f"fold {fold.number} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))
         save(folder / "average.pt", mean, metrics)
 
 
@@ -261,7 +262,12 @@ def kept_settings(settings: Settings) -> dict[str, Any]:
 
 def require_same(found: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Raise ConfigError, naming what differs, if a state is not of this run."""
-    before, after = {**found["settings"], "data": found["data"]}, {**now["settings"], "data": now["data"]}
+    # What a state of an older version does not know is compared with its default.
+    defaults = kept_settings(Settings())
+    before, after = (
+        defaults | side["settings"] | {"the data": side["data"], "the soft labels": side.get("soft", now["soft"])}
+        for side in (found, now)
+    )
     differing = [
         f"{name} was {before.get(name)!r}, is {after.get(name)!r}" for name in after if before.get(name) != after[name]
     ]
@@ -282,21 +288,3 @@ def not_finite(value: float, epoch: int, step: int, batch: Batch, draws: list[Dr
         f"the loss is {value} in epoch {epoch + 1}, batch {step + 1}, which holds {', '.join(names)}; "
         "look at these files, lower --lr, or set --clip-grad 1"
     )
-
-
-def describe(metrics: Mapping[str, float | None], epochs: int | None) -> str:
-    """An epoch's metrics in one line."""
-
-    def text(name: str) -> str:
-        value = metrics.get(name)
-        return "-" if value is None else f"{value:.4f}"
-
-    line = f"epoch {metrics['epoch']}/{epochs}: loss {text('loss')}, " if epochs else ""
-    line += (
-        f"recordings AUC {text('recording_auc')} cmAP {text('recording_cmap')} top-1 {text('recording_top1')}, "
-        f"windows AUC {text('clip_auc')} cmAP {text('clip_cmap')} top-1 {text('clip_top1')}"
-    )
-    if epochs:
-        speed, waiting = metrics["windows_per_s"], metrics["waiting_share"]
-        line += f"; {speed:.1f} windows/s, {100 * (waiting or 0):.0f} % of the time waiting for data"
-    return line

@@ -11,7 +11,7 @@ from birdwatch.frontend import FrontendSpec
 from birdwatch.model import Label
 
 from .cache import MelCache
-from .dataset import Recording, fingerprint, labels_of, read_folder, read_table, read_unlabelled
+from .dataset import Recording, file_digest, fingerprint, labels_of, read_folder, read_table, read_unlabelled
 from .prepare import prepare
 from .settings import Settings
 from .soft_labels import SoftLabels, read_soft_labels
@@ -27,7 +27,7 @@ LISTED = 20
 class Data:
     """sources: one for each of `recordings`, then the extra ones and the negatives, which are only trained on.
 
-    fingerprint: changes with any recording, label or background.
+    fingerprint: changes with any recording, label or background. soft_labels: with the tables of soft labels.
     """
 
     labels: tuple[Label, ...]
@@ -36,6 +36,7 @@ class Data:
     backgrounds: tuple[Source, ...]
     pseudo: tuple[Source, ...]
     fingerprint: str
+    soft_labels: str
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -121,6 +122,7 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
         tuple(item for _, item in parts[2]),
         tuple(item for _, item in parts[3]),
         fingerprint([recording for recording, _ in kept], [item.array for _, item in kept]),
+        file_digest(settings.soft_labels, settings.pseudo),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .gather import Data
 from .settings import Settings
 
-__all__ = ["line_of", "report_text"]
+__all__ = ["epoch_line", "line_of", "report_text"]
 
 METRICS = {
     "recording_auc": "recordings: AUC",
@@ -41,6 +41,18 @@ def text(value: float | None) -> str:
 def line_of(metrics: Mapping[str, float | None]) -> str:
     """The recordings' and the windows' metrics in one line."""
     return ", ".join(f"{title} {text(metrics[name])}" for name, title in METRICS.items())
+
+
+def epoch_line(metrics: Mapping[str, float | None], epochs: int | None) -> str:
+    """An epoch's metrics in one line, with loss and speed if the number of epochs is given."""
+    judged = line_of(metrics) if "recording_auc" in metrics else "nothing held out"
+    if epochs is None:
+        return judged
+    waiting = 100 * (metrics["waiting_share"] or 0.0)
+    return (
+        f"epoch {metrics['epoch']}/{epochs}: loss {metrics['loss']:.4f}, {judged}; "
+        f"{metrics['windows_per_s']:.1f} windows/s, {waiting:.0f} % of the time waiting for data"
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -13,6 +13,7 @@ from birdwatch.errors import ConfigError
 from birdwatch.frontend import FrontendSpec
 from birdwatch.model import Manifest
 
+from .cache import GRID
 from .fit import FoldData, fit_fold
 from .folds import Split, split
 from .gather import Data, gather
@@ -46,10 +47,11 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     spec = FrontendSpec()
     data = gather(settings, spec, say=say, quiet=quiet)
     extra = tuple(range(len(data.recordings), len(data.sources)))
-    seconds = sum(item.starts for item in data.sources[: len(data.recordings)]) * 0.128
+    later = sum(item.starts - 1 for item in data.sources[: len(data.recordings)]) * GRID * spec.hop_frames
+    hours = (later + len(data.recordings) * spec.window_frames) / spec.rate_hz / 3600
     say(
         f"{len(data.recordings)} recordings of {len({r.label for r in data.recordings})} of {len(data.labels)} classes,"
-        f" about {seconds / 3600:.2f} h of window starts; {len(extra)} extra, {len(data.backgrounds)} backgrounds, "
+        f" {hours:.2f} h in the cache; {len(extra)} extra, {len(data.backgrounds)} backgrounds, "
         f"{len(data.pseudo)} pseudo-labelled; data {data.fingerprint}"
     )
     parts = split(data.recordings, folds=settings.folds, seed=settings.seed, grouped=settings.split == "grouped")

@@ -184,8 +184,11 @@ class Settings:
             raise ConfigError("settings: " + "; ".join(faults))
 
 
-# What may differ between a run and its resumption without another result, or only by rounding.
-RUNTIME = frozenset({"device", "amp", "compile", "workers", "threads", "cache", "out"})
+# What may differ between a run and its resumption without other weights, or only by rounding.
+RUNTIME = frozenset(
+    {"device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
+    | {"threshold_precision", "threshold_positives", "thresholds", "name", "license", "attribution"}
+)
 
 
 def setting_types() -> dict[str, Any]:
