@@ -17,6 +17,11 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+
+# Its Linux wheels from 1.31 on keep a database of telemetry in the user's cache folder, and a thread to send it; it
+# looks at this when it is first imported. What a station hears, and that there is one, is its owner's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime as ort
 
 from birdwatch.audio import FloatArray

@@ -12,6 +12,8 @@ from tiny_model import write_tiny_model
 
 # Before NumPy's BLAS starts: the tests run side by side already.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests use ONNX Runtime without birdwatch, which turns its telemetry off.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 RATE_HZ = 32000
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -265,3 +268,19 @@ def test_cuda_computes_what_the_cpu_computes(convolutions, song):
     expected = scores_of(OnnxClassifier(convolutions, provider="cpu"), windows)
     np.testing.assert_allclose(scores_of(classifier, windows), expected, atol=1e-3)
     np.testing.assert_array_equal(scores_of(classifier, windows[3:]), scores_of(classifier, windows)[3:])
+
+
+def test_scoring_writes_nothing_into_the_users_folders_and_reports_to_nobody(tmp_path):
+    path = write_tiny_model(tmp_path / "tiny.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    code = (
+        "import sys; from pathlib import Path; from birdwatch.runtime import open_session\n"
+        "path = Path(sys.argv[1]); open_session(path.read_bytes(), path)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], env={**environ, "HOME": str(home)}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(home.rglob("*")) == []

@@ -77,6 +77,14 @@ def test_sound_still_works_in_it() -> None:
     assert not [line for line in lines if re.match(r"Private(Devices|Network)=yes|RestrictAddressFamilies=none", line)]
 
 
+def test_what_zeromq_cannot_do_without_is_allowed() -> None:
+    # It aborts the process where it may not set its threads' scheduling or list the network's interfaces.
+    lines = shipped("birdwatch.service").splitlines()
+    assert not [line for line in lines if line.startswith("SystemCallFilter=~") and "@resources" in line]
+    (families,) = (line for line in lines if line.startswith("RestrictAddressFamilies="))
+    assert "AF_NETLINK" in families
+
+
 def test_it_comes_back_for_ever_and_is_judged_by_its_progress() -> None:
     lines = shipped("birdwatch.service").splitlines()
     for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "DynamicUser=yes"):
