@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, cast
 
@@ -16,7 +17,7 @@ from birdwatch.archive.results import errors_path
 from birdwatch.archive.tables import Heard, HeardTable, read_detections
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.report.clip import encode_clip
-from birdwatch.report.moments import Species, effort_of, local_time, species_of
+from birdwatch.report.moments import effort_of, local_time, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.picture import spectrogram_png
 from birdwatch.sinks.beside import check_writable, written_beside
@@ -59,15 +60,14 @@ def report(
     species = species_of(rows, where, moments=moments)
     found = _Recordings(audio)
     recordings = heard.run.get("recordings", [])
+    wanted = [row for one in species[:limit] for row in one.moments]
     shown: dict[str, list[Moment]] = defaultdict(list)
-    wanted: Sequence[Species] = species[:limit]
     missing = 0
-    for one in wanted:
-        for row in one.moments:
+    with ThreadPoolExecutor(thread_name_prefix="moment") as pool:
+        for row, (png, sound) in zip(wanted, pool.map(found.moment, wanted), strict=True):
             when = "" if row.start_utc_ns is None else f"{local_time(row.start_utc_ns, where):%-d %b %Y, %H:%M:%S}"
-            png, sound = found.moment(row)
             missing += png is None
-            shown[one.label].append(Moment(row, when, png, sound))
+            shown[row.label].append(Moment(row, when, png, sound))
     page = Page(
         title=title or (audio or table).absolute().name.removesuffix(table.suffix),
         species=species,

@@ -36,7 +36,7 @@ def heatmap(
     title: str,
     cell_width: float,
 ) -> str:
-    """An SVG of `rows` by `columns`; each row's darkest cell is that species' busiest.
+    """An SVG of `rows` by `columns`; each row's strongest cell is that species' busiest.
 
     hours: how long each column was listened to. A cell then shows detections an hour of recording, and a column that
     was not listened to is hatched: no bird there means nothing. None where nobody knows; cells then show plain counts.

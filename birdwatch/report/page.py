@@ -196,7 +196,7 @@ def _when(page: Page) -> str:
         cell_width=cell_width,
     )
     meaning = "detections an hour of recording, so that hours that were recorded more do not look busier"
-    note = f"Each row's darkest cell is that species' busiest: {meaning if known else 'plain counts'}. "
+    note = f"Each row's strongest cell is that species' busiest: {meaning if known else 'plain counts'}. "
     note += "Hatched: nothing was recorded. " if known else ""
     more = f"The {MAPPED} most often heard are shown. " if len(timed) > MAPPED else ""
     rows = "".join(

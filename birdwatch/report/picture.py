@@ -17,6 +17,7 @@ __all__ = ["HEIGHT", "WIDTH", "png", "spectrogram_png"]
 WIDTH, HEIGHT = 400, 200
 # From the noise floor up: enough to show the faint end of a song, little enough to keep it clean.
 RANGE_DB = 42.0
+EMPTY_DB = 60.0
 # Each row's noise is what it holds most of the time.
 NOISE_PERCENTILE = 40
 # Night, plum, ember, straw, paper: dark enough for both themes, rising in lightness for the colour-blind.
@@ -35,7 +36,9 @@ def spectrogram_png(samples: FloatArray, rate_hz: int, *, low_hz: float, high_hz
     power = stft.spectrogram(padded, k_offset=0)  # (bins, T)
     wanted = (stft.f >= low_hz) & (stft.f <= high_hz)
     db = 10 * np.log10(power[wanted] + 1e-12)
-    db -= np.percentile(db, NOISE_PERCENTILE, axis=1, keepdims=True) + 4.0
+    noise = np.percentile(db, NOISE_PERCENTILE, axis=1, keepdims=True)
+    # A band that a filter emptied has no noise to take off; its scraps must not be blown up to full brightness.
+    db -= np.maximum(noise, db.max() - EMPTY_DB) + 4.0
     rows = np.linspace(0, db.shape[0] - 1, HEIGHT)[::-1]
     columns = np.linspace(0, db.shape[1] - 1, WIDTH + 1)
     low = np.floor(rows).astype(int)
