@@ -16,7 +16,7 @@ from birdwatch.audio import FloatArray
 from birdwatch.config import journal_path
 from birdwatch.errors import BirdwatchError, ConfigError, SinkError
 from birdwatch.inference import OnnxClassifier, cuda_fault
-from birdwatch.models import built_in_model
+from birdwatch.model_store import find_model
 from birdwatch.probe import replay_probe
 from birdwatch.settings import Settings
 from birdwatch.sinks.messages import Envelope
@@ -93,7 +93,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         yield Finding("provider", "stops", f"cuda was asked for and cannot be used: {fault}; or set provider = auto")
         return
     try:
-        model = OnnxClassifier(settings.model or built_in_model(), provider=settings.provider, workers=1)
+        model = OnnxClassifier(find_model(settings.model), provider=settings.provider, workers=1)
         began = time.perf_counter()
         silence = np.zeros((1, model.manifest.window_frames), np.float32)
         model.score(silence)

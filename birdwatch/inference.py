@@ -87,6 +87,8 @@ class OnnxClassifier:
             )
         self.manifest = _checked_manifest(self._network.session, self.path)
         self.batch_size = self._network.batch or self.batch_size
+        # As the file has them: a locale may translate the manifest's.
+        self.own_labels = self.manifest.labels
         # Classes that it does not let through score 0, whatever the network says.
         self.species: SpeciesFilter | None = None
         # On CUDA the workers make images, where the model wants them, and keep both lanes of the device busy.

@@ -11,7 +11,7 @@ from birdwatch.errors import ConfigError
 from birdwatch.model import Label, Manifest
 from birdwatch.model_store import locale_folder
 
-__all__ = ["find_locale", "read_locale", "translated"]
+__all__ = ["find_locale", "read_locale", "translate"]
 
 
 def find_locale(locale: str, model: Path) -> Path:
@@ -52,7 +52,7 @@ def read_locale(path: Path) -> dict[str, str]:
     return names
 
 
-def translated(manifest: Manifest, names: Mapping[str, str]) -> tuple[Manifest, int]:
+def translate(manifest: Manifest, names: Mapping[str, str]) -> tuple[Manifest, int]:
     """The manifest with common names out of `names`, and how many labels kept theirs because none was there."""
     labels = tuple(
         Label(label.code, label.scientific_name, names.get(label.scientific_name) or label.common_name)

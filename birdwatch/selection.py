@@ -8,7 +8,7 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError
 from birdwatch.inference import OnnxClassifier
-from birdwatch.locales import find_locale, read_locale, translated
+from birdwatch.locales import find_locale, read_locale, translate
 from birdwatch.model import Label
 from birdwatch.model_store import find_range_model
 from birdwatch.range_model import RangeModel
@@ -21,6 +21,7 @@ __all__ = ["StationSpecies", "choose_species", "speak"]
 def choose_species(
     labels: Sequence[Label],
     *,
+    translated: Sequence[Label] = (),
     latitude: float | None = None,
     longitude: float | None = None,
     week: int | None = None,
@@ -28,7 +29,8 @@ def choose_species(
 ) -> SpeciesFilter | None:
     """The filter for a model's labels, or None where nothing was asked for; with a place and a list, what both allow.
 
-    week: 1..48, None for the whole year. Raises ConfigError or ModelError where it cannot be made.
+    week: 1..48, None for the whole year. translated: the labels in another language, which a list may use too. Raises
+    ConfigError or ModelError where it cannot be made.
     """
     if (latitude is None) != (longitude is None):
         missing = "longitude (--lon)" if longitude is None else "latitude (--lat)"
@@ -41,7 +43,7 @@ def choose_species(
         probabilities = model.probabilities(latitude, longitude, week)
         found = by_range(labels, probabilities, model.source(latitude, longitude, week))
     if species is not None:
-        listed = by_list(labels, read_species(species), str(species))
+        listed = by_list(labels, read_species(species), str(species), translated=translated)
         found = listed if found is None else found & listed
     if found is not None and not found.allowed.any():
         raise ConfigError(f"no species is left: {found}")
@@ -54,7 +56,7 @@ def speak(classifier: OnnxClassifier, locale: str) -> int:
     locale: a language that came with the model, or a file. Raises ConfigError.
     """
     names = read_locale(find_locale(locale, classifier.path))
-    classifier.manifest, unchanged = translated(classifier.manifest, names)
+    classifier.manifest, unchanged = translate(classifier.manifest, names)
     if unchanged == len(classifier.manifest.labels):
         raise ConfigError(f"the labels of {locale!r} name none of the species of {classifier.path.name}")
     return unchanged
@@ -80,7 +82,8 @@ class StationSpecies:
         """Take over these settings. Raises ConfigError or ModelError, and the filter stays as it was."""
         week = self._week(settings)
         self._classifier.species = choose_species(
-            self._classifier.manifest.labels,
+            self._classifier.own_labels,
+            translated=self._classifier.manifest.labels,
             latitude=settings.lat,
             longitude=settings.lon,
             week=week,

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -70,14 +71,17 @@ def read_species(path: Path) -> list[str]:
     return names
 
 
-def by_list(labels: Sequence[Label], names: Iterable[str], source: str) -> SpeciesFilter:
+def by_list(
+    labels: Sequence[Label], names: Iterable[str], source: str, *, translated: Sequence[Label] = ()
+) -> SpeciesFilter:
     """Lets through what `names` lists: codes, scientific or common names, or BirdNET's `Scientific_Common`.
 
-    Upper and lower case do not matter. Raises ConfigError that names what no class of the model has, since a slip of
+    translated: the same labels with names in another language, which then count as well. Upper and lower case do not
+    matter. Raises ConfigError that names what no class of the model has, since a slip of
     the pen would otherwise silence a species without a word.
     """
     known: dict[str, set[int]] = {}
-    for number, label in enumerate(labels):
+    for number, label in chain(enumerate(labels), enumerate(translated)):
         for name in (label.code, label.scientific_name, label.common_name):
             if name:
                 known.setdefault(name.casefold(), set()).add(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -31,6 +32,14 @@ LABELS = (
 )
 def test_a_list_takes_codes_and_names(names: list[str]) -> None:
     assert by_list(LABELS, names, "list.txt").allowed.tolist() == [True, False, True, False]
+
+
+def test_a_list_takes_names_in_both_languages() -> None:
+    german = [
+        replace(label, common_name=name) for label, name in zip(LABELS, ["Kohlmeise", "", "Amsel", "Hund"], strict=True)
+    ]
+    found = by_list(LABELS, ["European Robin", "amsel"], "list.txt", translated=german)
+    assert found.allowed.tolist() == [False, True, True, False]
 
 
 def test_a_list_with_an_unknown_name_is_refused() -> None:

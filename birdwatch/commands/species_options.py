@@ -44,7 +44,8 @@ class SpeciesChoice:
             if unchanged:
                 click.echo(f"birdwatch: {unchanged} species have no name in {self.locale}; they keep theirs", err=True)
         found = choose_species(
-            classifier.manifest.labels,
+            classifier.own_labels,
+            translated=classifier.manifest.labels,
             latitude=self.latitude,
             longitude=self.longitude,
             week=self.week,

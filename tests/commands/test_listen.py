@@ -182,3 +182,28 @@ def test_devices_are_listed_with_names_that_last(monkeypatch):
     assert lines[2].split() == ["*", "1", "ALSA/pulse", "32", "48000", "Hz"]
     rows = [json.loads(line) for line in CliRunner().invoke(devices, ["--json"]).stdout.splitlines()]
     assert rows[1] == {"number": 1, "name": "ALSA/pulse", "channels": 32, "rate_hz": 48000, "default": True}
+
+
+def test_only_listed_species_are_published_and_a_reload_takes_another_list(tmp_path, tiny_model, song):
+    names, listed = tmp_path / "de.txt", tmp_path / "garden.txt"
+    names.write_text("Erithacus rubecula_Rotkehlchen\n")
+    listed.write_text("European Robin\n")
+    station = Running(tmp_path, tiny_model, "--locale", str(names), "--species", str(listed), "--threshold", "1e-6")
+    try:
+        station.next("status")
+        station.feed(song[: 6 * 32000])
+        detection = station.next("detection")
+        assert (detection["label"], detection["common_name"]) == ("eurrob1", "Rotkehlchen")
+        assert detection["filter"] == f"1 of 3 species, by {listed}"
+        listed.write_text("Parus major\nTurdus merula\n")
+        station.process.send_signal(signal.SIGHUP)
+        station.wait_log("configuration reloaded")
+        station.feed(song[6 * 32000 : 12 * 32000])
+        station.process.send_signal(signal.SIGTERM)
+        later = station.next("detection", start_s=5.0)
+        assert later["label"] in {"gretit1", "eurbla"}
+        assert later["filter"] == f"2 of 3 species, by {listed}"
+        scores = station.next("recording")["scores"]
+        assert set(scores) == {"gretit1", "eurbla"}
+    finally:
+        station.close()
