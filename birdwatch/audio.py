@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "FloatArray",
     "Gap",
+    "RecordingMaximum",
     "RecordingScores",
     "Window",
     "WindowScores",
@@ -97,6 +98,21 @@ class RecordingScores:
     def duration_s(self) -> float:
         """Seconds of audio."""
         return (self.end_frame - self.start_frame) / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingMaximum:
+    """What a recording, or a stretch of a live stream, comes down to; its windows are only counted.
+
+    Frames are at the model's rate, `rate_hz`. `scores` float32 `(classes,)` is the maximum over the windows.
+    """
+
+    recording: str
+    rate_hz: int
+    start_frame: int
+    end_frame: int
+    windows: int
+    scores: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,8 @@ class Daemon:
             self._attempts = 0
             if self.state not in ("listening", "degraded"):
                 # Not before: a device may open and never deliver.
-                log.info("listening to %s", self._source.name)
+                rates = chunks[0].rate_hz, self._listener.rate_hz
+                log.info("listening to %s, %d Hz resampled to %d Hz", self._source.name, *rates)
                 self.state, self.reason = "listening", None
         return bool(chunks)
 

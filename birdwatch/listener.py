@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from birdwatch.audio import AudioBlock, Detection, Event, FloatArray, Gap, RecordingScores, Window, WindowScores
+from birdwatch.audio import AudioBlock, Detection, Event, FloatArray, Gap, RecordingMaximum, Window, WindowScores
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import InferenceError
 from birdwatch.events import EventTracker
@@ -86,7 +86,7 @@ class EndedEvent:
     number: int
 
 
-Result = Gap | Found | EndedEvent | RecordingScores
+Result = Gap | Found | EndedEvent | RecordingMaximum
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from birdwatch.aggregate import Maximum
-from birdwatch.audio import RecordingScores, WindowScores
+from birdwatch.audio import RecordingMaximum, WindowScores
 
 __all__ = ["Recordings"]
 
@@ -21,16 +21,14 @@ class Recordings:
         self._frames = frames
         self._start_frame = 0
         self._maximum = Maximum(classes)
-        self._windows: list[WindowScores] = []
 
-    def push(self, window: WindowScores) -> list[RecordingScores]:
+    def push(self, window: WindowScores) -> list[RecordingMaximum]:
         """Take a window's scores `(classes,)` into account."""
         out = self.advance(window.start_frame)
         self._maximum.push(window)
-        self._windows.append(window)
         return out
 
-    def advance(self, frame: int) -> list[RecordingScores]:
+    def advance(self, frame: int) -> list[RecordingMaximum]:
         """Time has come to `frame`, the start of a window, scored or not: what is over by then comes out."""
         if self._frames is None or frame < self._start_frame + self._frames:
             return []
@@ -38,11 +36,10 @@ class Recordings:
         self._start_frame = frame // self._frames * self._frames
         return out
 
-    def finish(self, end_frame: int) -> list[RecordingScores]:
+    def finish(self, end_frame: int) -> list[RecordingMaximum]:
         """The recording that is under way, up to `end_frame`."""
-        if not self._windows:
+        if not self._maximum.windows:
             return []
-        windows, self._windows = tuple(self._windows), []
         maximum, self._maximum = self._maximum, Maximum(len(self._maximum.scores))
         start, self._start_frame = self._start_frame, end_frame
-        return [RecordingScores(self._name, self._rate_hz, start, end_frame, windows, maximum.scores)]
+        return [RecordingMaximum(self._name, self._rate_hz, start, end_frame, maximum.windows, maximum.scores)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from birdwatch.audio import Detection, Event, Gap, RecordingScores
+from birdwatch.audio import Detection, Event, Gap, RecordingMaximum
 from birdwatch.capture import Clock
 from birdwatch.clips import Clips
 from birdwatch.listener import EndedEvent, Found, Listener, Result
@@ -70,7 +70,7 @@ class Reporter:
                         self._latencies_ms.append(late_ns / 1e6)
                 case EndedEvent():
                     self._event(result.event, result.number)
-                case RecordingScores():
+                case RecordingMaximum():
                     self._recording(result)
 
     def latency_ms(self, percentile: float) -> float | None:
@@ -122,7 +122,7 @@ class Reporter:
             )
         )
 
-    def _recording(self, scores: RecordingScores) -> None:
+    def _recording(self, scores: RecordingMaximum) -> None:
         start_ns, end_ns = self._times(scores.start_frame, scores.end_frame)
         if self._minutes:
             scores = replace(scores, recording=f"{self._station}_{_compact(start_ns)}")

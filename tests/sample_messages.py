@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio import Detection, Event, Gap, RecordingScores, WindowScores
+from birdwatch.audio import Detection, Event, Gap, RecordingMaximum
 from birdwatch.model import Label
 from birdwatch.sinks.messages import Message, Seconds, Status, detection, event, gap, recording, status
 
 SPARROW = Label("houspa", "Passer domesticus", "House Sparrow")
 NOW_NS = 1_746_072_723_250_000_000
 SCORES = np.array([0.5, 0.25], np.float32)
-RECORDING = RecordingScores("garden-1", 32_000, 0, 160_000, (WindowScores(0, 160_000, SCORES),), SCORES)
+RECORDING = RecordingMaximum("garden-1", 32_000, 0, 160_000, 1, SCORES)
 
 
 def status_message(state: str = "listening") -> Message:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import manifest
 
-from birdwatch.audio import AudioBlock, Gap, RecordingScores
+from birdwatch.audio import AudioBlock, Gap, RecordingMaximum
 from birdwatch.capture import Chunk
 from birdwatch.events import EventRule, EventTracker
 from birdwatch.inference import OnnxClassifier
@@ -56,10 +56,18 @@ class Bench:
         )
 
 
-def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song):
+def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song, monkeypatch):
     classifier = OnnxClassifier(tiny_model, provider="cpu", workers=1)
     native = np.repeat(song, 2)[: len(song) * 3 // 2]  # any audio will do, said to be at 48 kHz
     expected = score_recording("song", [AudioBlock(native, 0, 48000)], classifier, rate_hz=48000, hop_s=2.5)
+    scored = []
+    score = classifier.score
+
+    def spy(samples):
+        scored.extend(score(samples))
+        return np.array(scored[-len(samples) :])
+
+    monkeypatch.setattr(classifier, "score", spy)
     bench = Bench(classifier, rate_hz=48000, channels=2)
     bench.source.make = lambda n: np.where(n < len(native), native[np.minimum(n, len(native) - 1)], 0)
     length = len(native) // 4800 * 4800
@@ -68,10 +76,12 @@ def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song):
     bench.clock.advance(len(rest) / 48000)
     bench.results += bench.listener.push(Chunk(np.stack([rest, rest], 1), 48000, bench.clock.now()))
     bench.finish()
-    (recording,) = bench.of(RecordingScores)
-    assert [w.start_frame for w in recording.windows] == [w.start_frame for w in expected.windows]
-    for live, file in zip(recording.windows, expected.windows, strict=True):
-        assert live.scores.tobytes() == file.scores.tobytes()
+    (recording,) = bench.of(RecordingMaximum)
+    assert [found.end_frame for found in bench.of(Found)] == [w.start_frame + w.valid_frames for w in expected.windows]
+    for live, file in zip(scored, expected.windows, strict=True):
+        assert live.tobytes() == file.scores.tobytes()
+    assert recording.windows == len(expected.windows)
+    assert recording.scores.tobytes() == expected.scores.tobytes()
     bench.check()
     assert bench.listener.ledger.pending == 0
 
@@ -85,9 +95,9 @@ def test_detections_events_and_minutes_come_out_with_their_frames():
     ((event, number),) = [(e.event, e.number) for e in bench.of(EndedEvent)]
     assert (event.start_frame / RATE_HZ, event.end_frame / RATE_HZ, event.windows) == (17.5, 32.5, 5)
     assert {n for found in bench.of(Found) for _, n in found.detections} == {number}
-    recordings = bench.of(RecordingScores)
+    recordings = bench.of(RecordingMaximum)
     assert [(r.start_frame / RATE_HZ, r.end_frame / RATE_HZ) for r in recordings] == [(0, 60), (60, 120), (120, 130)]
-    assert [len(r.windows) for r in recordings] == [24, 24, 3]
+    assert [r.windows for r in recordings] == [24, 24, 3]
     assert recordings[0].scores[0] > 0.7
     assert bench.listener.detections == 5
     bench.check()
@@ -111,9 +121,14 @@ def test_a_full_queue_is_a_gap_of_the_frames_it_cost():
     bench.source.lost_frames = 4800
     bench.push(6).finish()
     assert bench.of(Gap) == [Gap(7 * RATE_HZ, 4800, "queue-full")]
-    starts = [w.start_frame for r in bench.of(RecordingScores) for w in r.windows]
     # One ends at the hole, padded; the next begins behind it.
-    assert starts[:4] == [0, 80000, 7 * RATE_HZ + 4800, 7 * RATE_HZ + 4800 + 80000]
+    after = 7 * RATE_HZ + 4800
+    assert [found.end_frame for found in bench.of(Found)][:4] == [
+        5 * RATE_HZ,
+        7 * RATE_HZ,
+        after + 5 * RATE_HZ,
+        after + 6 * RATE_HZ,
+    ]
     bench.check()
 
 

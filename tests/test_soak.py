@@ -29,6 +29,7 @@ from birdwatch.sinks.publisher import Publisher
 # Low, so that a week of samples is 1.2 GB of them and not 77. For the same reason chunks are long and hops too.
 RATE_HZ = 500
 DAY_S = 86400
+CHUNK_S = 20
 
 
 class Garden:
@@ -36,7 +37,7 @@ class Garden:
 
     def __init__(self, source: FakeSource) -> None:
         self.source = source
-        self.hum = (0.05 * np.sin(np.arange(RATE_HZ * 10) * 0.3)).astype(np.float64)
+        self.hum = 0.05 * np.sin(np.arange(CHUNK_S * RATE_HZ) * 0.3)
 
     def __call__(self, numbers: np.ndarray) -> np.ndarray:
         hum = self.hum[: len(numbers)]
@@ -47,7 +48,7 @@ class Garden:
 def test_a_week(tmp_path, days):
     rng = random.Random(11)
     clock = FakeClock()
-    source = FakeSource(clock, rate_hz=RATE_HZ, chunk_s=20.0)
+    source = FakeSource(clock, rate_hz=RATE_HZ, chunk_s=CHUNK_S)
     source.make = Garden(source)
     scorer = FakeScorer(manifest(rate_hz=RATE_HZ, window_frames=5 * RATE_HZ, frontend=None, input="waveform"))
     clips = Clips(tmp_path / "clips", max_bytes=300_000, min_free_bytes=0)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from birdwatch._version import __version__
-from birdwatch.audio import Detection, Event, FloatArray, Gap, RecordingScores
+from birdwatch.audio import Detection, Event, FloatArray, Gap, RecordingMaximum
 from birdwatch.model import Label
 
 __all__ = [
@@ -134,7 +134,7 @@ def event(
 
 
 def recording(
-    scored: RecordingScores,
+    scored: RecordingMaximum,
     codes: Sequence[str],
     limits: FloatArray,
     *,
@@ -152,7 +152,7 @@ def recording(
         "recording": scored.recording,
         "start": rfc3339(start_ns),
         "end": rfc3339(end_ns),
-        "windows": len(scored.windows),
+        "windows": scored.windows,
         "scores": {code: _score(float(score)) for code, score, _ in rows},
         "present": [code for code, score, limit in rows if score >= limit],
     }

@@ -168,7 +168,13 @@ class Microphone:
                     refusals.append(f"{rate_hz} Hz, {channels} channels: {error}")
                     self._close_stream()
                     continue
-                log.info("%s opened at %d Hz with %d channels", device.stable, rate_hz, channels)
+                if (rate_hz, channels) == (device.rate_hz, own):
+                    log.info("%s opened at its own %d Hz with %d channels", device.stable, rate_hz, channels)
+                else:
+                    log.warning(
+                        "%s refused its own %d Hz with %d channels; opened at %d Hz with %d",
+                        *(device.stable, device.rate_hz, own, rate_hz, channels),
+                    )
                 return
         raise DeviceError(f"{device.stable} cannot be opened ({refusals[0]}); is another program using it?")
 
