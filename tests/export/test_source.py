@@ -19,6 +19,12 @@ from export.write import write_model
 WINDOWS = made_windows(32000, 160000, seed=5)[2:10]
 
 
+@pytest.fixture
+def no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what can be seen without the graph, which takes seconds to trace."""
+    monkeypatch.setattr("export.source.export_graph", lambda *_, **__: onnx.ModelProto())
+
+
 def test_ensemble_is_one_graph_of_mean_probabilities(folds: list[Path], tmp_path: Path) -> None:
     source = from_checkpoints(folds, ensemble=True)
     written = write_model(source, tmp_path / "ensemble.onnx", Kind())
@@ -35,7 +41,8 @@ def test_ensemble_is_one_graph_of_mean_probabilities(folds: list[Path], tmp_path
     assert len(manifest.provenance["checkpoints"]) == 2
 
 
-def test_average_has_the_mean_of_the_weights(folds: list[Path], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_graph")
+def test_average_has_the_mean_of_the_weights(folds: list[Path]) -> None:
     # A checkpoint that is named twice counts once: the shell's fold*/best.pt holds the first one again.
     source = from_checkpoints([folds[0], *folds])
     contents = [small_checkpoint(seed) for seed in range(2)]
@@ -50,6 +57,7 @@ def test_average_has_the_mean_of_the_weights(folds: list[Path], tmp_path: Path) 
     assert source.manifest.activation == "sigmoid"
 
 
+@pytest.mark.usefixtures("no_graph")
 def test_one_checkpoint_is_not_changed_by_averaging(folds: list[Path]) -> None:
     assert "combined" not in from_checkpoints([folds[0], folds[0]]).manifest.provenance
 
@@ -75,6 +83,7 @@ def test_kept_labels_are_the_same_scores_in_the_order_asked_for(folds: list[Path
     np.testing.assert_allclose(classifier.score(WINDOWS), by_hand(small_checkpoint(), WINDOWS)[:, [4, 1]], atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_graph")
 def test_the_first_labels_are_kept_by_number(folds: list[Path]) -> None:
     source = from_checkpoints(folds[:1], keep=2)
     assert source.manifest.codes == ("bird0", "bird1")
