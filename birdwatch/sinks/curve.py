@@ -74,10 +74,14 @@ class Gatekeeper:
     """Lets only the keys in `KEYS/clients` in. Raises ConfigError for a folder that does not hold what it must."""
 
     def __init__(self, context: zmq.Context[Any], folder: Path) -> None:
-        path = _station_secret(folder)
+        path = folder / f"{SERVER}.key_secret"
+        handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / path.name
+        if os.path.lexists(handed):
+            # From systemd (LoadCredential=server.key_secret:...), which sees to it that nobody else can read it.
+            path = handed
         self._public, secret = _certificate(path)
         self._secret = _secret_of(secret, path)
-        if path.stat().st_mode & 0o077:
+        if path != handed and path.stat().st_mode & 0o077:
             raise ConfigError(f"{path} can be read by others than its owner; chmod 600 {path}")
         self._clients = folder / "clients"
         self._check_clients()
@@ -114,18 +118,13 @@ class Gatekeeper:
         self._authenticator.stop()
 
 
-def _station_secret(folder: Path) -> Path:
-    """The station's secret: what systemd hands over (LoadCredential=server.key_secret:...), else in the folder."""
-    handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / f"{SERVER}.key_secret"
-    return handed if "CREDENTIALS_DIRECTORY" in os.environ and handed.exists() else folder / f"{SERVER}.key_secret"
-
-
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:
     try:
+        path.open("rb").close()  # the library says of all files that it cannot read that they are invalid
         return load_certificate(path)
     except (OSError, ValueError) as error:
-        reason = f"{path} does not exist" if not path.exists() else str(error)
-        raise ConfigError(f"no keys: {reason}; make them with `birdwatch keygen`") from None
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise ConfigError(f"no keys: {path}: {reason}; make them with `birdwatch keygen`") from None
 
 
 def _secret_of(secret: bytes | None, path: Path) -> bytes:
