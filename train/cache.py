@@ -115,12 +115,13 @@ class MelCache:
                 found = json.loads(note.read_text("utf-8"))
             except json.JSONDecodeError:
                 raise ConfigError(f"{note} is damaged; delete the folder and prepare it again") from None
-            differing = [f"{key} {found.get(key)!r}" for key, value in description.items() if found.get(key) != value]
+            differing = [key for key, value in description.items() if found.get(key) != value]
             # The whole recordings hold the centre, too.
-            if differing and not (centre and differing == ["windows 'all'"]):
+            if differing and not (centre and differing == ["windows"]):
+                holds = ", ".join(f"{key} {found.get(key)!r}" for key in differing)
+                needed = ", ".join(f"{key} {description[key]!r}" for key in differing)
                 raise ConfigError(
-                    f"the mel cache {folder} holds {', '.join(differing)}, but {description} is needed; "
-                    "give another --cache folder"
+                    f"the mel cache {folder} holds {holds}, but {needed} is needed; give another --cache folder"
                 )
             return cls(folder, spec, found["windows"] == "centre")
         try:

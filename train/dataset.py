@@ -80,10 +80,13 @@ def read_table(path: Path, root: Path) -> list[Recording]:
         if filename in seen:
             raise ConfigError(f"{where}: {filename} stands on line {seen[filename]} already")
         seen[filename] = number
+        path_of = root / filename
+        if "/" not in filename and not path_of.exists():
+            path_of = root / row["primary_label"] / filename  # as the competition named its files until 2021
         recordings.append(
             Recording(
                 filename,
-                root / filename,
+                path_of,
                 row["primary_label"],
                 _secondary(row.get("secondary_labels") or "", where),
                 (row.get("author") or "").strip(),

@@ -160,6 +160,8 @@ class HeldOut:
 
 def held_out_recordings(checkpoint: Path, fold: str, recordings: Sequence[Recording], *, only: bool) -> HeldOut:
     """With `only`, the recordings that `folds.csv` of the checkpoint's run folder holds out of its fold."""
+    if only and checkpoint.is_dir():
+        raise ConfigError("--held-out judges one fold; give its checkpoint, such as fold0/best.pt")
     table = checkpoint.parent.parent / "folds.csv"
     if not table.is_file():
         if only:

@@ -81,7 +81,7 @@ def fit_fold(
     # oneDNN's and cuDNN's convolutions are up to twice as fast with the channels last.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
-    judged = averaged or network
+    judged = network if averaged is None else averaged
     run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network) if settings.compile else network
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16

@@ -69,7 +69,9 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
         held_out = np.flatnonzero(parts.fold == number).tolist() if number >= 0 else []
         fold = FoldData(number, (*inside, *extra), tuple(held_out))
         fit_fold(settings, data, fold, folder, manifest, resume=resume, say=say)
-    if settings.fold != "none":
+    if settings.fold == "none":
+        say(f"{folders[-1] / 'best.pt'}: trained on everything")
+    else:
         report(settings, data, parts, out, say=say)
     return out
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import torch
 from torch.utils.data import Dataset
 
 from birdwatch.audio import FloatArray
+from birdwatch.errors import ConfigError
 from birdwatch.frontend import AMIN, FrontendSpec
 
 from .cache import GRID, crop, window_starts
@@ -50,8 +50,11 @@ class Source:
 
 
 def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> Source:
-    """A Source whose starts are counted in its array; raises OSError or ValueError if that cannot be read."""
-    rows = np.load(array, mmap_mode="r")
+    """A Source whose starts are counted in its array; raises ConfigError if that cannot be read."""
+    try:
+        rows = np.load(array, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"the cached {array} is damaged ({error}); delete it and prepare again") from None
     return Source(array, filename, window_starts(len(rows), spec), **labels)  # type: ignore[arg-type]
 
 
@@ -89,7 +92,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         # Sure soundscapes are drawn more often, as their pseudo-labels teach more.
         sureness = np.array([_sureness(item) for item in pseudo])
         self.pseudo_share = sureness / sureness.sum() if len(pseudo) else sureness
-        self._starting = lru_cache(maxsize=4096)(self._start_shares)
+        self._shares: dict[int, npt.NDArray[np.float64]] = {}
 
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
         """Load one draw."""
@@ -141,7 +144,9 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         if clip == "center":
             return starts // 2
         if clip in ("energy", "heard"):
-            return int(rng.choice(starts, p=self._starting(number)))
+            if number not in self._shares:
+                self._shares[number] = self._start_shares(number)
+            return int(rng.choice(starts, p=self._shares[number]))
         return int(rng.integers(starts))
 
     def _start_shares(self, number: int) -> npt.NDArray[np.float64]:

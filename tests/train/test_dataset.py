@@ -76,3 +76,12 @@ def test_a_folder_with_one_sub_folder_a_class_is_a_data_set(tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="holds no audio"):
         read_folder(tmp_path / "empty")
+
+
+def test_file_names_without_a_folder_are_looked_for_under_their_label(tmp_path: Path) -> None:
+    (tmp_path / "acafly").mkdir()
+    (tmp_path / "acafly" / "XC1.ogg").touch()
+    (tmp_path / "XC2.ogg").touch()
+    (tmp_path / "t.csv").write_text("primary_label,filename\nacafly,XC1.ogg\nacafly,XC2.ogg\n")
+    found = read_table(tmp_path / "t.csv", tmp_path)
+    assert [r.path.relative_to(tmp_path).as_posix() for r in found] == ["acafly/XC1.ogg", "XC2.ogg"]

@@ -219,3 +219,21 @@ def test_devices_that_are_not_there_are_refused() -> None:
 def test_mixed_precision_on_cuda_trains(quick: Settings) -> None:
     folder = run(replace(quick, device="cuda", amp=True))
     assert all(np.isfinite(row["loss"]) for row in load_tensors(folder / "last.pt")["history"])
+
+
+def test_a_compiled_network_trains_alike_and_leaves_the_plain_names(quick: Settings, monkeypatch) -> None:
+    plain = run(replace(quick, epochs=1))
+    # Traced as for real, but without the C++ compiler, which takes minutes.
+    compiled: list[Any] = []
+    real = torch.compile
+
+    def compile_eagerly(network: torch.nn.Module) -> Any:
+        compiled.append(real(network, backend="eager"))
+        return compiled[0]
+
+    monkeypatch.setattr(torch, "compile", compile_eagerly)
+    folder = run(replace(quick, epochs=1, compile=True, out=quick.out + " compiled"))
+    assert len(compiled) == 1
+    first, second = load_tensors(plain / "last.pt"), load_tensors(folder / "last.pt")
+    assert first["network"].keys() == second["network"].keys()
+    assert second["history"][0]["loss"] == pytest.approx(first["history"][0]["loss"], rel=1e-5)
