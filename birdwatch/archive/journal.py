@@ -10,8 +10,8 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,13 @@ import numpy.typing as npt
 from birdwatch.archive.plan import Job
 from birdwatch.errors import ConfigError, SinkError
 
-__all__ = ["PRESENT", "Entry", "Journal", "Kind", "journal_path"]
+__all__ = ["PRESENT", "Entry", "Journal", "Kind", "Piece", "journal_path"]
 
 # The version of the tables below; another one's journal is refused, not guessed at.
 SCHEMA = 1
 Kind = Literal["detections", "segments"]
+# Its kind, its number within the kind from 0 on, and its bytes.
+Piece = tuple[Kind, int, bytes]
 PRESENT = np.dtype([("label", "<i4"), ("score", "<f4")])
 
 TABLES = """
@@ -93,7 +95,7 @@ class Journal:
     def _begin_run(self, parameters: Mapping[str, Any], *, resume: bool) -> None:
         # One run at a time, and no files of shared memory, which network drives do not have.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("BEGIN EXCLUSIVE")
         if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             self._check(parameters, resume=resume)
@@ -153,30 +155,65 @@ class Journal:
         return Entry(row[0], row[1], row[2], np.frombuffer(row[3], PRESENT), row[4])
 
     def begin(self, job: Job) -> int:
-        """A recording is about to be scored: forget what an earlier state of it gave. Returns its id."""
-        with self._lock:
-            self._db.execute("BEGIN")
-            old = "SELECT id FROM recording WHERE path = ? AND channel = ?"
-            self._db.execute(f"DELETE FROM piece WHERE recording IN ({old})", job.key)
-            self._db.execute("DELETE FROM recording WHERE path = ? AND channel = ?", job.key)
-            cursor = self._db.execute(
-                "INSERT INTO recording (path, channel, size, mtime_ns) VALUES (?, ?, ?, ?)",
-                (*job.key, job.size_bytes, job.mtime_ns),
+        """A recording whose pieces come before it is done; what an earlier state of it gave is forgotten. Its id."""
+        with self._transaction():
+            return self._insert(job)
+
+    def add(self, recording: int, piece: Piece) -> None:
+        """Keep a piece of a recording that has begun."""
+        with self._transaction():
+            self._insert_pieces(recording, [piece])
+
+    def finish(
+        self,
+        job: Job,
+        recording: int | None,
+        pieces: Sequence[Piece],
+        *,
+        frames: int,
+        windows: int,
+        present: npt.NDArray[np.void],
+        warning: str,
+    ) -> None:
+        """The recording is done, with its last pieces: from now on it counts. recording: its id, if it has begun.
+
+        One transaction, so that ten thousand short recordings wait for the disk ten thousand times and no more.
+        """
+        with self._transaction():
+            recording = self._insert(job) if recording is None else recording
+            self._insert_pieces(recording, pieces)
+            self._db.execute(
+                "UPDATE recording SET done = 1, frames = ?, windows = ?, present = ?, warning = ? WHERE id = ?",
+                (frames, windows, present.tobytes(), warning, recording),
             )
-            self._db.execute("COMMIT")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN")
+                yield
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise SinkError(f"the journal {self.path} cannot be written ({error}); is the disk full?") from error
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+    def _insert(self, job: Job) -> int:
+        old = "SELECT id FROM recording WHERE path = ? AND channel = ?"
+        self._db.execute(f"DELETE FROM piece WHERE recording IN ({old})", job.key)
+        self._db.execute("DELETE FROM recording WHERE path = ? AND channel = ?", job.key)
+        cursor = self._db.execute(
+            "INSERT INTO recording (path, channel, size, mtime_ns) VALUES (?, ?, ?, ?)",
+            (*job.key, job.size_bytes, job.mtime_ns),
+        )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def add(self, recording: int, number: int, kind: Kind, data: bytes) -> None:
-        """Keep piece `number` of a recording's detections or segments."""
-        self._execute("INSERT INTO piece VALUES (?, ?, ?, ?)", (recording, number, kind, data))
-
-    def finish(self, recording: int, *, frames: int, windows: int, present: npt.NDArray[np.void], warning: str) -> None:
-        """The recording is done: from now on it counts."""
-        self._execute(
-            "UPDATE recording SET done = 1, frames = ?, windows = ?, present = ?, warning = ? WHERE id = ?",
-            (frames, windows, present.tobytes(), warning, recording),
-        )
+    def _insert_pieces(self, recording: int, pieces: Sequence[Piece]) -> None:
+        rows = [(recording, number, kind, data) for kind, number, data in pieces]
+        self._db.executemany("INSERT INTO piece VALUES (?, ?, ?, ?)", rows)
 
     def pieces(self, entry: Entry, kind: Kind) -> Iterator[bytes]:
         """A recording's pieces in order, one at a time in memory."""

@@ -28,7 +28,7 @@ def result_of(job: Job, entry: Entry, journal: Journal, manifest: Manifest) -> R
     present[entry.present["label"]] = True
 
     def detections() -> Iterator[Any]:
-        for piece in journal.pieces(entry, "detections"):
+        for piece in filter(None, journal.pieces(entry, "detections")):
             yield np.frombuffer(piece, DETECTIONS)
 
     def segments() -> Iterator[FloatArray]:

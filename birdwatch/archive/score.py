@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from birdwatch.aggregate import Maximum, SegmentMaximum
-from birdwatch.archive.journal import PRESENT, Journal, Kind
+from birdwatch.archive.journal import PRESENT, Journal, Kind, Piece
 from birdwatch.archive.plan import Job
 from birdwatch.audio import FloatArray, WindowScores
 from birdwatch.inference import OnnxClassifier
@@ -44,9 +45,7 @@ def score_job(job: Job, scoring: Scoring, journal: Journal, advance: Callable[[f
     """
     manifest = scoring.classifier.manifest
     audio = AudioFile(job.path, channel=job.channel)
-    recording = journal.begin(job)
-    detections = _Pieces(journal, recording, "detections")
-    segments = _Pieces(journal, recording, "segments")
+    pieces = _Pieces(journal, job)
     classes = len(manifest.labels)
     maximum = Maximum(classes)
     # A segment belongs to the recording's own time, and is as long as what the model hears at once.
@@ -55,23 +54,29 @@ def score_job(job: Job, scoring: Scoring, journal: Journal, advance: Callable[[f
     behind = 0
     for window in score_blocks(audio.blocks(), scoring.classifier, stream):
         maximum.push(window)
-        detections.add(_detections(window, scoring.floors))
+        pieces.add("detections", _detections(window, scoring.floors))
         if scoring.keep_segments:
             for row in rows.push(window):
-                segments.add(row.tobytes())
+                pieces.add("segments", row.tobytes())
         end = window.start_frame + window.valid_frames
         advance((end - behind) / manifest.rate_hz)
         behind = end
     if scoring.keep_segments:
         for row in rows.finish():
-            segments.add(row.tobytes())
-    detections.flush()
-    segments.flush()
+            pieces.add("segments", row.tobytes())
     warning = "; ".join(audio.warnings)
     labels = np.flatnonzero(maximum.scores >= scoring.limits)
     present = np.empty(len(labels), PRESENT)
     present["label"], present["score"] = labels, maximum.scores[labels]
-    journal.finish(recording, frames=stream.end_frame, windows=maximum.windows, present=present, warning=warning)
+    journal.finish(
+        job,
+        pieces.recording,
+        [pieces.take(kind) for kind in pieces.held],
+        frames=stream.end_frame,
+        windows=maximum.windows,
+        present=present,
+        warning=warning,
+    )
     return warning
 
 
@@ -86,20 +91,24 @@ def _detections(window: WindowScores, floors: FloatArray) -> bytes:
 
 
 class _Pieces:
-    """Gathers bytes and hands them to the journal a piece at a time."""
+    """Gathers bytes of each kind and hands them to the journal a piece at a time, so that memory is flat."""
 
-    def __init__(self, journal: Journal, recording: int, kind: Kind) -> None:
-        self.journal, self.recording, self.kind = journal, recording, kind
-        self.number = 0
-        self.held = bytearray()
+    def __init__(self, journal: Journal, job: Job) -> None:
+        self.journal, self.job = journal, job
+        self.recording: int | None = None
+        self.held: dict[Kind, bytearray] = {}
+        self.number: Counter[Kind] = Counter()
 
-    def add(self, data: bytes) -> None:
-        self.held += data
-        if len(self.held) >= PIECE_BYTES:
-            self.flush()
+    def add(self, kind: Kind, data: bytes) -> None:
+        held = self.held.setdefault(kind, bytearray())
+        held += data
+        if len(held) >= PIECE_BYTES:
+            if self.recording is None:
+                self.recording = self.journal.begin(self.job)
+            self.journal.add(self.recording, self.take(kind))
 
-    def flush(self) -> None:
-        if self.held:
-            self.journal.add(self.recording, self.number, self.kind, bytes(self.held))
-            self.number += 1
-            self.held.clear()
+    def take(self, kind: Kind) -> Piece:
+        data = bytes(self.held[kind])
+        self.held[kind].clear()
+        self.number[kind] += 1
+        return kind, self.number[kind] - 1, data

@@ -14,11 +14,16 @@ PARAMETERS = {"model": "tiny", "hop_s": 2.5, "threshold": None}
 JOB = Job("a", Path("/season/a.wav"), None, 100, 12345)
 
 
-def score(journal, job, *pieces):
-    recording = journal.begin(job)
-    for number, piece in enumerate(pieces):
-        journal.add(recording, number, "detections", piece)
-    journal.finish(recording, frames=7, windows=2, present=np.array([(3, 0.75)], PRESENT), warning="short")
+def score(journal, job, *pieces, begun=False):
+    values = [("detections", number, piece) for number, piece in enumerate(pieces)]
+    recording = None
+    if begun:
+        recording = journal.begin(job)
+        for value in values:
+            journal.add(recording, value)
+        values = []
+    present = np.array([(3, 0.75)], PRESENT)
+    journal.finish(job, recording, values, frames=7, windows=2, present=present, warning="short")
 
 
 @pytest.fixture
@@ -26,9 +31,10 @@ def path(tmp_path):
     return journal_path(tmp_path / "out.csv")
 
 
-def test_what_was_written_comes_back_after_it_was_closed(path):
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_was_written_comes_back_after_it_was_closed(path, begun):
     with Journal(path, PARAMETERS, resume=False) as journal:
-        score(journal, JOB, b"one", b"two")
+        score(journal, JOB, b"one", b"two", begun=begun)
     with Journal(path, PARAMETERS, resume=True) as journal:
         entry = journal.find(JOB)
         assert (entry.frames, entry.windows, entry.warning) == (7, 2, "short")
@@ -51,7 +57,7 @@ def test_what_was_half_done_is_forgotten(path):
     with Journal(path, PARAMETERS, resume=False) as journal:
         score(journal, JOB, b"one")
         recording = journal.begin(replace(JOB, path=Path("/season/b.wav")))
-        journal.add(recording, 0, "detections", b"half")
+        journal.add(recording, ("detections", 0, b"half"))
     with Journal(path, PARAMETERS, resume=True) as journal:
         assert journal.find(replace(JOB, path=Path("/season/b.wav"))) is None
         score(journal, replace(JOB, path=Path("/season/b.wav")), b"whole")
