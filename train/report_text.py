@@ -30,6 +30,8 @@ CHOSEN = """\
 `best.pt` is the epoch that scored best on its own held-out fold, so these figures are slightly too good;
 `--select last` does not choose.
 """
+REACHED = ""
+NOT_REACHED = "**The aim is not reached**: where no threshold does, the most precise one is taken.\n"
 NOT_CHOSEN = "`best.pt` is the last epoch: nothing was chosen by these figures.\n"
 
 
@@ -40,7 +42,11 @@ def text(value: float | None) -> str:
 
 def line_of(metrics: Mapping[str, float | None]) -> str:
     """The recordings' and the windows' metrics in one line."""
-    return ", ".join(f"{title} {text(metrics[name])}" for name, title in METRICS.items())
+    recordings, windows = (
+        " ".join(f"{title.split(': ')[1]} {text(metrics[name])}" for name, title in METRICS.items() if kind in title)
+        for kind in ("recordings", "windows")
+    )
+    return f"recordings {recordings}, windows {windows}"
 
 
 def epoch_line(metrics: Mapping[str, float | None], epochs: int | None) -> str:
@@ -116,7 +122,8 @@ def report_text(
         f"Chosen on these out-of-fold scores for a precision of {limits['aimed_precision']}. With them, over all",
         f"classes: precision {text(limits['precision'])}, recall {text(limits['recall'])} (on the same scores).",
         f"{own} classes have at least {settings.threshold_positives} recordings and a threshold of their own, the",
-        "others the common one.\n",
+        "others the common one.",
+        REACHED if (limits["precision"] or 0.0) >= limits["aimed_precision"] else NOT_REACHED,
         "## Split\n",
         "".join(f"- {note}\n" for note in notes) or "Nothing to note.\n",
         "## Classes\n",
