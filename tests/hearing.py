@@ -13,9 +13,9 @@ import zmq
 DEADLINE_S = 20.0
 
 
-def until(done: Callable[[], bool], step: Callable[[], object]) -> None:
+def until(done: Callable[[], bool], step: Callable[[], object], *, deadline_s: float = DEADLINE_S) -> None:
     """Take `step` (which waits a little for something to happen) until `done`, or fail at the deadline."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + deadline_s
     while not done():
         assert time.monotonic() < end, "the deadline has passed"
         step()
