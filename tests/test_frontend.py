@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec, log_mel, mel_filterbank, mel_power
+from birdwatch.frontend import FrontendSpec, image_from_mel, log_mel, mel_filterbank, mel_power
 
 SPEC = FrontendSpec()
 WINDOW = SPEC.window_frames
@@ -94,6 +95,22 @@ def test_an_image_does_not_depend_on_its_batch(song):
     quiet_beside = np.stack([windows[0], windows[0] * np.float32(1e-4)])
     np.testing.assert_array_equal(log_mel(windows), alone)
     np.testing.assert_array_equal(log_mel(quiet_beside)[0], alone[0])
+
+
+def test_threads_side_by_side_give_what_one_gives(song):
+    windows = windows_of(song)
+    expected = log_mel(windows)
+    with ThreadPoolExecutor(4) as pool:
+        for images in pool.map(lambda _: log_mel(windows), range(12)):
+            np.testing.assert_array_equal(images, expected)
+
+
+def test_an_image_from_its_mel_power_is_the_same_image(song):
+    windows = windows_of(song)
+    power = mel_power(windows)
+    kept = power.copy()
+    np.testing.assert_array_equal(image_from_mel(power), log_mel(windows))
+    np.testing.assert_array_equal(power, kept)
 
 
 def test_the_callers_audio_is_left_alone(song):
