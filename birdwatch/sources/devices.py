@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from birdwatch.errors import DeviceError
 
-__all__ = ["InputDevice", "find_device", "stable_names"]
+__all__ = ["InputDevice", "find_device", "hardware_signature", "stable_names"]
+
+# The kernel's list of sound cards (Linux).
+CARDS = Path("/proc/asound/cards")
 
 # ALSA's card and device number at the end of PortAudio's name: `USB Audio: - (hw:1,0)`.
 _HARDWARE = re.compile(r"\s*\((?:plug)?hw:[^)]*\)\s*$")
@@ -35,6 +41,24 @@ def stable_names(devices: Sequence[tuple[str, str]]) -> list[str]:
         seen[stable] += 1
         out.append(stable if seen[stable] == 1 else f"{stable}#{seen[stable]}")
     return out
+
+
+def hardware_signature(environ: Mapping[str, str] = os.environ) -> str | None:
+    """A text that changes when a sound card or a sound server comes or goes; None where the machine cannot tell."""
+    server = environ.get("PULSE_SERVER", "")
+    if server and not server.startswith(("unix:", "/")):
+        return None
+    runtime = environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}" if hasattr(os, "getuid") else "")
+    if sys.platform != "linux":
+        return None
+    parts = [CARDS.read_text() if CARDS.exists() else ""]
+    for socket in (server.removeprefix("unix:"), f"{runtime}/pulse/native", f"{runtime}/pipewire-0"):
+        try:
+            found = Path(socket).stat()
+        except OSError:
+            continue
+        parts.append(f"{socket} {found.st_ino} {found.st_ctime_ns}")
+    return "\n".join(parts)
 
 
 def find_device(wanted: str | None, devices: Sequence[InputDevice]) -> InputDevice:

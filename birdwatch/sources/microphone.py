@@ -10,12 +10,13 @@ import logging
 import queue
 import sys
 import threading
+import time
 from typing import Any
 
 from birdwatch.audio import FloatArray
 from birdwatch.capture import Chunk, Clock
 from birdwatch.errors import DeviceError
-from birdwatch.sources.devices import InputDevice, find_device, stable_names
+from birdwatch.sources.devices import InputDevice, find_device, hardware_signature, stable_names
 
 __all__ = ["Microphone", "input_devices"]
 
@@ -31,6 +32,10 @@ MAX_CHANNELS = 8
 COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
 # How long a polite end may take when the sound library hangs.
 CLOSE_S = 2.0
+# How old a list of devices may be while nothing says that it has changed.
+SCAN_S = 60.0
+# A card or a sound server is there a little before it can be used.
+SETTLE_S = 15.0
 
 
 def input_devices(*, rescan: bool = False) -> list[InputDevice]:
@@ -85,6 +90,8 @@ class Microphone:
         self._opener: threading.Thread | None = None
         self._closer: threading.Thread | None = None
         self._ended = threading.Event()
+        self._hardware: str | None = None
+        self._changed_at = self._scanned_at = -SCAN_S
 
     @property
     def name(self) -> str:
@@ -135,10 +142,25 @@ class Microphone:
         """Whether a call into the sound library has not come back."""
         return any(thread is not None and thread.is_alive() for thread in (self._opener, self._closer))
 
+    def _scan_due(self) -> bool:
+        """Close what is open; True where the list of devices may be out of date.
+
+        PortAudio loses some 13 KB with each new list (JACK's part of it), which a station that waits for its
+        microphone for weeks would notice: so only for a while after a stream has ended or hardware has come or gone,
+        and each minute.
+        """
+        hardware, now = hardware_signature(), time.monotonic()
+        if self._stream is not None or hardware is None or hardware != self._hardware:
+            self._hardware, self._changed_at = hardware, now
+        self._close_stream()
+        due = now - self._changed_at < SETTLE_S or now - self._scanned_at >= SCAN_S
+        if due:
+            self._scanned_at = now
+        return due
+
     def _reopen(self) -> None:
         try:
-            self._close_stream()
-            device = find_device(self._wanted, input_devices(rescan=True))
+            device = find_device(self._wanted, input_devices(rescan=self._scan_due()))
             if self._wanted is not None and self._wanted == str(device.index):
                 log.warning(
                     "device %s is %s today; numbers change when something is plugged in: --device '%s' lasts",

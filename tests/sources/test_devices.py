@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from birdwatch.errors import DeviceError
-from birdwatch.sources.devices import InputDevice, find_device, stable_names
+from birdwatch.sources import devices as devices_module
+from birdwatch.sources.devices import InputDevice, find_device, hardware_signature, stable_names
 
 DEVICES = [
     InputDevice(1, "ALSA/USB PnP Sound Device: Audio", 1, 44100),
@@ -54,6 +55,26 @@ def test_not_found_says_what_there_is(wanted, words):
     devices = DEVICES if wanted != "2" else [*DEVICES, InputDevice(9, "ALSA/Scarlett 2i2", 2, 48000)]
     with pytest.raises(DeviceError, match=words):
         find_device(wanted, devices)
+
+
+def test_the_hardware_signature_changes_with_cards_and_servers(tmp_path, monkeypatch):
+    cards = tmp_path / "cards"
+    monkeypatch.setattr(devices_module, "CARDS", cards)
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    monkeypatch.setattr(devices_module.sys, "platform", "linux")
+    seen = [hardware_signature(environ)]
+    cards.write_text("0 [PCH]")
+    seen.append(hardware_signature(environ))
+    cards.write_text("0 [PCH] 1 [Device]")
+    seen.append(hardware_signature(environ))
+    (tmp_path / "pulse").mkdir()
+    (tmp_path / "pulse" / "native").touch()
+    seen.append(hardware_signature(environ))
+    assert hardware_signature(environ) == seen[-1]
+    assert len(set(seen)) == 4
+    assert hardware_signature({**environ, "PULSE_SERVER": "tcp:nas"}) is None
+    monkeypatch.setattr(devices_module.sys, "platform", "darwin")
+    assert hardware_signature(environ) is None
 
 
 def test_no_device_at_all():

@@ -18,7 +18,15 @@ from birdwatch.sources.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, i
 
 
 @pytest.fixture
-def sound(monkeypatch):
+def hardware(monkeypatch):
+    """What the kernel says of sound cards: a list whose only item a test may change."""
+    says = ["one card"]
+    monkeypatch.setattr(microphone, "hardware_signature", lambda: says[0])
+    return says
+
+
+@pytest.fixture
+def sound(monkeypatch, hardware):
     fake = FakeSound()
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     yield fake
@@ -112,7 +120,7 @@ def test_a_number_is_warned_about_and_the_stable_name_shown(sound, caplog):
     assert source.name == "ALSA/Garden: USB Audio"
 
 
-def test_unplugged_and_plugged_in_again_under_another_number(sound):
+def test_unplugged_and_plugged_in_again_under_another_number(sound, hardware):
     source = opened("0")
     sound.running[0].vanish()
     with pytest.raises(DeviceError, match="stopped"):
@@ -121,6 +129,7 @@ def test_unplugged_and_plugged_in_again_under_another_number(sound):
     source.open()
     with pytest.raises(DeviceError, match="no input device"):
         outcome(source)
+    hardware[0] = "two cards"
     sound.devices = [
         ("HDMI (hw:0,0)", 2, 48000),
         ("Other: mic (hw:1,0)", 1, 48000),
@@ -129,6 +138,31 @@ def test_unplugged_and_plugged_in_again_under_another_number(sound):
     open_(source)
     assert sound.running[0].options["device"] == 2
     assert source.name == "ALSA/Garden: USB Audio"
+
+
+def test_an_absent_device_costs_a_new_list_only_when_the_hardware_changes_and_each_minute(sound, hardware, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(microphone.time, "monotonic", lambda: now[0])
+    sound.devices = []
+    source = Microphone("Garden", FakeClock())
+
+    def attempts(count):
+        scans = sound.scans
+        for _ in range(count):
+            now[0] += 4.0
+            source.open()
+            source._opener.join(10)
+            with pytest.raises(DeviceError, match="no input device"):
+                source.ready()
+        return sound.scans - scans
+
+    assert attempts(4) == 4  # a while after the start
+    assert attempts(30) == 2
+    hardware[0] = "another card"
+    assert attempts(4) == 4
+    assert attempts(10) == 0
+    hardware[0] = None  # a machine that cannot tell
+    assert attempts(5) == 5
 
 
 def test_an_old_streams_callback_cannot_disturb_a_new_stream(sound):
