@@ -20,7 +20,7 @@ SETTABLE = ("name", "labels", "license", "attribution", "threshold", "thresholds
 
 
 def described(source: Source, values: Mapping[str, Any]) -> Source:
-    """The source with these fields of its manifest set; `provenance` is added to, not replaced."""
+    """The source with these fields of its manifest set; `provenance` is added to, and its entries set to null go."""
     fields = json.loads(source.manifest.to_json())
     labels = values.get("labels", fields["labels"])
     if len(labels) != len(source.manifest.labels):
@@ -28,6 +28,7 @@ def described(source: Source, values: Mapping[str, Any]) -> Source:
             f"--manifest lists {len(labels)} labels, the network has {len(source.manifest.labels)} outputs"
         )
     provenance = {**fields["provenance"], **values.get("provenance", {})}
+    provenance = {name: value for name, value in provenance.items() if value is not None}
     try:
         manifest = Manifest.from_json(json.dumps({**fields, **values, "provenance": provenance}))
     except ModelError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -155,5 +155,18 @@ def _kept(manifest: Manifest, keep: Sequence[str] | int | None) -> tuple[Manifes
 
 def _provenance(base: Mapping[str, Any], checkpoints: Sequence[Checkpoint], combined: str) -> dict[str, Any]:
     members = [{"sha256": checkpoint.sha256, "metrics": dict(checkpoint.metrics)} for checkpoint in checkpoints]
-    provenance = {**base, "network": checkpoints[0].spec.to_mapping(), "checkpoints": members}
+    provenance = {**_without_folders(base), "network": checkpoints[0].spec.to_mapping(), "checkpoints": members}
     return {**provenance, "combined": combined} if len(members) > 1 else provenance
+
+
+def _without_folders(value: Any) -> Any:
+    """Absolute paths as bare names: where files lay on the machine that trained is nobody's business."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_folders(item) for item in value]
+    if isinstance(value, str):
+        for path in (PurePosixPath(value), PureWindowsPath(value)):
+            if path.is_absolute():
+                return path.name
+    return value

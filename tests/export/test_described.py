@@ -11,11 +11,16 @@ from export.source import Source
 
 
 def test_fields_are_set_and_provenance_is_added_to(source: Source) -> None:
-    fields = {"name": "garden", "thresholds": {"bird3": 0.7}, "provenance": {"recordists": ["A", "B"]}}
+    fields = {
+        "name": "garden",
+        "thresholds": {"bird3": 0.7},
+        "provenance": {"recordists": ["A", "B"], "git_commit": None},
+    }
     manifest = described(source, fields).manifest
     assert (manifest.name, manifest.thresholds) == ("garden", {"bird3": 0.7})
     assert manifest.provenance["recordists"] == ["A", "B"]
     assert manifest.provenance["training_data"] == "0123456789abcdef"
+    assert "git_commit" not in manifest.provenance
     assert manifest.labels == source.manifest.labels
 
 

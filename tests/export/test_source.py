@@ -62,6 +62,19 @@ def test_one_checkpoint_is_not_changed_by_averaging(folds: list[Path]) -> None:
     assert "combined" not in from_checkpoints([folds[0], folds[0]]).manifest.provenance
 
 
+@pytest.mark.usefixtures("no_graph")
+def test_folders_of_the_training_machine_are_left_out(tmp_path: Path) -> None:
+    content = small_checkpoint()
+    content["manifest"]["provenance"] = {
+        "command": ["/home/me/train", "--lr", "1/2"],
+        "data": {"at": "C:\\birds\\a.csv"},
+    }
+    torch.save(content, tmp_path / "best.pt")
+    provenance = from_checkpoints([tmp_path / "best.pt"]).manifest.provenance
+    assert provenance["command"] == ["train", "--lr", "1/2"]
+    assert provenance["data"] == {"at": "a.csv"}
+
+
 def test_folds_that_do_not_fit_are_refused_all_at_once(folds: list[Path], tmp_path: Path) -> None:
     content = small_checkpoint()
     manifest = {**content["manifest"], "labels": content["manifest"]["labels"][::-1]}
