@@ -51,7 +51,12 @@ def find_inputs(arguments: Sequence[str], *, recursive: bool = True, include: Se
 
 def _named(found: list[tuple[Path, Path]]) -> list[Input]:
     names = [short.with_suffix("").as_posix() for short, _ in found]
-    for longer in (lambda short, _: short.as_posix(), lambda _, path: path.as_posix()):
+    # Names become files in a folder of tables: none of them may lead out of it.
+    for longer in (
+        lambda short, _: short.as_posix(),
+        lambda _, path: "/".join(part for part in path.parts if part not in (path.anchor, "..")),
+        lambda _, path: "/".join(path.resolve().parts[1:]),
+    ):
         count = Counter(names)
         names = [
             name if count[name] == 1 else longer(short, path) for name, (short, path) in zip(names, found, strict=True)

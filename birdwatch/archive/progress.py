@@ -107,7 +107,7 @@ def terminal_view(meter: Meter) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f} %  {task.description}"))
+    columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f} % {task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
 
@@ -122,9 +122,9 @@ def terminal_view(meter: Meter) -> Iterator[Callable[[], None]]:
 def _sentence(state: dict[str, Any]) -> str:
     done_h, left_h = state["audio_s_done"] / 3600, state["audio_s_left"] / 3600
     parts = [
-        f"{state['done'] + state['resumed'] + state['failed']} of {state['recordings']} recordings",
-        f"{done_h:.2f} h done, {left_h:.2f} h left",
-        f"{state['times_real_time']:.0f} x real time",
+        f"{state['done'] + state['resumed'] + state['failed']}/{state['recordings']} recordings",
+        f"{done_h:.2f} h done, {left_h:.2f} left",
+        f"{state['times_real_time']:.0f} x",
     ]
     if state["eta_s"] is not None:
         minutes, seconds = divmod(round(state["eta_s"]), 60)

@@ -48,9 +48,10 @@ def summarise(
     if len(warnings) > WARNINGS_SHOWN:
         click.echo(f"birdwatch: warning: and {len(warnings) - WARNINGS_SHOWN} recordings more", err=True)
     resumed = f" ({meter.resumed} of them before)" if meter.resumed else ""
+    word = "recording" if len(entries) == 1 else "recordings"
     warned = f", {len(warnings)} with a warning" if warnings else ""
     click.echo(
-        f"{len(entries)} recordings{resumed}, {meter.done_s / 3600:.3f} h of audio in {state['elapsed_s']:.1f} s "
+        f"{len(entries)} {word}{resumed}, {meter.done_s / 3600:.3f} h of audio in {state['elapsed_s']:.1f} s "
         f"({state['times_real_time']:.0f} times real time) on {classifier.provider}{warned}; "
         f"{species} species; {paths}",
         err=True,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import soundfile
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio import AudioBlock, FloatArray
 from birdwatch.resample import Resampler
+from birdwatch.sources.file import encode
 
 __all__ = ["encode_clip"]
 
@@ -17,15 +15,12 @@ RATE_HZ = 32000
 # Full scale would clip in the encoder's ripple.
 PEAK = 0.7
 FADE_S = 0.02
+# 45 kbit/s for noise, the hardest there is.
+COMPRESSION = 0.7
 
 
 def encode_clip(samples: FloatArray, rate_hz: int) -> tuple[str, bytes]:
-    """Its media type and the encoded sound: mono, faded at its ends, as loud as can be so that faint birds are heard.
-
-    MP3, which every browser plays (Safari plays no Ogg before 18.4); Ogg where libsndfile was built without MP3.
-    """
-    from birdwatch.audio import AudioBlock
-
+    """Its media type and the encoded sound: mono, faded at its ends, made loud so that faint birds are heard."""
     resampler = Resampler(rate_hz, RATE_HZ)
     blocks = [*resampler.push(AudioBlock(samples, 0, rate_hz)), *resampler.finish()]
     sound = np.concatenate([block.samples for block in blocks]) if blocks else np.zeros(1, np.float32)
@@ -35,9 +30,4 @@ def encode_clip(samples: FloatArray, rate_hz: int) -> tuple[str, bytes]:
         sound = sound * np.float32(PEAK / peak)
     ramp = np.minimum(1.0, np.arange(len(sound)) / (FADE_S * RATE_HZ)).astype(np.float32)
     sound = sound * ramp * ramp[::-1]
-    out = io.BytesIO()
-    if "MP3" in soundfile.available_formats():
-        soundfile.write(out, sound, RATE_HZ, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.7)
-        return "audio/mpeg", out.getvalue()
-    soundfile.write(out, sound, RATE_HZ, format="OGG", subtype="VORBIS", compression_level=0.7)
-    return "audio/ogg", out.getvalue()
+    return encode(sound, RATE_HZ, compression=COMPRESSION)

@@ -14,7 +14,8 @@ from birdwatch.audio import FloatArray
 
 __all__ = ["HEIGHT", "WIDTH", "png", "spectrogram_png"]
 
-WIDTH, HEIGHT = 400, 200
+WIDTH = 400
+HEIGHT = 200
 # From the noise floor up: enough to show the faint end of a song, little enough to keep it clean.
 RANGE_DB = 42.0
 EMPTY_DB = 60.0

@@ -49,6 +49,23 @@ def test_names_that_would_be_the_same_get_longer(season):
     ]
 
 
+def test_no_name_leads_out_of_a_folder_of_tables(season, tmp_path, monkeypatch):
+    (season / "may" / "a.flac").touch()
+    monkeypatch.chdir(season / "june")
+    found = names("a.flac", "../may/a.flac", str(season / "b.wav"), "../may/a.WAV", "b.ogg")
+    assert len(set(found)) == 5
+    assert found[1] == "may/a.flac"
+    assert not any(name.startswith("/") or ".." in name for name in found)
+    (tmp_path / "other" / "may").mkdir(parents=True)
+    (tmp_path / "other" / "may" / "a.flac").touch()
+    monkeypatch.chdir(tmp_path / "other")
+    found = names(
+        "may/a.flac", "../season/may/a.flac", "../season/../season/june/a.flac", str(season / "june" / "b.ogg")
+    )
+    assert len(set(found)) == 4
+    assert not any(name.startswith("/") or ".." in name for name in found)
+
+
 def test_lists_from_a_file_and_from_stdin(season, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text("\ufeffseason/b.wav\n\n# the rest\nseason/june\n", encoding="utf-8")
     assert names("@list.txt") == ["b.wav", "a", "b.ogg"]

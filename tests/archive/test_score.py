@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+from birdwatch.aggregate import segment_scores
+from birdwatch.api import analyze
+from birdwatch.archive import score as module
+from birdwatch.archive.inputs import find_inputs
+from birdwatch.archive.journal import Journal
+from birdwatch.archive.plan import look_at
+from birdwatch.archive.results import result_of
+from birdwatch.archive.score import Scoring, score_job
+from birdwatch.inference import OnnxClassifier
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 100, 1 << 20])
+def test_what_the_journal_keeps_is_what_analyze_finds(tmp_path, tiny_model, song, monkeypatch, piece_bytes):
+    monkeypatch.setattr(module, "PIECE_BYTES", piece_bytes)
+    soundfile.write(tmp_path / "a.wav", song, 32000, subtype="FLOAT")
+    classifier = OnnxClassifier(tiny_model)
+    expected = analyze(tmp_path / "a.wav", classifier, hop_s=1.0)
+    limits, floors = np.float32([0.5, 0.5, 0.5]), np.float32([0.0, 0.45, 2.0])
+    ((job,),) = look_at(find_inputs([str(tmp_path / "a.wav")]))
+    seconds = []
+    with Journal(tmp_path / "o.journal", {}, resume=False) as journal:
+        warning = score_job(job, Scoring(classifier, 1.0, limits, floors, True), journal, seconds.append)
+        entry = journal.find(job)
+        assert entry is not None
+        result = result_of(job, entry, journal, classifier.manifest)
+        detections = np.concatenate(list(result.detections()))
+        segments = np.concatenate(list(result.segments()))
+    assert warning == ""
+    assert sum(seconds) == pytest.approx(13.0)
+    assert (entry.windows, entry.frames) == (len(expected.windows), 13 * 32000)
+    np.testing.assert_array_equal(result.present, expected.scores >= 0.5)
+    np.testing.assert_array_equal(entry.present["score"], expected.scores[expected.scores >= 0.5])
+    np.testing.assert_array_equal(segments, segment_scores(expected.windows, segment_frames=160000, classes=3))
+    assert detections.tolist() == [
+        (window.start_frame, window.start_frame + window.valid_frames, label, float(window.scores[label]))
+        for window in expected.windows
+        for label in (0, 1)
+        if label == 0 or window.scores[1] >= np.float32(0.45)
+    ]
