@@ -34,7 +34,8 @@ def convert(network: Network, outputs: Mapping[str, int], *, input_name: str) ->
         raise ModelError(f"the network has {len(network.inputs)} inputs, expected one")
     spectrograms = {layer.output: layer for layer in find_spectrograms(network)}
     operators = _needed(network, spectrograms, set(outputs.values()))
-    unknown = {operator.kind for operator in operators} - set(OPERATORS) - {"DEQUANTIZE", "RESHAPE", "TRANSPOSE"}
+    ordinary = {operator.kind for operator in operators if operator.outputs[0] not in spectrograms}
+    unknown = ordinary - set(OPERATORS) - {"DEQUANTIZE", "RESHAPE"}
     if unknown:
         raise ModelError(f"the network has operators that cannot be converted: {', '.join(sorted(unknown))}")
     graph, source = GraphWriter(), network.inputs[0]

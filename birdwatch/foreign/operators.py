@@ -39,6 +39,18 @@ def _activated(operator: Operator, name: str, graph: GraphWriter) -> str:
     raise ModelError(f"{operator.kind}: fused activation {code} is not supported")
 
 
+def _fixed(operator: Operator, weights: Any) -> Array:
+    if isinstance(weights, Value):
+        raise ModelError(f"{operator.kind} with weights that the network computes is not supported")
+    return np.asarray(weights)
+
+
+def _bias(operator: Operator, inputs: Sequence[Any], graph: GraphWriter) -> tuple[str, ...]:
+    """The name of the third input, or nothing where it was left out."""
+    bias = inputs[2] if len(inputs) > 2 else None
+    return () if bias is None else (graph.constant(_fixed(operator, bias)),)
+
+
 def _window(size: int, kernel: int, stride: int, same: bool) -> tuple[int, tuple[int, int]]:
     """Output size and padding of one axis; TFLite's SAME puts the odd pixel at the end."""
     if not same:
@@ -64,19 +76,19 @@ def _sliding(
 
 
 def _conv_2d(operator: Operator, inputs: Sequence[Any], graph: GraphWriter) -> Value:
-    x, weights, bias = graph.channels_first(inputs[0]), inputs[1], inputs[2]  # weights (out, kh, kw, in)
+    x, weights = graph.channels_first(inputs[0]), _fixed(operator, inputs[1])  # weights (out, kh, kw, in)
     if x.shape[3] != weights.shape[3]:
         raise ModelError(f"{operator.kind}: grouped convolution is not supported")
     size, attributes = _sliding(operator, x.shape, weights.shape[1:3])
-    named = graph.constant(weights.transpose(0, 3, 1, 2)), graph.constant(bias)
+    named = graph.constant(weights.transpose(0, 3, 1, 2)), *_bias(operator, inputs, graph)
     name = _activated(operator, graph.node("Conv", x.name, *named, **attributes), graph)
     return Value(name, (BATCH, *size, weights.shape[0]), channels_first=True)
 
 
 def _depthwise_conv_2d(operator: Operator, inputs: Sequence[Any], graph: GraphWriter) -> Value:
-    x, weights, bias = graph.channels_first(inputs[0]), inputs[1], inputs[2]  # weights (1, kh, kw, out)
+    x, weights = graph.channels_first(inputs[0]), _fixed(operator, inputs[1])  # weights (1, kh, kw, out)
     size, attributes = _sliding(operator, x.shape, weights.shape[1:3])
-    named = graph.constant(weights.transpose(3, 0, 1, 2)), graph.constant(bias)
+    named = graph.constant(weights.transpose(3, 0, 1, 2)), *_bias(operator, inputs, graph)
     name = _activated(operator, graph.node("Conv", x.name, *named, group=x.shape[3], **attributes), graph)
     return Value(name, (BATCH, *size, weights.shape[3]), channels_first=True)
 
@@ -93,11 +105,10 @@ def _pool(kind: str) -> Writer:
 
 
 def _fully_connected(operator: Operator, inputs: Sequence[Any], graph: GraphWriter) -> Value:
-    x, weights = inputs[0], inputs[1]  # weights (out, in)
-    bias = inputs[2] if len(inputs) > 2 else None
+    x, weights = inputs[0], _fixed(operator, inputs[1])  # weights (out, in)
     if len(x.shape) != 2 or x.shape[1] != weights.shape[1]:
         raise ModelError(f"{operator.kind}: input {x.shape} does not fit weights {weights.shape}")
-    named = (graph.constant(weights.T), *(() if bias is None else (graph.constant(bias),)))
+    named = graph.constant(weights.T), *_bias(operator, inputs, graph)
     name = _activated(operator, graph.node("Gemm", x.name, *named), graph)
     return Value(name, (BATCH, weights.shape[0]))
 

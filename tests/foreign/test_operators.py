@@ -171,6 +171,16 @@ def test_float16_weights_are_widened() -> None:
     )
 
 
+def test_weights_that_are_computed_are_refused() -> None:
+    file = TFLiteFile()
+    source = file.tensor((1, 5), batch=True)
+    weights = file.operator("SIN", [source], (1, 5))
+    output = file.operator("FULLY_CONNECTED", [source, weights], (1, 1), options=options("FullyConnected"))
+    network = read_tflite(file.content(source, output))
+    with pytest.raises(ModelError, match="weights that the network computes"):
+        convert(network, {"out": network.outputs[0]}, input_name="in")
+
+
 def test_every_operator_is_compared() -> None:
     compared = {case[0] for case in CASES.values()} | {"CONCATENATION", "GREATER", "LESS", "SELECT_V2"}
     assert set(OPERATORS) <= compared
@@ -184,6 +194,7 @@ def test_every_operator_is_compared() -> None:
         ("MUL", (1, 4), [draw(4)], (1, 4), options("Mul", fusedActivationFunction=4), "fused activation 4"),
         ("MEAN", (1, 4), [np.array([0])], (4,), options("Reducer"), "over the batch"),
         ("ROUND", (1, 4), [], (1, 4), None, "cannot be converted: ROUND"),
+        ("TRANSPOSE", (1, 4), [np.array([1, 0])], (4, 1), None, "cannot be converted: TRANSPOSE"),
         ("RESHAPE", (1, 4), [np.array([2, 2])], (2, 2), options("Reshape", newShape=[2, 2]), "does not keep the batch"),
     ],
 )
