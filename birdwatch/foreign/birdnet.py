@@ -59,6 +59,21 @@ LABELS = FOLDER + "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 TRANSLATIONS = "birdnet_analyzer/labels/V2.4/BirdNET_GLOBAL_6K_V2.4_Labels_"
 
 
+# Latitude, longitude and week (-1: the whole year) at which the range model's conversion is checked.
+PLACES = {
+    "Nairobi, week 10": (-1.3, 36.8, 10),
+    "Oregon, week 20": (44.0, -121.3, 20),
+    "Lake Constance, all year": (47.6, 9.2, -1),
+    "the pole, week 48": (90.0, 180.0, 48),
+    "the date line, week 1": (0.0, -180.0, 1),
+}
+# How far the converted networks may be from the originals: in logits, and in the range model's probabilities.
+TOLERANCE = 1e-3
+BATCHES = (1, 8)
+# On other machines and devices, where `birdwatch model check` compares: ten times what conversion may cost.
+PROBE_TOLERANCE_LOG_ODDS = 1e-2
+
+
 @dataclass(frozen=True, slots=True)
 class BirdnetFiles:
     """What the wheel holds: both TFLite files and the labels in the order of their outputs."""
@@ -169,21 +184,6 @@ def _parameters(model: onnx.ModelProto) -> int:
     """Numbers in the float32 constants: what was learnt, and two window functions."""
     constants = model.graph.initializer
     return sum(math.prod(tensor.dims) for tensor in constants if tensor.data_type == onnx.TensorProto.FLOAT)
-
-
-# Latitude, longitude and week (-1: the whole year) at which the range model's conversion is checked.
-PLACES = {
-    "Nairobi, week 10": (-1.3, 36.8, 10),
-    "Oregon, week 20": (44.0, -121.3, 20),
-    "Lake Constance, all year": (47.6, 9.2, -1),
-    "the pole, week 48": (90.0, 180.0, 48),
-    "the date line, week 1": (0.0, -180.0, 1),
-}
-# How far the converted networks may be from the originals: in logits, and in the range model's probabilities.
-TOLERANCE = 1e-3
-BATCHES = (1, 8)
-# On other machines and devices, where `birdwatch model check` compares: ten times what conversion may cost.
-PROBE_TOLERANCE_LOG_ODDS = 1e-2
 
 
 def verify_model(files: BirdnetFiles, model: bytes, recorded: Mapping[str, FloatArray]) -> float:
