@@ -6,6 +6,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import IO, cast
 
@@ -65,7 +66,7 @@ def report(
     missing = 0
     with ThreadPoolExecutor(thread_name_prefix="moment") as pool:
         for row, (png, sound) in zip(wanted, pool.map(found.moment, wanted), strict=True):
-            when = "" if row.start_utc_ns is None else f"{local_time(row.start_utc_ns, where):%-d %b %Y, %H:%M:%S}"
+            when = "" if row.start_utc_ns is None else _clock(local_time(row.start_utc_ns, where))
             missing += png is None
             shown[row.label].append(Moment(row, when, png, sound))
     page = Page(
@@ -87,6 +88,10 @@ def report(
     if missing:
         hint = f"in {audio}" if audio else "where the table says; name their folder with --audio"
         click.echo(f"birdwatch: the audio of {missing} moments was not found {hint}", err=True)
+
+
+def _clock(time: datetime) -> str:
+    return f"{time.day} {time:%b %Y, %H:%M:%S}"
 
 
 class _Recordings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from html import escape
 from importlib import resources
 from typing import Any
@@ -67,7 +67,7 @@ def _header(page: Page) -> str:
     days = sorted({day for species in page.species for day in species.by_day} | set(page.effort.by_day))
     when = ""
     if days:
-        first, last = f"{days[0]:%-d %B %Y}", f"{days[-1]:%-d %B %Y}"
+        first, last = _day(days[0]), _day(days[-1])
         when = first if first == last else f"{first} to {last}"
     facts = [
         ("species", f"{len(page.species)}", ""),
@@ -85,6 +85,11 @@ def _header(page: Page) -> str:
         f'<header class="top"><p class="over">What was heard</p><h1>{escape(page.title)}</h1>'
         f'<p class="when">{when}</p><dl class="facts">{told}</dl><nav aria-label="Sections">{links}</nav></header>'
     )
+
+
+def _day(day: date) -> str:
+    """13 May 2024: strftime has no day without a zero that all systems know."""
+    return f"{day.day} {day:%B %Y}"
 
 
 def _birds(page: Page) -> str:
@@ -189,8 +194,8 @@ def _when(page: Page) -> str:
     every = -(-TICK_WIDTH // int(cell_width))
     by_day = heatmap(
         [Row(s.name, {index[day]: count for day, count in s.by_day.items()}) for s in shown],
-        [f"{day:%-d %B %Y}" for day in days],
-        ticks={number: f"{day:%-d %b}" for number, day in enumerate(days) if number % every == 0},
+        [_day(day) for day in days],
+        ticks={number: f"{day.day} {day:%b}" for number, day in enumerate(days) if number % every == 0},
         hours={index[day]: value for day, value in page.effort.by_day.items()} if known else None,
         title="Detections of each species by day",
         cell_width=cell_width,
