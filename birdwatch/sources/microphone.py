@@ -22,8 +22,8 @@ __all__ = ["Microphone", "input_devices"]
 
 log = logging.getLogger(__name__)
 
-# Blocks of 50 ms: a window's end waits for no more than that, and twenty wake-ups a second cost next to nothing.
-BLOCKS_A_SECOND = 20
+# Blocks of 25 ms: the end of a window waits for the end of its block, and forty wake-ups a second cost next to nothing.
+BLOCKS_A_SECOND = 40
 # The queue between callback and daemon. One inference is tens of milliseconds; this bridges a machine in trouble.
 QUEUE_S = 10
 # A device with more is a mixing console or, as ALSA's `default`, none at all: two of them will do.
