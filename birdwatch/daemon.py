@@ -133,6 +133,7 @@ class Daemon:
                 dropped=ledger.dropped / rate_hz,
                 gap=ledger.gap / rate_hz,
                 pending=ledger.pending / rate_hz,
+                drift=self._listener.timeline.adjusted_ns / 1e9,
             ),
             latency_p50_ms=self._reporter.latency_ms(50),
             latency_p95_ms=self._reporter.latency_ms(95),

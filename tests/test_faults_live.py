@@ -161,6 +161,24 @@ def test_inference_that_is_quick_again_is_forgiven_after_a_minute():
     station.accounted()
 
 
+def test_a_device_whose_clock_is_slow_is_drift_and_no_gap():
+    station = FakeStation().run(1)
+    source = station.source
+    read = source.read
+
+    def slow(timeout_s):
+        chunks = read(timeout_s)
+        source.due_ns += 20_000  # 200 ppm of a block of 0.1 s
+        return chunks
+
+    source.read = slow
+    station.run(600)
+    assert station.gaps == []
+    seconds = station.statuses[-1]["seconds"]
+    assert seconds["drift"] == pytest.approx(0.12, abs=0.005)
+    station.accounted()
+
+
 def test_nan_from_the_input():
     station = FakeStation()
     station.source.make = lambda n: np.where((n // RATE_HZ) % 20 == 13, np.inf, 0.1 * np.sin(n * 0.3))

@@ -69,7 +69,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Where every second of audio went: captured = analysed + skipped_silent + dropped + pending."""
+    """Where every second of audio went: captured = analysed + skipped_silent + dropped + pending.
+
+    drift: how far the device's clock has run slow: wall time = captured + gap + drift.
+    """
 
     captured: float = 0.0
     analysed: float = 0.0
@@ -77,6 +80,7 @@ class Seconds:
     dropped: float = 0.0
     gap: float = 0.0
     pending: float = 0.0
+    drift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
