@@ -195,6 +195,9 @@ def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_scor
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="A fold's model, exported with --keep-labels."
 )
+@click.option(
+    "--shipped", type=click.Path(path_type=Path), help="The model to ship: its false alarms. [default: --model]"
+)
 @click.option("--folds", required=True, type=click.Path(path_type=Path), help="folds.csv of its run.")
 @click.option("--fold", default=0, show_default=True, help="The fold.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="train.csv that the run was made from.")

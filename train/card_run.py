@@ -27,7 +27,11 @@ LEAST_POSITIVES = 8
 
 @dataclass(frozen=True, slots=True)
 class CardOptions:
-    """The command's options; `background` is a table `filename, sound` of what `background_root` holds, and more."""
+    """The command's options.
+
+    background: a table `filename, sound` of what `background_root` holds, and more. shipped: the model trained on all
+    recordings, on which the false alarms are counted; without it the fold's.
+    """
 
     model: Path
     folds: Path
@@ -38,6 +42,7 @@ class CardOptions:
     template: Path
     out: Path
     extra_data: Path | None = None
+    shipped: Path | None = None
     fold: int = 0
     precision: float = 0.9
     hop_s: float = 2.5
@@ -61,7 +66,10 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
             f"fold {options.fold} of {options.folds} holds out no recordings by recordists unseen in training"
         )
     scored = score_all(model, [item for item, use in zip(recordings, judged, strict=True) if use], hop_s=options.hop_s)
-    others = score_all(model, read_unlabelled(options.background_root), hop_s=options.hop_s)
+    shipped = load_model(options.shipped, provider="cpu") if options.shipped else model
+    if shipped.manifest.codes != model.manifest.codes:
+        raise ConfigError(f"{options.shipped} has other labels than {options.model}; export both with --keep-labels")
+    others = score_all(shipped, read_unlabelled(options.background_root), hop_s=options.hop_s)
     by_others = scored.rows(unseen[judged])
 
     parts = {"all": by_others} | {name: collection(by_others, name) for name in sources_of(by_others)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from tiny_model import LABELS, write_tiny_model
 
 from birdwatch.api import analyze, load_model
 from birdwatch.errors import ConfigError
@@ -125,6 +127,7 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
         background=tmp_path / "sounds.csv",
         background_root=sounds,
         template=tmp_path / "template.md",
+        shipped=tiny_model,
         out=tmp_path / "out",
     )
     said: list[str] = []
@@ -143,6 +146,10 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     assert manifest["threshold"] == pytest.approx(summary["thresholds"]["common"])
     assert str(tmp_path / "out" / "card.md") in said[0]
+
+    other = write_tiny_model(tmp_path / "other.onnx", labels=LABELS[:2])
+    with pytest.raises(ConfigError, match="other labels"):
+        write_card(replace(options, shipped=other), say=said.append)
 
 
 def test_scores_are_the_daemon_s(tmp_path: Path, tiny_model: Path, song: NDArray[np.float32]) -> None:

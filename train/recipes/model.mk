@@ -54,14 +54,16 @@ $(MODEL)/full/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)
 	touch $@
 
 # Judged as the daemon scores, on recordings by recordists that this fold never heard; the thresholds come from there.
-$(MODEL)/card/manifest.json: $(MODEL)/judged/done
+$(MODEL)/card/manifest.json: $(MODEL)/judged/done $(MODEL)/full/done
 	$(TEST)/python -m export $(MODEL)/judged/fold0/best.pt --keep-labels $(SPECIES) --out $(MODEL)/judged.onnx
-	$(TRAIN) card --model $(MODEL)/judged.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
+	$(TEST)/python -m export $(MODEL)/full/full/best.pt --keep-labels $(SPECIES) --out $(MODEL)/full.onnx
+	$(TRAIN) card --model $(MODEL)/judged.onnx --shipped $(MODEL)/full.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
 		--data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio \
 		$(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv) --background $(AUDIO)/background.csv \
 		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --out $(MODEL)/card
 	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
 
 $(MODEL)/$(MODEL_NAME).onnx: $(MODEL)/full/done $(if $(SOUNDS),$(MODEL)/card/manifest.json)
-	$(TEST)/python -m export $(MODEL)/full/full/best.pt --keep-labels $(SPECIES) \
+	$(TEST)/python -m export $(MODEL)/full/full/best.pt --keep-labels $(SPECIES) --storage fp16 \
+		--audio $(wildcard $(AUDIO)/train_audio/*/*00.ogg) \
 		$(if $(SOUNDS),--manifest $(MODEL)/card/manifest.json) --out $@
