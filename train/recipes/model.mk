@@ -1,11 +1,14 @@
 # make model  train the built-in model again from ../shared/audio (or AUDIO=folder in BirdCLEF's layout); hours on a CPU
 #
 # What is made lies in runs/model: each step is done once, and training goes on where it was interrupted.
-# The teacher is BirdNET (CC BY-NC-SA 4.0): you are asked to accept its licence, or say so with ACCEPT_LICENSE=1.
+# The soft labels that the shipped weights learnt from are here, beside this file. For other recordings, or to make them
+# anew: TEACHER=birdnet (CC BY-NC-SA 4.0: you are asked to accept its licence, or say so with ACCEPT_LICENSE=1).
 AUDIO ?= ../shared/audio
 MODEL := runs/model
 MODEL_NAME := birdwatch-71
 TRAIN := $(TEST)/python -m train
+SOFT := $(if $(TEACHER),$(MODEL)/soft.csv,train/recipes/birdwatch-71.soft.csv.gz)
+LABELS := $(if $(TEACHER),$(MODEL)/labels.csv,train/recipes/birdwatch-71.labels.csv)
 SPECIES = $$(($$(wc -l < $(AUDIO)/taxonomy.csv) - 1))
 
 # BirdCLEF's own folder has neither other species nor environmental sounds; what is not there is not used.
@@ -15,7 +18,7 @@ LISTEN := --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio --taxonomy
 LISTEN += $(if $(OTHERS),--data $(AUDIO)/other_birds.csv --audio-root $(AUDIO)/other_birds)
 LISTEN += $(if $(OTHERS),--taxonomy $(AUDIO)/other_birds.csv)
 FIT := --config train/recipes/birdwatch-71.toml --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio
-FIT += --taxonomy $(MODEL)/labels.csv --soft-labels $(MODEL)/soft.csv --cache $(MODEL)/mels
+FIT += --taxonomy $(LABELS) --soft-labels $(SOFT) --cache $(MODEL)/mels
 FIT += --init $(MODEL)/lite0.pth --folds 3 --resume
 FIT += $(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv --extra-root $(AUDIO)/other_birds)
 FIT += $(if $(SOUNDS),--background $(MODEL)/sounds/trained)
@@ -41,15 +44,16 @@ $(MODEL)/sounds/made: train/recipes/other_sounds.py | $(TEST_VENV)/installed
 
 $(MODEL)/soft.csv: | $(TEST_VENV)/installed
 	mkdir -p $(MODEL)
-	$(TEST)/birdwatch model add birdnet --no-translations $(if $(ACCEPT_LICENSE),--accept-license)
-	$(TRAIN) teach --model birdnet $(LISTEN) --labels-out $(MODEL)/labels.csv --out $@
+	$(if $(filter birdnet,$(TEACHER)),$(TEST)/birdwatch model add birdnet --no-translations \
+		$(if $(ACCEPT_LICENSE),--accept-license))
+	$(TRAIN) teach --model $(TEACHER) $(LISTEN) --labels-out $(MODEL)/labels.csv --out $@
 
 # Half-trained runs go on, so the marker is the report that the last epoch leaves.
-$(MODEL)/judged/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/judged/done: $(SOFT) $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
 	$(TRAIN) fit $(FIT) --fold 0 --out $(MODEL)/judged
 	touch $@
 
-$(MODEL)/full/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/full/done: $(SOFT) $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
 	$(TRAIN) fit $(FIT) --fold none --out $(MODEL)/full
 	touch $@
 
@@ -60,7 +64,7 @@ $(MODEL)/card/manifest.json: $(MODEL)/judged/done $(MODEL)/full/done
 	$(TRAIN) card --model $(MODEL)/judged.onnx --shipped $(MODEL)/full.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
 		--data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio \
 		$(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv) --background $(AUDIO)/background.csv \
-		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --out $(MODEL)/card
+		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --precision 0.8 --out $(MODEL)/card
 	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
 
 $(MODEL)/$(MODEL_NAME).onnx: $(MODEL)/full/done $(if $(SOUNDS),$(MODEL)/card/manifest.json)
