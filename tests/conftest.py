@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from tiny_model import write_tiny_model
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests use ONNX Runtime without birdwatch, which turns its telemetry off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# A shell that starts us in the background lets SIGINT be ignored, and our children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RATE_HZ = 32000
 
