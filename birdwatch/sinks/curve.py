@@ -8,15 +8,17 @@ The files are pyzmq's certificates.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.auth import create_certificates, load_certificate, load_certificates
+from zmq.auth import Authenticator, create_certificates, load_certificate, load_certificates
 
 from birdwatch.errors import ConfigError
 
@@ -27,6 +29,8 @@ CLIENT = "client"
 
 # Whom our keys let in; other sockets of the same process are none of it.
 DOMAIN = "birdwatch"
+
+STOP_S = 3.0
 
 
 def make_server_keys(folder: Path) -> None:
@@ -85,12 +89,33 @@ class Gatekeeper:
             raise ConfigError(f"{path} can be read by others than its owner; chmod 600 {path}")
         self._clients = folder / "clients"
         self._check_clients()
-        # The thread waits on a socket and only wakes for the handshake of a new subscriber.
-        from zmq.auth.thread import ThreadAuthenticator
-
-        self._authenticator = ThreadAuthenticator(context)
+        self._authenticator = Authenticator(context)
         self._authenticator.configure_curve(DOMAIN, self._clients)
         self._authenticator.start()
+        name = f"inproc://gatekeeper-{id(self)}"
+        self._end, self._ended = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
+        self._end.linger = round(STOP_S * 1000)
+        self._ended.bind(name)
+        self._end.connect(name)
+        # Waits on sockets and only wakes for the handshake of a new subscriber. Not the library's own thread, which has
+        # an event loop between its sockets and its end: a plain poll of both cannot miss either.
+        self._thread = threading.Thread(target=self._run, name="gatekeeper", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        zap = self._authenticator.zap_socket
+        poller = zmq.Poller()
+        poller.register(zap, zmq.POLLIN)
+        poller.register(self._ended, zmq.POLLIN)
+        try:
+            while True:
+                ready = dict(poller.poll())
+                if self._ended in ready:
+                    return
+                asyncio.run(self._authenticator.handle_zap_message(zap.recv_multipart()))
+        finally:
+            self._authenticator.stop()
+            self._ended.close()
 
     def reload(self) -> None:
         """Let those in whose keys are there now; who is in stays. Raises ConfigError, and all stays as it was."""
@@ -113,9 +138,13 @@ class Gatekeeper:
         sock.curve_publickey, sock.curve_secretkey = self._public, self._secret
         sock.zap_domain = DOMAIN.encode()
 
-    def close(self) -> None:
-        """Stop letting anybody in."""
-        self._authenticator.stop()
+    def close(self) -> bool:
+        """Stop letting anybody in; False where the thread did not end in time."""
+        if not self._end.closed:
+            self._end.send(b"", zmq.NOBLOCK)
+            self._end.close()
+        self._thread.join(STOP_S)
+        return not self._thread.is_alive()
 
 
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:

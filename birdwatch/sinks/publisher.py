@@ -34,7 +34,7 @@ LINGER_MS = 1000
 # However many come at once, the daemon's loop goes on; the rest waits for the next poll.
 MAX_REQUESTS_A_POLL = 1000
 
-# Contexts whose journal waits for a disk that does not answer: ending them, as their finalizer does, would wait too.
+# Contexts whose journal waits for a disk that does not answer: to end them, as their finalizer does, is to wait too.
 _STUCK: list[zmq.Context[Any]] = []
 
 
@@ -174,7 +174,7 @@ class Publisher:
         self._socket.close()
         ended = self._replay is None or self._replay.close()
         if self._gatekeeper is not None:
-            self._gatekeeper.close()
+            ended &= self._gatekeeper.close()
             self._gatekeeper = None
         if ended:
             self._context.term()
