@@ -17,6 +17,11 @@ class Cost:
     wall_s: float
     cpu_s: float
 
+    @property
+    def cores(self) -> float:
+        """How many cores it had on average: fewer than it has threads for where others use the machine, or it waits."""
+        return self.cpu_s / self.wall_s
+
 
 def cost_of(call: Callable[[], object]) -> Cost:
     """What one call costs."""

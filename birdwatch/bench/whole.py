@@ -50,7 +50,15 @@ def whole_measures(
     calls = {kind: partial(whole, path) for kind, path in recordings.items()}
     turns = taking_turns({"bare": partial(bare.run, values, runs), **calls}, rounds)
     bare_rates = [runs * bare.batch * bare.at_once / cost.wall_s for cost in turns["bare"]]
-    measures = [Measure("whole.bound", median(bare_rates), "windows/s", "higher", f"the bare network, {bare.name}")]
+    measures = [
+        Measure(
+            "whole.bound",
+            median(bare_rates),
+            "windows/s",
+            "higher",
+            f"the bare network, {bare.name}, {median_cost(turns['bare']).cores:.2f} cores busy",
+        )
+    ]
     for kind in recordings:
         cost = median_cost(turns[kind])
         share = median(scored / each.wall_s / rate for each, rate in zip(turns[kind], bare_rates, strict=True))
@@ -74,7 +82,10 @@ def whole_measures(
 
 
 def _note(cost: Cost, seconds: float, windows: int) -> str:
-    return f"{seconds / cost.wall_s:.0f} x real time, {1e3 * cost.cpu_s / windows:.2f} ms of one core a window"
+    return (
+        f"{seconds / cost.wall_s:.0f} x real time, {1e3 * cost.cpu_s / windows:.2f} ms of one core a window, "
+        f"{cost.cores:.2f} cores busy"
+    )
 
 
 def latency_measures(classifier: OnnxClassifier, *, calls: int = 50) -> list[Measure]:
