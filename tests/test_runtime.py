@@ -79,6 +79,14 @@ def test_scores_have_the_same_bits_whatever_the_batch_and_the_workers(convolutio
         np.testing.assert_array_equal(scores_of(classifier, windows), expected)
 
 
+def test_a_large_network_scores_one_window_at_a_time(tmp_path):
+    small = write_tiny_model(tmp_path / "small.onnx", macs=120_000_000)
+    large = write_tiny_model(tmp_path / "large.onnx", macs=520_000_000)
+    sizes = [OnnxClassifier(path, provider="cpu").batch_size for path in (small, large)]
+    assert sizes == [4, 1]
+    assert OnnxClassifier(large, provider="cpu", batch_size=3).batch_size == 3
+
+
 def device_network(path: Path, *, batch: int, lanes: int) -> DeviceNetwork:
     """What CUDA runs through, its buffers in the host's memory."""
     data = path.read_bytes()
