@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,14 @@ from birdwatch.sinks.forms import FORMS
 __all__ = ["run_options"]
 
 
-class ChannelType(click.ParamType[Channel, object]):
+if TYPE_CHECKING:
+    ChannelParam = click.ParamType[Channel, object]
+else:
+    # Older releases of click have no type parameters at run time.
+    ChannelParam = click.ParamType
+
+
+class ChannelType(ChannelParam):
     """`mix`, `each`, or a channel's number from 0 on."""
 
     name = "mix|each|0|1|..."
