@@ -194,7 +194,7 @@ class Daemon:
             if self.state not in ("listening", "degraded"):
                 # Not before: a device may open and never deliver.
                 rates = chunks[0].rate_hz, self._listener.rate_hz
-                log.info("listening to %s, %d Hz resampled to %d Hz", self._source.name, *rates)
+                log.info("listening to %s at %d Hz, heard at %d Hz", self._source.name, *rates)
                 self.state, self.reason = "listening", None
         return bool(chunks)
 
