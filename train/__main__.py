@@ -101,6 +101,7 @@ def fit(config: Path | None, resume: bool, **given: Any) -> None:
 @click.option("--audio-root", multiple=True, type=click.Path(path_type=Path), help="Their folder, one for each.")
 @click.option("--taxonomy", multiple=True, type=click.Path(path_type=Path), help="csv of classes (repeatable).")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The table, for fit --soft-labels.")
+@click.option("--embeddings-out", type=click.Path(path_type=Path), help="npz of its embeddings, for fit --teacher.")
 @click.option("--labels-out", type=click.Path(path_type=Path), help="Also write the classes, for fit --taxonomy.")
 @click.option("--hop-s", default=1.0, show_default=True, help="Seconds from one of the teacher's windows to the next.")
 @click.option("--floor", default=0.01, show_default=True, help="Lower scores are not written.")
@@ -110,6 +111,7 @@ def teach(
     audio_root: tuple[Path, ...],
     taxonomy: tuple[Path, ...],
     out: Path,
+    embeddings_out: Path | None,
     labels_out: Path | None,
     hop_s: float,
     floor: float,
@@ -128,7 +130,8 @@ def teach(
         names = ("primary_label", "scientific_name", "common_name")
         values = [(label.code, label.scientific_name, label.common_name) for label in labels]
         write_table(labels_out, [dict(zip(names, row, strict=True)) for row in values])
-    rows, known = listen(model, recordings, labels, out, TeachOptions(hop_s=hop_s, floor=floor))
+    options = TeachOptions(hop_s=hop_s, floor=floor)
+    rows, known = listen(model, recordings, labels, out, options, embeddings_out=embeddings_out)
     say(f"{out}: {rows} rows for {len(recordings)} recordings; the teacher knows {known} of {len(labels)} classes")
 
 

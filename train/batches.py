@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,18 +14,36 @@ from . import augment
 from .images import images_of
 from .settings import Settings
 
-__all__ = ["network_input"]
+__all__ = ["Shown", "network_input"]
+
+# What an embedding is worth where another sound was mixed in: the teacher heard the window without it.
+MIXED_WORTH = 0.5
+
+
+@dataclass(slots=True)
+class Shown:
+    """What a batch shows the network: images `(B, 1, H, W)`, targets and loss weights `(B, classes)`.
+
+    With a teacher, also embeddings `(B, size)` and their weights `(B,)`.
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    embeddings: torch.Tensor | None = None
+    embedding_weights: torch.Tensor | None = None
 
 
 def network_input(
     batch: Mapping[str, torch.Tensor], settings: Settings, spec: FrontendSpec, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images `(B, 1, H, W)`, targets and loss weights `(B, classes)` of a batch on its device, augmented.
+) -> Shown:
+    """A batch on its device, augmented.
 
     The random numbers come from `rng`, but for the noise floor's, which come from torch.
     """
     power = batch["mel"].transpose(1, 2)  # (B, n_mels, T)
     targets, weights = batch["target"], batch["weight"]
+    embeddings, worth = batch.get("embedding"), batch.get("embedding_weight")
     size = len(power)
 
     def chosen(probability: float) -> augment.Chosen:
@@ -39,16 +58,21 @@ def network_input(
         where = torch.from_numpy(mixed).to(power.device)[:, None]
         targets = torch.where(where, torch.maximum(targets, targets[other]), targets)
         weights = torch.where(where, torch.minimum(weights, weights[other]), weights)
+        if embeddings is not None and worth is not None:
+            embeddings = torch.where(where, torch.maximum(embeddings, embeddings[other]), embeddings)
+            worth = torch.where(where[:, 0], MIXED_WORTH * torch.minimum(worth, worth[other]), worth)
     if "pseudo" in batch:
         # The soundscape at about the window's level; where none was drawn it is silent and its targets are 0.
         level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
         power = augment.mix_powers(power, batch["pseudo"].transpose(1, 2), level)
         targets = torch.maximum(targets, batch["pseudo_target"])
+        worth = halved(worth, batch["pseudo"])
     if settings.gain_db > 0:
         power = augment.gain(power, augment.uniform_db(rng, size, -settings.gain_db, settings.gain_db))
     if "background" in batch:
         level = augment.uniform_db(rng, size, settings.background_low_db, settings.background_high_db)
         power = augment.mix_powers(power, batch["background"].transpose(1, 2), level)
+        worth = halved(worth, batch["background"])
     if settings.equaliser_prob > 0:
         use = chosen(settings.equaliser_prob)
         power = augment.equalise(power, spread_db=settings.equaliser_db, chosen=use, rng=rng)
@@ -100,4 +124,14 @@ def network_input(
         else:
             targets = augment.mix_values(targets, targets[other], share)
         weights = torch.minimum(weights, weights[other])
-    return images, targets, weights
+        if embeddings is not None and worth is not None:
+            embeddings = augment.mix_values(embeddings, embeddings[other], share)
+            worth = MIXED_WORTH * torch.minimum(worth, worth[other])
+    return Shown(images, targets, weights, embeddings, worth)
+
+
+def halved(worth: torch.Tensor | None, mixed_in: torch.Tensor) -> torch.Tensor | None:
+    """At most half of an embedding's worth `(B,)` where the sound mixed in `(B, T, n_mels)` is not silence."""
+    if worth is None:
+        return None
+    return torch.where(mixed_in.amax(dim=(1, 2)) > 0, worth.clamp_max(MIXED_WORTH), worth)

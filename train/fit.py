@@ -28,6 +28,7 @@ from .report_text import epoch_line
 from .reproducible import seed_everything
 from .settings import RUNTIME, Settings
 from .tables import save_predictions, write_table
+from .teacher_head import embedding_loss, plain_state, put_teacher_head
 from .weights import load_initial
 from .windows import NOISE, Draw, Windows, epoch_draws, regular_draws
 
@@ -78,11 +79,13 @@ def fit_fold(
     if settings.init:
         for line in load_initial(network, Path(settings.init), codes=data.codes):
             say(line)
+    if data.teacher is not None:
+        put_teacher_head(network, data.teacher, prior=settings.head_prior)
     # oneDNN's and cuDNN's convolutions are up to twice as fast with the channels last.
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
     judged = network if averaged is None else averaged
-    run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network) if settings.compile else network
+    run: Callable[[torch.Tensor], Any] = torch.compile(network) if settings.compile else network
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
     amp = settings.amp and device.type == "cuda"
@@ -96,6 +99,7 @@ def fit_fold(
         fold=fold.number,
         backgrounds=data.backgrounds,
         pseudo=data.pseudo,
+        teacher=data.teacher,
     )
     held_out = regular_draws(data.sources, fold.held_out, settings.window_hop_s, spec)
     plain = Windows(data.sources, spec, len(data.labels), settings=settings, fold=fold.number)
@@ -111,10 +115,10 @@ def fit_fold(
             workers=settings.workers,
         )
 
-    def save(path: Path, weights: Mapping[str, torch.Tensor], metrics: Mapping[str, float | None]) -> None:
+    def save(path: Path, metrics: Mapping[str, float | None]) -> None:
         lasting = {name: value for name, value in metrics.items() if name not in ("windows_per_s", "waiting_share")}
         config = asdict(settings) | {"fold": str(fold.number) if fold.held_out else "none"}
-        save_checkpoint(path, Checkpoint(weights, arguments, manifest, lasting, config))
+        save_checkpoint(path, Checkpoint(plain_state(judged), arguments, manifest, lasting, config))
 
     state_path = folder / "last.pt"
     identity = {"settings": kept_settings(settings), "data": data.fingerprint, "soft": data.soft_labels}
@@ -144,11 +148,15 @@ def fit_fold(
         for step, (batch, wait_s) in enumerate(timed(loader)):
             waited_s += wait_s
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-            images, targets, weights = network_input(batch, settings, spec, rng)
-            images = pool_input(images, settings.input_pool).contiguous(memory_format=torch.channels_last)
+            shown = network_input(batch, settings, spec, rng)
+            images = pool_input(shown.images, settings.input_pool).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, half, enabled=amp):
-                logits = run(images)
-            loss = masked_bce(logits.float(), targets, weights)
+                answer = run(images)
+            logits, embedding = (answer, None) if data.teacher is None else answer
+            loss = masked_bce(logits.float(), shown.targets, shown.weights)
+            if embedding is not None and shown.embeddings is not None and shown.embedding_weights is not None:
+                apart = embedding_loss(embedding.float(), shown.embeddings, shown.embedding_weights)
+                loss = loss + settings.teacher_weight * apart
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(not_finite(value, epoch, step, batch, draws, windows))
@@ -187,7 +195,7 @@ def fit_fold(
             score = float(epoch)
         if score > best:
             best = score
-            save(folder / "best.pt", judged.state_dict(), metrics)
+            save(folder / "best.pt", metrics)
             if predictions is not None:
                 save_predictions(folder / "oof.npz", predictions, [item.filename for item in data.sources])
         save_tensors(
@@ -212,7 +220,7 @@ def fit_fold(
         if fold.held_out:
             metrics |= judge(validate(), data.sources)
             say(f"fold {fold.number} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))
-        save(folder / "average.pt", mean, metrics)
+        save(folder / "average.pt", metrics)
 
 
 def choose_device(name: str) -> torch.device:

@@ -15,6 +15,7 @@ from .dataset import Recording, file_digest, fingerprint, labels_of, read_folder
 from .prepare import prepare
 from .settings import Settings
 from .soft_labels import SoftLabels, read_soft_labels
+from .teacher import Teacher, read_teacher
 from .windows import Source, source
 
 __all__ = ["Data", "gather", "labelled_recordings"]
@@ -27,7 +28,8 @@ LISTED = 20
 class Data:
     """sources: one for each of `recordings`, then the extra ones and the negatives, which are only trained on.
 
-    fingerprint: changes with any recording, label or background. soft_labels: with the tables of soft labels.
+    fingerprint: changes with any recording, label or background. soft_labels: with the tables of soft labels and the
+    teacher's embeddings.
     """
 
     labels: tuple[Label, ...]
@@ -37,6 +39,7 @@ class Data:
     pseudo: tuple[Source, ...]
     fingerprint: str
     soft_labels: str
+    teacher: Teacher | None = None
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -90,11 +93,12 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
     soft = read_soft_labels(Path(settings.soft_labels), codes) if settings.soft_labels else SoftLabels({}, 0)
     if soft.unknown:
         say(f"{settings.soft_labels}: {soft.unknown} rows name labels outside the {len(codes)} classes; not used")
+    teacher = read_teacher(Path(settings.teacher), codes) if settings.teacher else None
     index = {code: number for number, code in enumerate(codes)}
 
     def build(found: Sequence[Recording], first: int, table: SoftLabels) -> list[tuple[Recording, Source]]:
         return [
-            (recording, _source(recording, arrays[first + i], spec, index, table, settings))
+            (recording, _source(recording, arrays[first + i], spec, index, table, teacher, settings))
             for i, recording in enumerate(found)
             if first + i not in broken
         ]
@@ -114,6 +118,12 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
     if settings.soft_labels:
         covered = sum(item.spans is not None for _, item in parts[0])
         say(f"soft labels for {covered} of {len(parts[0])} recordings; the others keep their own labels")
+    if teacher is not None:
+        covered = sum(item.embeddings is not None for part in parts[:2] for _, item in part)
+        say(
+            f"a teacher's embeddings for {covered} of {len(parts[0]) + len(parts[1])} recordings, "
+            f"its classifier for {int(teacher.known.sum())} of {len(codes)} classes"
+        )
     kept = [pair for part in parts for pair in part]
     return Data(
         labels,
@@ -122,7 +132,8 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
         tuple(item for _, item in parts[2]),
         tuple(item for _, item in parts[3]),
         fingerprint([recording for recording, _ in kept], [item.array for _, item in kept]),
-        file_digest(settings.soft_labels, settings.pseudo),
+        file_digest(settings.soft_labels, settings.pseudo, settings.teacher),
+        teacher,
     )
 
 
@@ -132,6 +143,7 @@ def _source(
     spec: FrontendSpec,
     index: dict[str, int],
     table: SoftLabels,
+    teacher: Teacher | None,
     settings: Settings,
 ) -> Source:
     labels = [index[recording.label]] if recording.label in index else []
@@ -148,4 +160,5 @@ def _source(
         labels=tuple(labels),
         masked=tuple(masked),
         spans=table.spans.get(recording.filename),
+        embeddings=None if teacher is None else teacher.recordings.get(recording.filename),
     )

@@ -17,9 +17,20 @@ import pandas as pd
 from birdwatch.audio import FloatArray
 from birdwatch.errors import ConfigError
 
-__all__ = ["COLUMNS", "SoftLabels", "Spans", "read_soft_labels"]
+__all__ = ["COLUMNS", "SoftLabels", "Spans", "read_soft_labels", "speaking"]
 
 COLUMNS = ("filename", "start_s", "end_s", "label", "score")
+
+
+def speaking(
+    starts_s: npt.NDArray[np.floating],
+    window_s: float,
+    span_start_s: npt.NDArray[np.floating],
+    span_end_s: npt.NDArray[np.floating],
+) -> npt.NDArray[np.bool_]:
+    """Which spans `(rows,)` speak for the windows at `starts_s` `(windows,)`: boolean `(windows, rows)`."""
+    overlap_s = np.minimum(starts_s[:, None] + window_s, span_end_s) - np.maximum(starts_s[:, None], span_start_s)
+    return np.asarray(overlap_s >= 0.5 * np.minimum(span_end_s - span_start_s, window_s) - 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,7 @@ class Spans:
 
     def targets(self, starts_s: npt.NDArray[np.floating], window_s: float, classes: int) -> FloatArray:
         """Targets float32 `(windows, classes)` of the windows at `starts_s` `(windows,)`."""
-        overlap_s = np.minimum(starts_s[:, None] + window_s, self.end_s) - np.maximum(starts_s[:, None], self.start_s)
-        speaks = overlap_s >= 0.5 * np.minimum(self.end_s - self.start_s, window_s) - 1e-9  # (windows, rows)
+        speaks = speaking(starts_s, window_s, self.start_s, self.end_s)
         targets = np.zeros((len(starts_s), classes), np.float32)
         np.maximum.at(targets.T, self.label, (self.score * speaks).T)
         return targets

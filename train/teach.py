@@ -1,7 +1,8 @@
 """A teacher's soft labels: what any model that birdwatch runs hears in each second of a data set's recordings.
 
 The teacher is a birdwatch model file (BirdNET after `birdwatch model add birdnet`, an older model of our own); its
-judgements become the table that `fit --soft-labels` reads. The loop of training never sees the teacher itself.
+judgements become the table that `fit --soft-labels` reads, and its embeddings, where it has some, the file that
+`fit --teacher` reads. The loop of training never sees the teacher itself.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.api import analyze, load_model
+from birdwatch.api import load_model
+from birdwatch.audio import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Label
+from birdwatch.pipeline import WindowStream, windows_of
+from birdwatch.sinks.beside import written_beside
+from birdwatch.sources.file import AudioFile
 
 from .dataset import Recording, read_taxonomy
 from .progress import tracked
 from .soft_labels import COLUMNS
+from .teacher import Embeddings, write_teacher
 
 __all__ = ["Heard", "TeachOptions", "columns_of", "hear", "read_labels", "soft_rows", "teach"]
 
@@ -45,11 +53,15 @@ class TeachOptions:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A teacher's scores of one recording: `scores` float32 `(windows, classes)` in 0..1, spans `(windows,)` in s."""
+    """A teacher's scores of one recording: `scores` float32 `(windows, classes)` in 0..1, spans `(windows,)` in s.
+
+    embeddings: float32 `(windows, size)`, where they were asked for.
+    """
 
     start_s: npt.NDArray[np.float64]
     end_s: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32] | None = None
 
 
 def read_labels(paths: Sequence[Path]) -> list[Label]:
@@ -64,18 +76,30 @@ def read_labels(paths: Sequence[Path]) -> list[Label]:
     return list(labels.values())
 
 
-def hear(teacher: OnnxClassifier, recording: Recording, *, hop_s: float) -> Heard:
+def hear(teacher: OnnxClassifier, recording: Recording, *, hop_s: float, embed: bool = False) -> Heard:
     """A teacher's scores of every window of a recording, `hop_s` apart; raises SourceError for what is no audio."""
+    manifest = teacher.manifest
     try:
-        scored = analyze(recording.path, teacher, hop_s)
+        audio = AudioFile(recording.path)
+
+        def windows() -> Iterator[Window]:
+            return windows_of(audio.blocks(), WindowStream(audio.rate_hz, manifest, hop_s=hop_s))
+
+        scored = list(teacher.score_windows(windows()))
+        # Read a second time rather than held: an hour of overlapping windows is gigabytes.
+        embeddings = [embedding for _, embedding in teacher.embed_windows(windows())] if embed else None
     except SourceError:
         raise
     except BirdwatchError as error:
         raise SourceError(f"{recording.path}: the teacher {teacher.path.name} failed: {error}") from error
-    rate_hz = teacher.manifest.rate_hz
-    start_s = np.array([window.start_frame / rate_hz for window in scored.windows])
-    valid_s = np.array([window.valid_frames / rate_hz for window in scored.windows])
-    return Heard(start_s, start_s + valid_s, np.array([window.scores for window in scored.windows], np.float32))
+    start_s = np.array([window.start_frame / manifest.rate_hz for window in scored])
+    valid_s = np.array([window.valid_frames / manifest.rate_hz for window in scored])
+    return Heard(
+        start_s,
+        start_s + valid_s,
+        np.array([window.scores for window in scored], np.float32),
+        None if embeddings is None else np.array(embeddings, np.float32),
+    )
 
 
 def columns_of(labels: Sequence[Label], teacher: Sequence[Label]) -> dict[int, int]:
@@ -130,31 +154,40 @@ def soft_rows(
 
 
 def teach(
-    model: str, recordings: Sequence[Recording], labels: Sequence[Label], out: Path, options: TeachOptions
+    model: str,
+    recordings: Sequence[Recording],
+    labels: Sequence[Label],
+    out: Path,
+    options: TeachOptions,
+    *,
+    embeddings_out: Path | None = None,
 ) -> tuple[int, int]:
     """Write the soft labels of `recordings` to `out`; returns how many rows, and how many classes the teacher knows.
 
-    The table is written beside `out` and renamed, whole or not at all. A progress bar is shown on a terminal.
+    embeddings_out: where the teacher's embeddings and classifier are to be written, too. Both files are written beside
+    and renamed, whole or not at all. A progress bar is shown on a terminal.
     """
     teacher = load_model(model)
     columns = columns_of(labels, teacher.manifest.labels)
-    part = out.with_name(out.name + ".part")
+    embedded: dict[str, Embeddings] = {}
+    scores: list[npt.NDArray[np.float32]] = []
     rows = 0
-    try:
-        with part.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for recording in tracked(recordings, len(recordings), "listening"):
-                for row in soft_rows(
-                    recording, hear(teacher, recording, hop_s=options.hop_s), labels, columns, options
-                ):
-                    writer.writerow(row)
-                    rows += 1
-        part.replace(out)
-    except OSError as error:
-        raise ConfigError(f"{out} could not be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with ExitStack() as whole:
+        stream = whole.enter_context(written_beside(out))
+        writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for recording in tracked(recordings, len(recordings), "listening"):
+            heard = hear(teacher, recording, hop_s=options.hop_s, embed=embeddings_out is not None)
+            for row in soft_rows(recording, heard, labels, columns, options):
+                writer.writerow(row)
+                rows += 1
+            if heard.embeddings is not None:
+                values = heard.embeddings.astype(np.float16)
+                embedded[recording.filename] = Embeddings(heard.start_s, heard.end_s, values)
+                scores.append(heard.scores[:, list(columns.values())])
+        if embeddings_out is not None:
+            codes = [label.code for label in labels]
+            write_teacher(embeddings_out, embedded, codes, list(columns), np.concatenate(scores))
     return rows, len(columns)
 
 

@@ -23,6 +23,7 @@ from birdwatch.frontend import AMIN, FrontendSpec
 from .cache import GRID, crop, window_starts
 from .settings import Settings
 from .soft_labels import Spans
+from .teacher import Embeddings, Teacher
 
 __all__ = ["Draw", "Source", "Windows", "epoch_draws", "regular_draws", "source"]
 
@@ -36,8 +37,8 @@ class Source:
     """A recording as the loader needs it.
 
     starts: its window starts in the cache. labels: classes that are heard, the primary one first (empty: none).
-    masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`. extra: only trained
-    on, never judged.
+    masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`. embeddings: a
+    teacher's. extra: only trained on, never judged.
     """
 
     array: Path
@@ -46,6 +47,7 @@ class Source:
     labels: tuple[int, ...] = ()
     masked: tuple[int, ...] = ()
     spans: Spans | None = None
+    embeddings: Embeddings | None = None
     extra: bool = False
 
 
@@ -71,7 +73,8 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
     """Loads draws: `mel` float32 `(T, n_mels)`, `target` and `weight` `(classes,)`, and what is to be mixed in.
 
     `background` `(T, n_mels)` is there where backgrounds are given, zero where none was drawn; `pseudo` and
-    `pseudo_target` likewise.
+    `pseudo_target` likewise. With a teacher, `embedding` `(size,)` is its own in units of its spread, and
+    `embedding_weight` is 0 where it has none.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         fold: int,
         backgrounds: Sequence[Source] = (),
         pseudo: Sequence[Source] = (),
+        teacher: Teacher | None = None,
     ) -> None:
+        self.teacher = teacher
         self.sources, self.backgrounds, self.pseudo = sources, backgrounds, pseudo
         self.spec, self.classes, self.settings, self.fold = spec, classes, settings, fold
         self.grid_s = GRID * spec.hop_frames / spec.rate_hz
@@ -100,6 +105,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         rng = np.random.default_rng((settings.seed, self.fold + 1, draw.epoch, draw.position))
         target = np.zeros(self.classes, np.float32)
         weight = np.ones(self.classes, np.float32)
+        embedding: FloatArray | None = None
         if draw.source == NOISE:
             mel = self._cut_randomly(self.backgrounds, rng)
         else:
@@ -108,7 +114,13 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
             mel = crop(_rows(item.array), start, self.spec)
             target = self.targets(item, np.array([start]))[0]
             weight[list(item.masked)] = 0.0
+            if item.embeddings is not None:
+                embedding = item.embeddings.mean(start * self.grid_s, self.window_s)
         loaded = {"mel": mel, "target": target, "weight": weight, "position": np.array(draw.position)}
+        if self.teacher is not None:
+            given = self.teacher.mean if embedding is None else embedding
+            loaded["embedding"] = (given - self.teacher.mean) / self.teacher.spread
+            loaded["embedding_weight"] = np.array(embedding is not None, np.float32)
         if self.backgrounds:
             under = draw.source != NOISE and rng.random() < settings.background_prob
             loaded["background"] = self._cut_randomly(self.backgrounds, rng) if under else np.zeros_like(mel)
