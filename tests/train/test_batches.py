@@ -18,7 +18,8 @@ def batch(size: int = 4, **more: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def shown(settings: Settings, loaded: dict[str, torch.Tensor], seed: int = 0) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(seed)
-    return network_input(loaded, settings, SPEC, np.random.default_rng(seed))
+    made = network_input(loaded, settings, SPEC, np.random.default_rng(seed))
+    return made.images, made.targets, made.weights
 
 
 def test_without_augmentation_the_network_sees_the_front_ends_images() -> None:
@@ -104,3 +105,35 @@ def test_augmentation_leaves_the_loaded_batch_alone() -> None:
     before = {name: value.clone() for name, value in loaded.items()}
     shown(Settings(aug_prob=1.0, mixup_on="power", equaliser_prob=1.0, noise_floor_prob=1.0), loaded)
     assert all(torch.equal(before[name], value) for name, value in loaded.items())
+
+
+def test_an_embedding_follows_the_mixing_and_counts_for_less_where_something_else_sounds() -> None:
+    taught = {"embedding": torch.eye(4, 3), "embedding_weight": torch.tensor([1.0, 1.0, 0.0, 1.0])}
+    rng = np.random.default_rng
+    plain = network_input(batch(**taught), Settings(**OFF), SPEC, rng(0))
+    assert plain.embeddings is not None
+    assert torch.equal(plain.embeddings, taught["embedding"])
+    assert plain.embedding_weights is not None
+    assert plain.embedding_weights.tolist() == [1.0, 1.0, 0.0, 1.0]
+    # Backgrounds: one window has some, the others silence.
+    background = torch.zeros(4, SPEC.spectra, SPEC.n_mels)
+    background[0] = 1.0
+    under = network_input(batch(background=background, **taught), Settings(**OFF), SPEC, rng(0))
+    assert under.embedding_weights is not None
+    assert under.embedding_weights.tolist() == [0.5, 1.0, 0.0, 1.0]
+    mixed = network_input(batch(**taught), Settings(aug_prob=0.0, mixup_on="power"), SPEC, rng(3))
+    assert mixed.embeddings is not None
+    assert mixed.embedding_weights is not None
+    pairs = [row.nonzero().flatten().tolist() for row in mixed.targets]
+    for number, pair in enumerate(pairs):
+        both = torch.stack([taught["embedding"][i] for i in pair]).amax(dim=0)
+        assert torch.equal(mixed.embeddings[number], both)
+        known = all(taught["embedding_weight"][i] > 0 for i in pair)
+        assert mixed.embedding_weights[number] == known * (1.0 if pair == [number] else 0.5)
+    blended = network_input(batch(**taught), Settings(aug_prob=0.0), SPEC, rng(3))
+    assert blended.embeddings is not None
+    torch.testing.assert_close(blended.embeddings, blended.targets[:, :3])
+
+
+def test_without_a_teacher_there_is_no_embedding() -> None:
+    assert network_input(batch(), Settings(**OFF), SPEC, np.random.default_rng(0)).embeddings is None

@@ -40,10 +40,10 @@ def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Setti
     made, pooled, loss = loop.network_input, loop.pool_input, loop.masked_bce
 
     def network_input(*args: Any) -> Any:
-        images, targets, weights = made(*args)
-        seen["made"].append(images)
-        seen["targets"].append(targets)
-        return images, targets, weights
+        shown = made(*args)
+        seen["made"].append(shown.images)
+        seen["targets"].append(shown.targets)
+        return shown
 
     def pool_input(images: torch.Tensor, pool: int) -> torch.Tensor:
         seen["shown"].append(images)
