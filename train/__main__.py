@@ -211,6 +211,7 @@ def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_scor
 )
 @click.option("--background-root", required=True, type=click.Path(path_type=Path), help="Those never trained on.")
 @click.option("--template", required=True, type=click.Path(path_type=Path), help="The card, with {{places}}.")
+@click.option("--credit", multiple=True, help="Whom the model names before the recordists, such as a teacher.")
 @click.option("--precision", default=0.9, show_default=True, help="What the thresholds aim at.")
 @click.option("--hop-s", default=2.5, show_default=True, help="Seconds from one window to the next.")
 @click.option("--seed", default=42, show_default=True, help="Of the resampling.")

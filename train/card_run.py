@@ -30,7 +30,7 @@ class CardOptions:
     """The command's options.
 
     background: a table `filename, sound` of what `background_root` holds, and more. shipped: the model trained on all
-    recordings, on which the false alarms are counted; without it the fold's.
+    recordings, on which the false alarms are counted; without it the fold's. credit: whom to name first.
     """
 
     model: Path
@@ -43,6 +43,7 @@ class CardOptions:
     out: Path
     extra_data: Path | None = None
     shipped: Path | None = None
+    credit: tuple[str, ...] = ()
     fold: int = 0
     precision: float = 0.9
     hop_s: float = 2.5
@@ -104,7 +105,7 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
             "thresholds": {
                 label.code: float(v) for label, v, own in zip(labels, chosen.values, chosen.own, strict=True) if own
             },
-            "attribution": f"Recordings by the recordists of xeno-canto.org: {credit}",
+            "attribution": "; ".join([*options.credit, f"recordings by the recordists of xeno-canto.org: {credit}"]),
             "provenance": {"judged": summary["out_of_fold"], "false_alarms": false},
         },
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -85,6 +87,8 @@ def fit_fold(
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
     judged = network if averaged is None else averaged
+    if settings.compile:
+        require_compiler(device)
     run: Callable[[torch.Tensor], Any] = torch.compile(network) if settings.compile else network
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
@@ -120,6 +124,7 @@ def fit_fold(
         config = asdict(settings) | {"fold": str(fold.number) if fold.held_out else "none"}
         save_checkpoint(path, Checkpoint(plain_state(judged), arguments, manifest, lasting, config))
 
+    called = f"fold {fold.number}" if fold.held_out else "full"
     state_path = folder / "last.pt"
     identity = {"settings": kept_settings(settings), "data": data.fingerprint, "soft": data.soft_labels}
     history: list[dict[str, float | None]] = []
@@ -134,7 +139,7 @@ def fit_fold(
         if averaged is not None:
             averaged.load_state_dict(state["averaged"])
         history, total, best = state["history"], state["total"], state["best"]
-        say(f"fold {fold.number}: goes on after epoch {len(history)} of {settings.epochs}")
+        say(f"{called}: goes on after epoch {len(history)} of {settings.epochs}")
 
     for epoch in range(len(history), settings.epochs):
         # Seeded anew each epoch, so that a resumed run draws what an uninterrupted one does.
@@ -185,7 +190,7 @@ def fit_fold(
             "waiting_share": waited_s / taken_s,
         }
         history.append(metrics)
-        say(f"fold {fold.number} " + epoch_line(metrics, settings.epochs))
+        say(f"{called} " + epoch_line(metrics, settings.epochs))
 
         if epoch >= settings.epochs - settings.average_last:
             for name, tensor in judged.state_dict().items():
@@ -219,7 +224,7 @@ def fit_fold(
         metrics = {"epoch": settings.epochs}
         if fold.held_out:
             metrics |= judge(validate(), data.sources)
-            say(f"fold {fold.number} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))
+            say(f"{called} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))
         save(folder / "average.pt", metrics)
 
 
@@ -234,6 +239,13 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device is {name!r}, but torch {torch.__version__} finds no CUDA here; use --device cpu")
     return device
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise ConfigError, before an hour of reading, where torch.compile lacks the C++ compiler that a CPU needs."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise ConfigError(f"compile needs a C++ compiler and there is no {compiler}; install g++, or give --no-compile")
 
 
 def load_batches(windows: Windows, draws: list[Draw], settings: Settings, device: torch.device) -> DataLoader[Batch]:

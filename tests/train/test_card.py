@@ -128,6 +128,7 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
         background_root=sounds,
         template=tmp_path / "template.md",
         shipped=tiny_model,
+        credit=("Teacher: Tiny",),
         out=tmp_path / "out",
     )
     said: list[str] = []
@@ -144,6 +145,7 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
     assert "Ann (6), Bob (6)" in card
     assert "{{" not in card
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["attribution"] == "Teacher: Tiny; recordings by the recordists of xeno-canto.org: Ann (6), Bob (6)"
     assert manifest["threshold"] == pytest.approx(summary["thresholds"]["common"])
     assert str(tmp_path / "out" / "card.md") in said[0]
 

@@ -237,3 +237,10 @@ def test_a_compiled_network_trains_alike_and_leaves_the_plain_names(quick: Setti
     first, second = load_tensors(plain / "last.pt"), load_tensors(folder / "last.pt")
     assert first["network"].keys() == second["network"].keys()
     assert second["history"][0]["loss"] == pytest.approx(first["history"][0]["loss"], rel=1e-5)
+
+
+def test_compiling_without_a_compiler_is_refused_before_anything_is_read(quick: Settings, monkeypatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ConfigError, match=r"no no-such-compiler; install g\+\+, or give --no-compile"):
+        run(replace(quick, compile=True))
+    loop.require_compiler(torch.device("cuda"))

@@ -1,14 +1,16 @@
 # make model  train the built-in model again from ../shared/audio (or AUDIO=folder in BirdCLEF's layout); hours on a CPU
 #
 # What is made lies in runs/model: each step is done once, and training goes on where it was interrupted.
-# The soft labels that the shipped weights learnt from are here, beside this file. For other recordings, or to make them
-# anew: TEACHER=birdnet (CC BY-NC-SA 4.0: you are asked to accept its licence, or say so with ACCEPT_LICENSE=1).
+# The teacher is BirdNET (CC BY-NC-SA 4.0: you are asked to accept its licence, or say so with ACCEPT_LICENSE=1), or with
+# TEACHER=file.onnx another model file, which need not have embeddings. Training is compiled: it needs a C++ compiler.
 AUDIO ?= ../shared/audio
 MODEL := runs/model
 MODEL_NAME := birdwatch-71
 TRAIN := $(TEST)/python -m train
-SOFT := $(if $(TEACHER),$(MODEL)/soft.csv,train/recipes/birdwatch-71.soft.csv.gz)
-LABELS := $(if $(TEACHER),$(MODEL)/labels.csv,train/recipes/birdwatch-71.labels.csv)
+TEACHER ?= birdnet
+EMBEDDINGS := $(if $(filter birdnet,$(TEACHER)),$(MODEL)/teacher.npz)
+BIRDNET_CREDIT := Teacher: BirdNET V2.4 by the K. Lisa Yang Center for Conservation Bioacoustics at the Cornell Lab of \
+	Ornithology and Chemnitz University of Technology (CC BY-NC-SA 4.0)
 SPECIES = $$(($$(wc -l < $(AUDIO)/taxonomy.csv) - 1))
 
 # BirdCLEF's own folder has neither other species nor environmental sounds; what is not there is not used.
@@ -18,7 +20,8 @@ LISTEN := --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio --taxonomy
 LISTEN += $(if $(OTHERS),--data $(AUDIO)/other_birds.csv --audio-root $(AUDIO)/other_birds)
 LISTEN += $(if $(OTHERS),--taxonomy $(AUDIO)/other_birds.csv)
 FIT := --config train/recipes/birdwatch-71.toml --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio
-FIT += --taxonomy $(LABELS) --soft-labels $(SOFT) --cache $(MODEL)/mels
+FIT += --taxonomy $(MODEL)/labels.csv --soft-labels $(MODEL)/soft.csv --cache $(MODEL)/mels
+FIT += $(if $(EMBEDDINGS),--teacher $(EMBEDDINGS))
 FIT += --init $(MODEL)/lite0.pth --folds 3 --resume
 FIT += $(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv --extra-root $(AUDIO)/other_birds)
 FIT += $(if $(SOUNDS),--background $(MODEL)/sounds/trained)
@@ -42,18 +45,20 @@ $(MODEL)/sounds/made: train/recipes/other_sounds.py | $(TEST_VENV)/installed
 	$(TEST)/python train/recipes/other_sounds.py $(MODEL)/sounds/held_out
 	touch $@
 
+# The table is renamed into place last: where it is, the embeddings are.
 $(MODEL)/soft.csv: | $(TEST_VENV)/installed
 	mkdir -p $(MODEL)
 	$(if $(filter birdnet,$(TEACHER)),$(TEST)/birdwatch model add birdnet --no-translations \
 		$(if $(ACCEPT_LICENSE),--accept-license))
-	$(TRAIN) teach --model $(TEACHER) $(LISTEN) --labels-out $(MODEL)/labels.csv --out $@
+	$(TRAIN) teach --model $(TEACHER) $(LISTEN) --labels-out $(MODEL)/labels.csv \
+		$(if $(EMBEDDINGS),--embeddings-out $(EMBEDDINGS)) --out $@
 
 # Half-trained runs go on, so the marker is the report that the last epoch leaves.
-$(MODEL)/judged/done: $(SOFT) $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/judged/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
 	$(TRAIN) fit $(FIT) --fold 0 --out $(MODEL)/judged
 	touch $@
 
-$(MODEL)/full/done: $(SOFT) $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/full/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
 	$(TRAIN) fit $(FIT) --fold none --out $(MODEL)/full
 	touch $@
 
@@ -64,7 +69,8 @@ $(MODEL)/card/manifest.json: $(MODEL)/judged/done $(MODEL)/full/done
 	$(TRAIN) card --model $(MODEL)/judged.onnx --shipped $(MODEL)/full.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
 		--data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio \
 		$(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv) --background $(AUDIO)/background.csv \
-		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --precision 0.8 --out $(MODEL)/card
+		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --precision 0.8 \
+		$(if $(filter birdnet,$(TEACHER)),--credit "$(BIRDNET_CREDIT)") --out $(MODEL)/card
 	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
 
 # Stored in half the bytes where that keeps every score within 1e-3; the export refuses to write it where it does not.
