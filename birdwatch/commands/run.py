@@ -29,7 +29,7 @@ from birdwatch.model_store import find_model
 from birdwatch.process import cores
 from birdwatch.sinks.forms import Output, choose_outputs, write_output
 from birdwatch.sinks.result import Vocabulary
-from birdwatch.sinks.submission import read_template
+from birdwatch.sinks.submission import check_row_names, read_template
 from birdwatch.sources.start_time import parse_time, utc_text, zone
 from birdwatch.windowing import hop_frames_of
 
@@ -99,6 +99,8 @@ def run(
     if len(wanted) == 1 and wanted[0].fault is not None:
         raise SourceError(wanted[0].fault)
     keep_segments = any(output.form == "kaggle" for output in outputs)
+    if keep_segments:
+        check_row_names(job.name for job in wanted)
     parameters: dict[str, Any] = {
         "birdwatch": __version__,
         "model": manifest.name,

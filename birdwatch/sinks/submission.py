@@ -7,10 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from birdwatch.audio import FloatArray
-from birdwatch.errors import SinkError
+from birdwatch.errors import ConfigError, SinkError
 from birdwatch.sinks.result import Result, Vocabulary
 
-__all__ = ["SUBMISSION_COLUMNS", "Template", "kaggle_rows", "read_template", "submission_rows", "template_rows"]
+__all__ = [
+    "SUBMISSION_COLUMNS",
+    "Template",
+    "check_row_names",
+    "kaggle_rows",
+    "read_template",
+    "submission_rows",
+    "template_rows",
+]
 
 SUBMISSION_COLUMNS = ("row_id", "class_name", "presence")
 
@@ -25,6 +33,19 @@ def submission_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Ro
     for result in results:
         for code, present in zip(codes, result.present.tolist(), strict=True):
             yield result.name, code, int(present)
+
+
+def check_row_names(names: Iterable[str]) -> None:
+    """Raise ConfigError where two recordings' names end alike: the competition's row ids know no folders."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.get(Path(name).name)
+        if other is not None:
+            raise ConfigError(
+                f"{other} and {name} would share the row ids {Path(name).name}_5, ..., since the competition's table "
+                "names no folders; rename one, run the folders one by one, or choose another --format"
+            )
+        seen[Path(name).name] = name
 
 
 def kaggle_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:

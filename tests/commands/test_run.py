@@ -88,6 +88,17 @@ def test_kaggle_rows_are_single_windows_at_a_hop_of_5(run, recording, tmp_path, 
     np.testing.assert_allclose(got, expected_scores(tiny_model, song, 160000), rtol=0, atol=1e-3)
 
 
+def test_recordings_that_would_share_row_ids_are_refused_before_they_are_scored(run, tmp_path, song):
+    for folder in ("may", "june"):
+        (tmp_path / "season" / folder).mkdir(parents=True)
+        soundfile.write(tmp_path / "season" / folder / "dawn.wav", song, 32000)
+    done = run("season", "--out", "k.csv", "--format", "kaggle")
+    assert done.returncode == 1
+    assert "june/dawn and may/dawn would share the row ids dawn_5" in done.stderr
+    assert not list(tmp_path.glob("k.csv*"))
+    assert run("season", "--out", "sub.csv").returncode == 0
+
+
 def test_a_template_gives_order_rows_and_columns(run, recording, tmp_path):
     (tmp_path / "sample.csv").write_text("row_id,eurbla,unknown1,gretit1\ndawn_10,0,0,0\ndawn_5,0,0,0\nother_5,0,0,0\n")
     assert run(recording, "--out", "k.csv", "--format", "kaggle", "--hop", "5").returncode == 0
