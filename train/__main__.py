@@ -155,9 +155,9 @@ def evaluate(
     out: Path | None,
 ) -> None:
     """Judge a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
+    from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
     from .evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, recordings_of
-    from .fit import choose_device
 
     if (soundscapes is None) != (truth is None):
         raise ConfigError("--soundscapes and --truth belong together")
@@ -181,8 +181,8 @@ def evaluate(
 @setting_options("device")
 def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_score: float, device: str | None) -> None:
     """Label soundscapes with the mean of a run's folds (or one checkpoint), as soft labels for `fit --pseudo`."""
+    from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
-    from .fit import choose_device
     from .pseudo_label import write_pseudo_labels
 
     if power <= 0 or not 0 < min_score <= 1:

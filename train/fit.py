@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ from birdwatch.model import Manifest
 
 from .batches import network_input
 from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors
+from .device import choose_device, require_compiler
 from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .network import ModelArguments, build_network, pool_input, start_head
@@ -34,7 +33,7 @@ from .teacher_head import embedding_loss, plain_state, put_teacher_head
 from .weights import load_initial
 from .windows import NOISE, Draw, Windows, epoch_draws, regular_draws
 
-__all__ = ["FoldData", "TrainingError", "choose_device", "fit_fold", "kept_settings"]
+__all__ = ["FoldData", "TrainingError", "fit_fold", "kept_settings"]
 
 Say = Callable[[str], None]
 Batch = Mapping[str, torch.Tensor]
@@ -226,26 +225,6 @@ def fit_fold(
             metrics |= judge(validate(), data.sources)
             say(f"{called} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))
         save(folder / "average.pt", metrics)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device to train on; `auto` is CUDA where there is one. Raises ConfigError if it cannot be had."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device is {name!r}, but torch {torch.__version__} finds no CUDA here; use --device cpu")
-    return device
-
-
-def require_compiler(device: torch.device) -> None:
-    """Raise ConfigError, before an hour of reading, where torch.compile lacks the C++ compiler that a CPU needs."""
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"compile needs a C++ compiler and there is no {compiler}; install g++, or give --no-compile")
 
 
 def load_batches(windows: Windows, draws: list[Draw], settings: Settings, device: torch.device) -> DataLoader[Batch]:

@@ -9,9 +9,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from train.checkpoint import load_checkpoint
 from train.dataset import read_table, read_unlabelled
+from train.device import choose_device
 from train.ensemble import checkpoints_of, load_ensemble
 from train.evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, read_truth
-from train.fit import choose_device
 from train.network import build_network, pool_input
 from train.pseudo_label import write_pseudo_labels
 from train.run import fit
