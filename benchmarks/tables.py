@@ -29,6 +29,7 @@ def commands(model: str | None, seconds: float) -> dict[str, list[str]]:
     birdwatch = [sys.executable, "-m", "birdwatch", "bench", *chosen]
     return {
         "bench": [*birdwatch, "--provider", "cpu", "--seconds", f"{seconds:g}", "--json"],
+        "full": [sys.executable, str(HERE / "full_size.py"), "--json"],
         "cuda": [*birdwatch, "--provider", "cuda", "--seconds", f"{seconds:g}", "--json"],
         "listen": [*birdwatch, "listen", "--json"],
         "frontend": [sys.executable, str(HERE / "frontend.py"), "--json"],
