@@ -1,0 +1,49 @@
+"""A listener on a test bench: its source and its clock are pushed by hand."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import FakeClock, FakeScorer, FakeSource, S
+from tiny_model import manifest
+
+from birdwatch.events import EventRule, EventTracker
+from birdwatch.listener import Listener
+
+RATE_HZ = 32000
+RULE = EventRule(on=0.5, off=0.3)
+
+
+class Bench:
+    """A listener, its source and its clock, pushed by hand."""
+
+    def __init__(self, scorer=None, *, rate_hz=RATE_HZ, channels=1, chunk_s=0.1, **options):
+        self.clock = FakeClock()
+        self.source = FakeSource(self.clock, rate_hz=rate_hz, channels=channels, chunk_s=chunk_s)
+        self.source.start()
+        self.scorer = scorer or FakeScorer(manifest())
+        self.listener = Listener(self.scorer, EventTracker([RULE] * 3, RATE_HZ), self.clock.now(), hop_s=2.5, **options)
+        self.start = self.clock.now()
+        self.results = []
+
+    def push(self, seconds, *, score=True):
+        for _ in range(round(seconds / self.source.chunk_s)):
+            for chunk in self.source.read(1.0):
+                self.results += self.listener.push(chunk)
+            while score and self.listener.waiting:
+                self.results += self.listener.score()
+        return self
+
+    def finish(self):
+        self.results += self.listener.finish()
+        return self
+
+    def of(self, kind):
+        return [result for result in self.results if isinstance(result, kind)]
+
+    def check(self, *, adjusted_s=0.0):
+        ledger = self.listener.ledger
+        assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
+        wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
+        assert (ledger.captured + ledger.gap) / RATE_HZ == pytest.approx(
+            wall_s - adjusted_s, abs=self.source.chunk_s + 1e-6
+        )
