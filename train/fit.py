@@ -140,7 +140,8 @@ def fit_fold(
         history, total, best = state["history"], state["total"], state["best"]
         say(f"{called}: goes on after epoch {len(history)} of {settings.epochs}")
 
-    for epoch in range(len(history), settings.epochs):
+    last = settings.stop_epoch or settings.epochs
+    for epoch in range(len(history), last):
         # Seeded anew each epoch, so that a resumed run draws what an uninterrupted one does.
         seed_everything(settings.seed, fold.number + 1, epoch)
         rng = np.random.default_rng((settings.seed, fold.number + 1, epoch, 1))
@@ -189,9 +190,9 @@ def fit_fold(
             "waiting_share": waited_s / taken_s,
         }
         history.append(metrics)
-        say(f"{called} " + epoch_line(metrics, settings.epochs))
+        say(f"{called} " + epoch_line(metrics, last))
 
-        if epoch >= settings.epochs - settings.average_last:
+        if epoch >= last - settings.average_last:
             for name, tensor in judged.state_dict().items():
                 total[name] = total.get(name, 0.0) + tensor.double()
         score = metrics.get(SELECTED_BY)
@@ -220,7 +221,7 @@ def fit_fold(
     if total and not (folder / "average.pt").exists():
         mean = {name: (tensor / settings.average_last).to(network.state_dict()[name]) for name, tensor in total.items()}
         judged.load_state_dict(mean)
-        metrics = {"epoch": settings.epochs}
+        metrics = {"epoch": last}
         if fold.held_out:
             metrics |= judge(validate(), data.sources)
             say(f"{called} average of the last {settings.average_last} epochs: " + epoch_line(metrics, None))

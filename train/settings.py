@@ -85,6 +85,7 @@ class Settings:
         "grouped", "grouped keeps recordists and recordings on one side; stratified is the published random split"
     )
     epochs: int = setting(10, "epochs")
+    stop_epoch: int = setting(0, "end after this epoch, with the rates of a run of all epochs; 0 runs them all")
     batch_size: int = setting(32, "windows a batch")
     lr: float = setting(5e-4, "highest learning rate (AdamW)")
     min_lr: float = setting(1e-6, "learning rate that the cosine ends at")
@@ -161,6 +162,8 @@ class Settings:
         for name in ("epochs", "batch_size", "input_pool"):
             if getattr(self, name) < 1:
                 faults.append(f"{name} is {getattr(self, name)}, expected at least 1")
+        if not 0 <= self.stop_epoch <= self.epochs:
+            faults.append(f"stop_epoch is {self.stop_epoch}, expected 0 (none) to epochs, {self.epochs}")
         if not 0.0 <= self.ema < 1.0:
             faults.append(f"ema is {self.ema}, expected 0 (none) to below 1, such as 0.999")
         if self.window_hop_s <= 0 or self.mixup_alpha <= 0 or self.lr <= 0:
@@ -188,7 +191,7 @@ class Settings:
 
 # What may differ between a run and its resumption without other weights, or only by rounding.
 RUNTIME = frozenset(
-    {"device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
+    {"stop_epoch", "device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
     | {"threshold_precision", "threshold_positives", "thresholds", "name", "license", "attribution"}
 )
 
