@@ -191,7 +191,7 @@ class Settings:
 
 # What may differ between a run and its resumption without other weights, or only by rounding.
 RUNTIME = frozenset(
-    {"stop_epoch", "device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
+    {"device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
     | {"threshold_precision", "threshold_positives", "thresholds", "name", "license", "attribution"}
 )
 

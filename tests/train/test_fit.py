@@ -199,6 +199,22 @@ def test_an_epochs_line_tells_speed_and_waiting(quick: Settings) -> None:
     assert 0 < row["waiting_share"] < 1
 
 
+def test_stopping_early_gives_what_the_whole_run_had_by_then(quick: Settings) -> None:
+    whole = replace(quick, epochs=3, schedule="step", average_last=1, out=quick.out + " whole")
+
+    def interrupt(line: str) -> None:
+        if "epoch 3/3" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(whole, say=interrupt)
+    stopped = run(replace(whole, stop_epoch=2, out=quick.out))
+    first, second = load_tensors(Path(whole.out) / "fold0" / "last.pt"), load_tensors(stopped / "last.pt")
+    assert same(first["network"], second["network"])
+    assert lasting(first["history"]) == lasting(second["history"])
+    assert same(dict(load_checkpoint(stopped / "average.pt").state_dict), second["network"])
+
+
 def test_everything_is_trained_on_without_a_fold(quick: Settings) -> None:
     fit(replace(quick, fold="none", epochs=1), resume=False, say=lambda _: None, quiet=True)
     checkpoint = load_checkpoint(Path(quick.out) / "full" / "best.pt")
