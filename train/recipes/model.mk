@@ -69,7 +69,7 @@ $(MODEL)/card/manifest.json: $(MODEL)/judged/done $(MODEL)/full/done
 	$(TRAIN) card --model $(MODEL)/judged.onnx --shipped $(MODEL)/full.onnx --folds $(MODEL)/judged/folds.csv --fold 0 \
 		--data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio \
 		$(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv) --background $(AUDIO)/background.csv \
-		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --precision 0.8 \
+		--background-root $(MODEL)/sounds/held_out --template train/recipes/$(MODEL_NAME).md --precision 0.9 \
 		$(if $(filter birdnet,$(TEACHER)),--credit "$(BIRDNET_CREDIT)") --out $(MODEL)/card
 	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
 
