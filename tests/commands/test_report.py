@@ -116,6 +116,7 @@ audio.addEventListener("timeupdate", () => {
   if (audio.currentTime > 0) { seen.played = audio.duration.toFixed(1); seen.pressed = button.ariaPressed; }
 });
 button.click();
+setInterval(() => {}, 20);
 const words = document.querySelector("#find");
 words.value = "no such bird"; words.dispatchEvent(new Event("input"));
 seen.none = String(nothing.hidden) + document.querySelectorAll(".bird:not([hidden])").length;
@@ -147,10 +148,15 @@ def test_in_a_real_browser_it_plays_finds_and_sorts(page, tmp_path):
     def visit(*options):
         return subprocess.run([*browser, *options], capture_output=True, text=True, timeout=120, check=True).stdout
 
-    dumped = visit("--virtual-time-budget=20000", "--dump-dom", visited.as_uri())
-    body = re.search(r"<body([^>]*)>", dumped)
-    assert body is not None
-    seen = dict(re.findall(r'data-(\w+)="([^"]*)"', body[1]))
+    seen: dict[str, str] = {}
+    # The page's time runs ahead of the sound, which has a thread of its own: on a busy machine it needs more of it.
+    for budget_ms in (20_000, 200_000, 1_000_000):
+        dumped = visit(f"--virtual-time-budget={budget_ms}", "--dump-dom", visited.as_uri())
+        body = re.search(r"<body([^>]*)>", dumped)
+        assert body is not None
+        seen = dict(re.findall(r'data-(\w+)="([^"]*)"', body[1]))
+        if "played" in seen:
+            break
     assert int(seen["pictures"]) > 0
     assert seen["widths"] == "400"
     assert seen["none"] == "false0"
