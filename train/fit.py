@@ -20,7 +20,7 @@ from birdwatch.model import Manifest
 
 from .batches import network_input
 from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors
-from .device import choose_device, require_compiler
+from .device import choose_device
 from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .network import ModelArguments, build_network, pool_input, start_head
@@ -86,8 +86,6 @@ def fit_fold(
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
     judged = network if averaged is None else averaged
-    if settings.compile:
-        require_compiler(device)
     run: Callable[[torch.Tensor], Any] = torch.compile(network) if settings.compile else network
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16

@@ -14,6 +14,7 @@ from birdwatch.frontend import FrontendSpec
 from birdwatch.model import Manifest
 
 from .cache import GRID
+from .device import choose_device, require_compiler
 from .fit import FoldData, fit_fold
 from .folds import Split, split
 from .gather import Data, gather
@@ -44,6 +45,9 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     taken = [folder for folder in folders.values() if (folder / "last.pt").exists()]
     if taken and not resume:
         raise ConfigError(f"{taken[0]} holds a run already; go on with it by --resume, or choose another --out")
+    device = choose_device(settings.device)
+    if settings.compile:
+        require_compiler(device)
     spec = FrontendSpec()
     data = gather(settings, spec, say=say, quiet=quiet)
     extra = tuple(range(len(data.recordings), len(data.sources)))

@@ -41,7 +41,7 @@ class Settings:
     soft_labels: str = setting("", "csv or parquet: filename,start_s,end_s,label,score (a teacher's, per recording)")
     primary_floor: float = setting(0.0, "least target of the primary label where soft labels are given")
     teacher: str = setting("", "npz of teach: a teacher's embeddings and classifier, to learn beside the labels")
-    teacher_weight: float = setting(0.04, "worth of the embedding's loss beside the labels', where a teacher is given")
+    teacher_weight: float = setting(0.5, "worth of the embedding's loss beside the labels', where a teacher is given")
     extra_data: str = setting(
         "", "csv of recordings to train on but never to validate on; labels outside the classes are negatives"
     )

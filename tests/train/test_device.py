@@ -22,10 +22,12 @@ def test_devices_that_are_not_there_are_refused() -> None:
             choose_device("cuda")
 
 
-def test_compiling_without_a_compiler_is_refused_in_one_line(quick: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_without_a_compiler_is_refused_before_anything_is_read(
+    quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=r"no no-such-compiler; install g\+\+, or give --no-compile"):
-        fit(replace(quick, compile=True), resume=False, say=lambda _: None, quiet=True)
+        fit(replace(quick, compile=True, data="none.csv"), resume=False, say=lambda _: None, quiet=True)
     require_compiler(torch.device("cuda"))
     monkeypatch.setenv("CXX", shutil.which("true") or "true")
     require_compiler(torch.device("cpu"))
