@@ -20,13 +20,15 @@ __all__ = ["Ensemble", "Network", "NetworkSpec", "average_states", "count_macs",
 class NetworkSpec:
     """The arguments that rebuild a network.
 
-    arch: timm's name. input_pool: the image is averaged over squares of so many pixels before the network sees it.
+    arch: timm's name. input_pool: the image is averaged over squares of so many pixels before the network sees it;
+    input_pool_time: over so many along time, where that differs (0: it does not).
     """
 
     arch: str
     num_classes: int
     in_chans: int = 1
     input_pool: int = 1
+    input_pool_time: int = 0
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> NetworkSpec:
@@ -35,8 +37,9 @@ class NetworkSpec:
         faults = [f"unknown model argument {name!r}" for name in sorted(set(values) - set(known))]
         faults += [f"missing model argument {name!r}" for name in ("arch", "num_classes") if name not in values]
         for name, value in values.items():
-            if known.get(name) == "int" and (not isinstance(value, int) or value < 1):
-                faults.append(f"model argument {name} is {value!r}, expected a whole number from 1")
+            least = 0 if name == "input_pool_time" else 1
+            if known.get(name) == "int" and (not isinstance(value, int) or value < least):
+                faults.append(f"model argument {name} is {value!r}, expected a whole number from {least}")
         arch = values.get("arch")
         if arch is not None and (not isinstance(arch, str) or not timm.is_model(arch)):
             faults.append(f"model argument arch is {arch!r}, which this timm ({timm.__version__}) does not know")
@@ -57,7 +60,8 @@ class Network(nn.Module):
 
     def __init__(self, spec: NetworkSpec, state: Mapping[str, torch.Tensor], keep: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.pool = nn.AvgPool2d(spec.input_pool) if spec.input_pool > 1 else nn.Identity()
+        pool = (spec.input_pool, spec.input_pool_time or spec.input_pool)
+        self.pool = nn.AvgPool2d(pool) if pool != (1, 1) else nn.Identity()
         # timm's models have methods that nn.Module does not declare.
         self.body: Any = timm.create_model(
             spec.arch, pretrained=False, in_chans=spec.in_chans, num_classes=spec.num_classes

@@ -19,7 +19,7 @@ ARCH = "test_efficientnet"  # timm's own for tests: 0.1 million parameters, ever
 LABELS = tuple(Label(f"bird{i}", f"Avis {i}", f"Bird {i}") for i in range(6))
 
 
-def small_checkpoint(seed: int = 0, *, input_pool: int = 2, **changes: Any) -> dict[str, Any]:
+def small_checkpoint(seed: int = 0, *, input_pool: int = 2, input_pool_time: int = 0, **changes: Any) -> dict[str, Any]:
     """The content of a checkpoint; its scores on noise and tones spread over 0..1. `changes` replace whole parts."""
     torch.manual_seed(seed)
     network = timm.create_model(ARCH, in_chans=1, num_classes=len(LABELS))
@@ -29,7 +29,7 @@ def small_checkpoint(seed: int = 0, *, input_pool: int = 2, **changes: Any) -> d
         rng.normal(0, 0.1, len(t)) + 0.3 * np.sin(2 * np.pi * hz * t * (1 + 0.1 * t)) for hz in (2000, 3000, 5000)
     ]
     images = torch.from_numpy(log_mel(np.stack([*sounds, rng.normal(0, 0.3, len(t))]).astype(np.float32)))
-    images = F.avg_pool2d(images, input_pool) if input_pool > 1 else images
+    images = F.avg_pool2d(images, (input_pool, input_pool_time or input_pool))
     with torch.no_grad():
         network.train()
         for _ in range(10):  # so that batch normalisation has statistics of its own to fold
@@ -51,7 +51,13 @@ def small_checkpoint(seed: int = 0, *, input_pool: int = 2, **changes: Any) -> d
     content = {
         "schema": 1,
         "state_dict": dict(network.state_dict()),
-        "model": {"arch": ARCH, "in_chans": 1, "num_classes": len(LABELS), "input_pool": input_pool},
+        "model": {
+            "arch": ARCH,
+            "in_chans": 1,
+            "num_classes": len(LABELS),
+            "input_pool": input_pool,
+            "input_pool_time": input_pool_time,
+        },
         "manifest": json.loads(manifest.to_json()),
         "metrics": {"epoch": 3, "recording_auc": 0.9 + seed / 100},
         "config": {"epochs": 4},
@@ -71,5 +77,6 @@ def by_hand(content: dict[str, Any], samples: npt.NDArray[np.float32]) -> npt.ND
     network = timm.create_model(model["arch"], in_chans=1, num_classes=model["num_classes"]).eval()
     network.load_state_dict(content["state_dict"])
     with torch.no_grad():
-        images = F.avg_pool2d(torch.from_numpy(log_mel(samples)), model["input_pool"])
+        pool = (model["input_pool"], model["input_pool_time"] or model["input_pool"])
+        images = F.avg_pool2d(torch.from_numpy(log_mel(samples)), pool)
         return np.asarray(torch.sigmoid(network(images)))

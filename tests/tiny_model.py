@@ -34,7 +34,10 @@ def manifest(**changes: object) -> Manifest:
 
 
 def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None = None, **changes: object) -> Path:
-    """Average 16 bands of the image over time, then a fixed linear layer: scores that depend on the audio."""
+    """Average 16 bands of the image over time, then a fixed linear layer: scores that depend on the audio.
+
+    With `embedding_output="centred"` it also gives the 16 numbers that the layer sees.
+    """
     described = manifest(**changes)
     outputs = len(described.labels) if classes is None else classes
     weights = np.random.default_rng(7).normal(0.0, 8.0, (16, outputs)).astype(np.float32)
@@ -61,7 +64,14 @@ def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None
         nodes,
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", outputs])],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", outputs]),
+            *(
+                [helper.make_tensor_value_info("centred", TensorProto.FLOAT, ["n", 16])]
+                if described.embedding_output == "centred"
+                else []
+            ),
+        ],
         [
             numpy_helper.from_array(weights, "w"),
             numpy_helper.from_array(np.array([1], np.int64), "one"),

@@ -136,6 +136,25 @@ def teach(
 
 
 @train.command()
+@CONFIG
+@click.option("--model", default="birdnet", show_default=True, help="The teacher: an added model's name or a file.")
+@click.option("--count", default=20000, show_default=True, type=click.IntRange(min=1), help="Sounds to make.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for them, for fit --varied.")
+@setting_options(
+    *("data", "audio_root", "taxonomy", "cache", "soft_labels", "extra_data", "extra_root", "background"),
+    *("sample_by", "sample_exponent", "extra_share", "seed"),
+)
+def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -> None:
+    """Sounds that no recording holds (mixed, faster, slower), each heard by a teacher; goes on if interrupted."""
+    from .vary import Variations
+    from .vary_run import vary as make
+
+    settings = settings_of(given, config)
+    begun = make(settings, model, count, out, Variations(), say=say)
+    say(f"{out}: {count} sounds, {begun} of them made now")
+
+
+@train.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @setting_options("data", "audio_root", "device")
 @click.option("--hop", "hop_s", type=float, default=2.5, show_default=True, help="Seconds between windows.")

@@ -46,14 +46,20 @@ def network_input(
     embeddings, worth = batch.get("embedding"), batch.get("embedding_weight")
     size = len(power)
 
+    # A varied sound stays the one that the teacher heard.
+    open_to_change = ~batch["varied"].cpu().numpy() if "varied" in batch else np.ones(size, np.bool_)
+
     def chosen(probability: float) -> augment.Chosen:
         return np.asarray(rng.random(size) < probability)
+
+    def as_sound(probability: float) -> augment.Chosen:
+        return chosen(probability) & open_to_change
 
     # As sounds: mel powers add.
     if settings.mixup_on == "power" and settings.mixup_prob > 0:
         other = torch.from_numpy(rng.permutation(size)).to(power.device)
         level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
-        mixed = chosen(settings.mixup_prob)
+        mixed = as_sound(settings.mixup_prob)
         power = augment.mix_powers(power, power[other], level * mixed)
         where = torch.from_numpy(mixed).to(power.device)[:, None]
         targets = torch.where(where, torch.maximum(targets, targets[other]), targets)
@@ -74,21 +80,21 @@ def network_input(
         power = augment.mix_powers(power, batch["background"].transpose(1, 2), level)
         worth = halved(worth, batch["background"])
     if settings.equaliser_prob > 0:
-        use = chosen(settings.equaliser_prob)
+        use = as_sound(settings.equaliser_prob)
         power = augment.equalise(power, spread_db=settings.equaliser_db, chosen=use, rng=rng)
     if settings.noise_floor_prob > 0:
         level = augment.uniform_db(rng, size, settings.noise_floor_low_db, settings.noise_floor_high_db)
-        power = augment.noise_floor(power, level * chosen(settings.noise_floor_prob))
+        power = augment.noise_floor(power, level * as_sound(settings.noise_floor_prob))
     if settings.low_pass_prob > 0:
-        use = chosen(settings.low_pass_prob)
+        use = as_sound(settings.low_pass_prob)
         power = augment.low_pass(power, least=settings.low_pass_from, chosen=use, rng=rng)
     if settings.high_pass_prob > 0:
-        use = chosen(settings.high_pass_prob)
+        use = as_sound(settings.high_pass_prob)
         power = augment.high_pass(power, most=settings.high_pass_to, chosen=use, rng=rng)
     if settings.mel_shift_prob > 0:
-        power = augment.mel_shift(power, most=settings.mel_shift, chosen=chosen(settings.mel_shift_prob), rng=rng)
+        power = augment.mel_shift(power, most=settings.mel_shift, chosen=as_sound(settings.mel_shift_prob), rng=rng)
     if settings.padding_prob > 0:
-        power = augment.padded_tail(power, chosen=chosen(settings.padding_prob), rng=rng)
+        power = augment.padded_tail(power, chosen=as_sound(settings.padding_prob), rng=rng)
 
     # As pictures: the published recipe.
     images = images_of(power, spec)

@@ -10,6 +10,7 @@ A checkpoint is a dict of plain values and tensors, so that `torch.load(path, we
             "in_chans": 1,
             "num_classes": 71,
             "input_pool": 1,                    # side of the average pooling in front; 1 is none
+            "input_pool_time": 0,               # its width along time where that differs; 0 is the same
         },
         "manifest": {...},                      # the fields of birdwatch.model.Manifest as JSON has them:
                                                 # Manifest.from_json(json.dumps(checkpoint["manifest"])) reads it back
@@ -25,7 +26,7 @@ Whoever has the file rebuilds the network with timm alone; the pooling has no we
     )
     network.load_state_dict(checkpoint["state_dict"])
     network.eval()
-    logits = network(F.avg_pool2d(images, model["input_pool"]) if model["input_pool"] > 1 else images)
+    logits = network(F.avg_pool2d(images, (model["input_pool"], model["input_pool_time"] or model["input_pool"])))
 
 `images` are float32 (B, 1, height, width) of the manifest's front end, the logits (B, num_classes) in the order of the
 manifest's labels; the manifest's activation (sigmoid) turns them into scores. `input` in the manifest is "mel".

@@ -40,7 +40,7 @@ def checkpoints_of(path: Path) -> list[Path]:
 class Ensemble:
     """Networks with the same labels and front end, whose scores are averaged; `checkpoint` is the first one's."""
 
-    networks: tuple[tuple[nn.Module, int], ...]  # each with its input_pool
+    networks: tuple[tuple[nn.Module, tuple[int, int]], ...]  # each with its pooling
     checkpoint: Checkpoint
     device: torch.device
 
@@ -95,5 +95,5 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
         network = build_network(checkpoint.model)
         network.load_state_dict(checkpoint.state_dict)
         network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        networks.append((network, checkpoint.model.input_pool))
+        networks.append((network, checkpoint.model.pool))
     return Ensemble(tuple(networks), first, device)

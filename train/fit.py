@@ -31,7 +31,7 @@ from .settings import RUNTIME, Settings
 from .tables import save_predictions, write_table
 from .teacher_head import embedding_loss, plain_state, put_teacher_head
 from .weights import load_initial
-from .windows import NOISE, Draw, Windows, epoch_draws, regular_draws
+from .windows import NOISE, VARIED, Draw, Windows, epoch_draws, regular_draws
 
 __all__ = ["FoldData", "TrainingError", "fit_fold", "kept_settings"]
 
@@ -68,7 +68,10 @@ def fit_fold(
         torch.set_num_threads(settings.threads)
     seed_everything(settings.seed, fold.number + 1)
 
-    arguments = ModelArguments(len(data.labels), settings.arch, input_pool=settings.input_pool)
+    called = f"fold {fold.number}" if fold.held_out else "full"
+    arguments = ModelArguments(
+        len(data.labels), settings.arch, input_pool=settings.input_pool, input_pool_time=settings.input_pool_time
+    )
     network = build_network(
         arguments,
         drop_rate=settings.drop_rate,
@@ -101,7 +104,14 @@ def fit_fold(
         backgrounds=data.backgrounds,
         pseudo=data.pseudo,
         teacher=data.teacher,
+        varied=data.varied,
     )
+    kept_out = frozenset(data.sources[number].filename for number in fold.held_out)
+    varied = None
+    if data.varied is not None:
+        varied = data.varied.without(kept_out)
+        left_out = "; the others hold recordings that are held out" if len(varied) < len(data.varied) else ""
+        say(f"{called}: learns from {len(varied)} of the varied sounds{left_out}")
     held_out = regular_draws(data.sources, fold.held_out, settings.window_hop_s, spec)
     plain = Windows(data.sources, spec, len(data.labels), settings=settings, fold=fold.number)
 
@@ -111,7 +121,7 @@ def fit_fold(
             plain,
             held_out,
             batch_size=settings.batch_size,
-            input_pool=settings.input_pool,
+            pool=arguments.pool,
             device=device,
             workers=settings.workers,
         )
@@ -121,7 +131,6 @@ def fit_fold(
         config = asdict(settings) | {"fold": str(fold.number) if fold.held_out else "none"}
         save_checkpoint(path, Checkpoint(plain_state(judged), arguments, manifest, lasting, config))
 
-    called = f"fold {fold.number}" if fold.held_out else "full"
     state_path = folder / "last.pt"
     identity = {"settings": kept_settings(settings), "data": data.fingerprint, "soft": data.soft_labels}
     history: list[dict[str, float | None]] = []
@@ -143,7 +152,7 @@ def fit_fold(
         # Seeded anew each epoch, so that a resumed run draws what an uninterrupted one does.
         seed_everything(settings.seed, fold.number + 1, epoch)
         rng = np.random.default_rng((settings.seed, fold.number + 1, epoch, 1))
-        draws = epoch_draws(data.sources, fold.train, settings, spec, fold=fold.number, epoch=epoch)
+        draws = epoch_draws(data.sources, fold.train, settings, spec, fold=fold.number, epoch=epoch, varied=varied)
         loader = load_batches(windows, draws, settings, device)
         steps = len(loader)
         network.train()
@@ -152,7 +161,7 @@ def fit_fold(
             waited_s += wait_s
             batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
             shown = network_input(batch, settings, spec, rng)
-            images = pool_input(shown.images, settings.input_pool).contiguous(memory_format=torch.channels_last)
+            images = pool_input(shown.images, arguments.pool).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, half, enabled=amp):
                 answer = run(images)
             logits, embedding = (answer, None) if data.teacher is None else answer
@@ -280,7 +289,7 @@ def not_finite(value: float, epoch: int, step: int, batch: Batch, draws: list[Dr
     names = []
     for position, mel in zip(batch["position"].tolist(), batch["mel"], strict=True):
         number = draws[position].source
-        name = "background" if number == NOISE else windows.sources[number].filename
+        name = {NOISE: "background", VARIED: "a varied sound"}.get(number) or windows.sources[number].filename
         names.append(name + ("" if torch.isfinite(mel).all() else " (its mel spectrogram is not finite)"))
     return (
         f"the loss is {value} in epoch {epoch + 1}, batch {step + 1}, which holds {', '.join(names)}; "

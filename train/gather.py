@@ -16,6 +16,7 @@ from .prepare import prepare
 from .settings import Settings
 from .soft_labels import SoftLabels, read_soft_labels
 from .teacher import Teacher, read_teacher
+from .varied import NOTE, Varied, read_varied
 from .windows import Source, source
 
 __all__ = ["Data", "gather", "labelled_recordings"]
@@ -40,6 +41,7 @@ class Data:
     fingerprint: str
     soft_labels: str
     teacher: Teacher | None = None
+    varied: Varied | None = None
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -124,6 +126,16 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
             f"a teacher's embeddings for {covered} of {len(parts[0]) + len(parts[1])} recordings, "
             f"its classifier for {int(teacher.known.sum())} of {len(codes)} classes"
         )
+    varied = None
+    if settings.varied and teacher is not None:
+        varied = read_varied(Path(settings.varied), spec, teacher, codes)
+        unknown = {item.filename for sound in varied.made_of for item in sound}
+        unknown -= {item.filename for part in parts[:2] for _, item in part}
+        if unknown:
+            raise ConfigError(
+                f"{settings.varied} was made of other recordings, such as {min(unknown)}; no fold could hold those out"
+            )
+        say(f"{len(varied)} varied sounds that the teacher has heard")
     kept = [pair for part in parts for pair in part]
     return Data(
         labels,
@@ -132,8 +144,11 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
         tuple(item for _, item in parts[2]),
         tuple(item for _, item in parts[3]),
         fingerprint([recording for recording, _ in kept], [item.array for _, item in kept]),
-        file_digest(settings.soft_labels, settings.pseudo, settings.teacher),
+        file_digest(
+            settings.soft_labels, settings.pseudo, settings.teacher, f"{settings.varied}/{NOTE}" if varied else ""
+        ),
         teacher,
+        varied,
     )
 
 
@@ -161,4 +176,5 @@ def _source(
         masked=tuple(masked),
         spans=table.spans.get(recording.filename),
         embeddings=None if teacher is None else teacher.recordings.get(recording.filename),
+        audio=recording.path,
     )

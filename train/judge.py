@@ -37,7 +37,7 @@ def score_windows(
     draws: Sequence[Draw],
     *,
     batch_size: int,
-    input_pool: int,
+    pool: tuple[int, int],
     device: torch.device,
     workers: int = 0,
 ) -> Predictions:
@@ -49,7 +49,7 @@ def score_windows(
     with torch.inference_mode():
         for batch in loader:
             images = images_of(batch["mel"].to(device).transpose(1, 2), windows.spec)
-            images = pool_input(images, input_pool).contiguous(memory_format=torch.channels_last)
+            images = pool_input(images, pool).contiguous(memory_format=torch.channels_last)
             scores.append(torch.sigmoid(forward(images).float()).cpu())
     return Predictions(
         torch.cat(scores).numpy(),

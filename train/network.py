@@ -3,7 +3,7 @@
 A checkpoint's model arguments rebuild it, without this module:
 
     network = timm.create_model(arch, pretrained=False, in_chans=in_chans, num_classes=num_classes)
-    logits = network(F.avg_pool2d(images, input_pool))     # input_pool 1 means none
+    logits = network(F.avg_pool2d(images, (input_pool, input_pool_time or input_pool)))     # 1 means none
 """
 
 from __future__ import annotations
@@ -26,20 +26,26 @@ class ModelArguments:
     """What rebuilds the network; `dataclasses.asdict` of it is a checkpoint's `model`.
 
     input_pool: side of the average pooling in front. 2 shows the network 128 x 128 of the front end's 256 x 256,
-    a quarter of the work.
+    a quarter of the work. input_pool_time: its width along time where that differs, 0 where it does not.
     """
 
     num_classes: int
     arch: str = "efficientnet_b0"
     in_chans: int = 1
     input_pool: int = 1
+    input_pool_time: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_classes < 1 or self.in_chans < 1 or self.input_pool < 1:
+        if self.num_classes < 1 or self.in_chans < 1 or self.input_pool < 1 or self.input_pool_time < 0:
             raise ConfigError(
                 f"model arguments: num_classes {self.num_classes}, in_chans {self.in_chans} and input_pool "
-                f"{self.input_pool} must be at least 1"
+                f"{self.input_pool} must be at least 1, input_pool_time {self.input_pool_time} at least 0"
             )
+
+    @property
+    def pool(self) -> tuple[int, int]:
+        """Rows and columns of the image that are averaged into one."""
+        return self.input_pool, self.input_pool_time or self.input_pool
 
 
 def build_network(
@@ -83,6 +89,6 @@ def start_head(network: nn.Module, prior: float) -> None:
     nn.init.constant_(head.bias, math.log(prior / (1.0 - prior)))
 
 
-def pool_input(images: torch.Tensor, input_pool: int) -> torch.Tensor:
-    """Images `(B, C, H, W)` averaged over squares of `input_pool` pixels, `(B, C, H // p, W // p)`."""
-    return images if input_pool == 1 else F.avg_pool2d(images, input_pool)
+def pool_input(images: torch.Tensor, pool: tuple[int, int]) -> torch.Tensor:
+    """Images `(B, C, H, W)` averaged over `pool` rows and columns, `(B, C, H // rows, W // columns)`."""
+    return images if pool == (1, 1) else F.avg_pool2d(images, pool)

@@ -42,6 +42,8 @@ class Settings:
     primary_floor: float = setting(0.0, "least target of the primary label where soft labels are given")
     teacher: str = setting("", "npz of teach: a teacher's embeddings and classifier, to learn beside the labels")
     teacher_weight: float = setting(0.5, "worth of the embedding's loss beside the labels', where a teacher is given")
+    varied: str = setting("", "folder of vary: sounds that the teacher has heard, to learn beside the recordings")
+    varied_share: float = setting(0.85, "share of an epoch's windows that are varied sounds, where given")
     extra_data: str = setting(
         "", "csv of recordings to train on but never to validate on; labels outside the classes are negatives"
     )
@@ -54,6 +56,7 @@ class Settings:
 
     arch: str = setting("efficientnet_b0", "timm's name of the network")
     input_pool: int = setting(1, "side of an average pooling in front of the network: 2 is four times cheaper")
+    input_pool_time: int = setting(0, "its width along time where that differs: 1 keeps fast trills; 0 is input-pool")
     pretrained: bool = setting(False, "start from timm's ImageNet weights (needs the network or timm's cache)")
     init: str = setting("", "start from a local .safetensors, .pt or .pth file with timm's or torchvision's names")
     head_prior: float = setting(0.0, "score that a new head starts from; 0 leaves it to timm, about one half")
@@ -162,6 +165,8 @@ class Settings:
         for name in ("epochs", "batch_size", "input_pool"):
             if getattr(self, name) < 1:
                 faults.append(f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.input_pool_time < 0:
+            faults.append(f"input_pool_time is {self.input_pool_time}, expected at least 0")
         if not 0 <= self.stop_epoch <= self.epochs:
             faults.append(f"stop_epoch is {self.stop_epoch}, expected 0 (none) to epochs, {self.epochs}")
         if not 0.0 <= self.ema < 1.0:
@@ -181,6 +186,8 @@ class Settings:
             faults.append(f"fold is {self.fold!r}, expected one of {', '.join(folds)}")
         if self.clip == "heard" and not self.soft_labels:
             faults.append("clip heard follows soft labels: give --soft-labels")
+        if self.varied and not self.teacher:
+            faults.append("varied sounds are learnt by their embeddings: give --teacher")
         if bool(self.pseudo) != bool(self.pseudo_root):
             faults.append("pseudo and pseudo_root belong together")
         if self.extra_data and not self.extra_root:

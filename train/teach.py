@@ -29,7 +29,7 @@ from birdwatch.sources.file import AudioFile
 
 from .dataset import Recording, read_taxonomy
 from .progress import tracked
-from .soft_labels import COLUMNS
+from .soft_labels import COLUMNS, LABEL_ODDS
 from .teacher import Embeddings, write_teacher
 
 __all__ = ["Heard", "TeachOptions", "columns_of", "hear", "read_labels", "soft_rows", "teach"]
@@ -47,7 +47,7 @@ class TeachOptions:
 
     hop_s: float = 1.0
     floor: float = 0.01
-    label_odds: float = 12.0
+    label_odds: float = LABEL_ODDS
     never: float = 0.6
 
 

@@ -24,10 +24,12 @@ from .cache import GRID, crop, window_starts
 from .settings import Settings
 from .soft_labels import Spans
 from .teacher import Embeddings, Teacher
+from .varied import Varied
 
 __all__ = ["Draw", "Source", "Windows", "epoch_draws", "regular_draws", "source"]
 
 NOISE = -1
+VARIED = -2
 # A window where the species is not heard at all keeps this chance, relative to one where it surely is.
 UNHEARD = 0.02
 
@@ -38,7 +40,7 @@ class Source:
 
     starts: its window starts in the cache. labels: classes that are heard, the primary one first (empty: none).
     masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`. embeddings: a
-    teacher's. extra: only trained on, never judged.
+    teacher's. extra: only trained on, never judged. audio: the recording itself, for those who play it.
     """
 
     array: Path
@@ -49,6 +51,7 @@ class Source:
     spans: Spans | None = None
     embeddings: Embeddings | None = None
     extra: bool = False
+    audio: Path = Path()
 
 
 def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> Source:
@@ -61,7 +64,10 @@ def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> 
 
 
 class Draw(NamedTuple):
-    """One window to load: the source's number (NOISE: background alone) and its start, None to choose one."""
+    """One window to load: the source's number and its start, None to choose one.
+
+    NOISE in place of the source's number is background alone; VARIED a varied sound, whose number `start` is.
+    """
 
     epoch: int
     position: int
@@ -74,7 +80,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
 
     `background` `(T, n_mels)` is there where backgrounds are given, zero where none was drawn; `pseudo` and
     `pseudo_target` likewise. With a teacher, `embedding` `(size,)` is its own in units of its spread, and
-    `embedding_weight` is 0 where it has none.
+    `embedding_weight` is 0 where it has none. With varied sounds, `varied` says of each window whether it is one.
     """
 
     def __init__(
@@ -88,8 +94,9 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         backgrounds: Sequence[Source] = (),
         pseudo: Sequence[Source] = (),
         teacher: Teacher | None = None,
+        varied: Varied | None = None,
     ) -> None:
-        self.teacher = teacher
+        self.teacher, self.varied = teacher, varied
         self.sources, self.backgrounds, self.pseudo = sources, backgrounds, pseudo
         self.spec, self.classes, self.settings, self.fold = spec, classes, settings, fold
         self.grid_s = GRID * spec.hop_frames / spec.rate_hz
@@ -108,9 +115,14 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         embedding: FloatArray | None = None
         if draw.source == NOISE:
             mel = self._cut_randomly(self.backgrounds, rng)
+        elif draw.source == VARIED:
+            assert self.varied is not None
+            assert draw.start is not None
+            mel, target = self.varied.mel(draw.start), self.varied.target(draw.start)
+            embedding = self.varied.embedding(draw.start)
         else:
             item = self.sources[draw.source]
-            start = self._start(draw.source, settings.clip, rng) if draw.start is None else draw.start
+            start = self.start_of(draw.source, settings.clip, rng) if draw.start is None else draw.start
             mel = crop(_rows(item.array), start, self.spec)
             target = self.targets(item, np.array([start]))[0]
             weight[list(item.masked)] = 0.0
@@ -121,12 +133,14 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
             given = self.teacher.mean if embedding is None else embedding
             loaded["embedding"] = (given - self.teacher.mean) / self.teacher.spread
             loaded["embedding_weight"] = np.array(embedding is not None, np.float32)
+        if self.varied is not None:
+            loaded["varied"] = np.array(draw.source == VARIED)
         if self.backgrounds:
-            under = draw.source != NOISE and rng.random() < settings.background_prob
+            under = draw.source >= 0 and rng.random() < settings.background_prob
             loaded["background"] = self._cut_randomly(self.backgrounds, rng) if under else np.zeros_like(mel)
         if self.pseudo:
             loaded["pseudo"], loaded["pseudo_target"] = np.zeros_like(mel), np.zeros_like(target)
-            if rng.random() < settings.pseudo_prob:
+            if draw.source != VARIED and rng.random() < settings.pseudo_prob:
                 item = self.pseudo[rng.choice(len(self.pseudo), p=self.pseudo_share)]
                 starts = np.array([rng.integers(item.starts)])
                 loaded["pseudo"] = crop(_rows(item.array), int(starts[0]), self.spec)
@@ -149,7 +163,8 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         item = sources[int(rng.integers(len(sources)))]
         return crop(_rows(item.array), int(rng.integers(item.starts)), self.spec)
 
-    def _start(self, number: int, clip: str, rng: np.random.Generator) -> int:
+    def start_of(self, number: int, clip: str, rng: np.random.Generator) -> int:
+        """Draw a window's start number in a source, as the setting `clip` says."""
         starts = self.sources[number].starts
         if starts == 1:
             return 0
@@ -214,11 +229,19 @@ def regular_draws(sources: Sequence[Source], numbers: Sequence[int], hop_s: floa
 
 
 def epoch_draws(
-    sources: Sequence[Source], numbers: Sequence[int], settings: Settings, spec: FrontendSpec, *, fold: int, epoch: int
+    sources: Sequence[Source],
+    numbers: Sequence[int],
+    settings: Settings,
+    spec: FrontendSpec,
+    *,
+    fold: int,
+    epoch: int,
+    varied: npt.NDArray[np.int64] | None = None,
 ) -> list[Draw]:
-    """The windows of an epoch, shuffled: of the sources with these `numbers`, and background alone.
+    """The windows of an epoch, shuffled: of the sources with these `numbers`, background alone, and varied sounds.
 
     Sources without labels are the negatives; those and the background take their share beside the labelled ones.
+    varied: numbers of the varied sounds to learn from, which take their share of it all, each once before any again.
     """
     rng = np.random.default_rng((settings.seed, fold + 1, epoch))
     labelled = [number for number in numbers if sources[number].labels]
@@ -229,7 +252,9 @@ def epoch_draws(
     pool: list[tuple[int, int | None]] = [(number, None) for number in labelled]
     if settings.clip == "all":
         pool = [(draw.source, draw.start) for draw in regular_draws(sources, labelled, settings.window_hop_s, spec)]
-    count = round(settings.epoch_windows * rest) if settings.epoch_windows else len(pool)
+    wanted = settings.epoch_windows or round(len(pool) / rest)
+    of_varied = 0 if varied is None else round(wanted * settings.varied_share)
+    count = round((wanted - of_varied) * rest)
     if settings.sample_by == "each":
         turns = [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
         drawn = [pool[i] for i in np.concatenate(turns)[:count]]
@@ -239,8 +264,19 @@ def epoch_draws(
     if negative:
         drawn += [(negative[i], None) for i in rng.integers(len(negative), size=round(count * negative_share / rest))]
     drawn += [(NOISE, None)] * round(count * noise_share / rest)
+    if varied is not None:
+        drawn += [(VARIED, number) for number in turns_of(varied, of_varied, epoch, (settings.seed, fold + 1))]
     order = rng.permutation(len(drawn))
     return [Draw(epoch, position, *drawn[i]) for position, i in enumerate(order)]
+
+
+def turns_of(numbers: npt.NDArray[np.int64], count: int, epoch: int, seed: tuple[int, ...]) -> list[int]:
+    """An epoch's `count` of `numbers`, shuffled anew in each turn; where one epoch ends the next goes on."""
+    first, last = epoch * count, (epoch + 1) * count
+    turns = range(first // len(numbers), -(-last // len(numbers)))
+    shuffled = np.concatenate([np.random.default_rng((*seed, 3, turn)).permutation(numbers) for turn in turns])
+    offset = first - turns[0] * len(numbers)
+    return [int(number) for number in shuffled[offset : offset + count]]
 
 
 def class_shares(

@@ -96,6 +96,14 @@ def test_kept_labels_are_the_same_scores_in_the_order_asked_for(folds: list[Path
     np.testing.assert_allclose(classifier.score(WINDOWS), by_hand(small_checkpoint(), WINDOWS)[:, [4, 1]], atol=1e-5)
 
 
+def test_pooling_may_keep_the_time(tmp_path: Path) -> None:
+    torch.save(small_checkpoint(input_pool=4, input_pool_time=2), tmp_path / "best.pt")
+    written = write_model(from_checkpoints([tmp_path / "best.pt"]), tmp_path / "fine.onnx", Kind())
+    scores = OnnxClassifier(written.path, provider="cpu").score(WINDOWS)
+    np.testing.assert_allclose(scores, by_hand(small_checkpoint(input_pool=4, input_pool_time=2), WINDOWS), atol=1e-5)
+    assert np.abs(scores - by_hand(small_checkpoint(input_pool=4), WINDOWS)).max() > 1e-3
+
+
 @pytest.mark.usefixtures("no_graph")
 def test_the_first_labels_are_kept_by_number(folds: list[Path]) -> None:
     source = from_checkpoints(folds[:1], keep=2)

@@ -13,15 +13,18 @@ from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.network import ModelArguments, build_network, pool_input
 
 
-def make(classes: int = 3, labels: int = 3, input_pool: int = 2) -> Checkpoint:
+def make(classes: int = 3, labels: int = 3, input_pool: int = 2, input_pool_time: int = 0) -> Checkpoint:
     torch.manual_seed(0)
-    arguments = ModelArguments(classes, input_pool=input_pool)
+    arguments = ModelArguments(classes, input_pool=input_pool, input_pool_time=input_pool_time)
     manifest = Manifest("test", tuple(Label(f"bird{i}") for i in range(labels)), 32000, 160000, FrontendSpec())
     return Checkpoint(build_network(arguments).state_dict(), arguments, manifest, {"auc": None}, {"epochs": 1})
 
 
-def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(tmp_path: Path) -> None:
-    original = make()
+@pytest.mark.parametrize(("time", "pool"), [(0, (2, 2)), (1, (2, 1))])
+def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(
+    tmp_path: Path, time: int, pool: tuple[int, int]
+) -> None:
+    original = make(input_pool_time=time)
     save_checkpoint(tmp_path / "a.pt", original)
     checkpoint = torch.load(tmp_path / "a.pt", weights_only=True)
     model = checkpoint["model"]
@@ -33,8 +36,10 @@ def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(tmp_path: 
     ours.load_state_dict(original.state_dict)
     images = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        expected = network.eval()(F.avg_pool2d(images, 2))
-        assert torch.equal(ours.eval()(pool_input(images, model["input_pool"])), expected)
+        pooled = F.avg_pool2d(images, (model["input_pool"], model["input_pool_time"] or model["input_pool"]))
+        expected = network.eval()(pooled)
+        assert pooled.shape == (1, 1, 64 // pool[0], 64 // pool[1])
+        assert torch.equal(ours.eval()(pool_input(images, original.model.pool)), expected)
     assert expected.shape == (1, 3)
     assert Manifest.from_json(json.dumps(checkpoint["manifest"])) == original.manifest
     loaded = load_checkpoint(tmp_path / "a.pt")
@@ -43,7 +48,7 @@ def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(tmp_path: 
 
 def test_no_pooling_leaves_the_images_alone() -> None:
     images = torch.rand(1, 1, 8, 8)
-    assert pool_input(images, 1) is images
+    assert pool_input(images, (1, 1)) is images
 
 
 def test_classes_and_labels_must_agree() -> None:

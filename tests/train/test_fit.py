@@ -45,7 +45,7 @@ def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Setti
         seen["targets"].append(shown.targets)
         return shown
 
-    def pool_input(images: torch.Tensor, pool: int) -> torch.Tensor:
+    def pool_input(images: torch.Tensor, pool: tuple[int, int]) -> torch.Tensor:
         seen["shown"].append(images)
         return pooled(images, pool)
 

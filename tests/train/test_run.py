@@ -155,7 +155,7 @@ def test_evaluate_scores_recordings_as_the_daemon_does(finished, birds: Path, tm
             if start + 160000 >= len(samples):
                 break
         with torch.no_grad():
-            images = pool_input(torch.from_numpy(log_mel(np.stack(windows))), 4)
+            images = pool_input(torch.from_numpy(log_mel(np.stack(windows))), (4, 4))
             expected = torch.sigmoid(network(images)).amax(dim=0).numpy()
         np.testing.assert_allclose([float(row[code]) for code in CODES], expected, atol=1e-5)
     truth = np.array([[code in (r.label, *r.secondary) for code in CODES] for r in chosen.recordings])

@@ -19,12 +19,14 @@ SOUNDS := $(if $(wildcard $(AUDIO)/background.csv),yes)
 LISTEN := --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio --taxonomy $(AUDIO)/taxonomy.csv
 LISTEN += $(if $(OTHERS),--data $(AUDIO)/other_birds.csv --audio-root $(AUDIO)/other_birds)
 LISTEN += $(if $(OTHERS),--taxonomy $(AUDIO)/other_birds.csv)
-FIT := --config train/recipes/birdwatch-71.toml --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio
-FIT += --taxonomy $(MODEL)/labels.csv --soft-labels $(MODEL)/soft.csv --cache $(MODEL)/mels
-FIT += $(if $(EMBEDDINGS),--teacher $(EMBEDDINGS))
-FIT += --init $(MODEL)/lite0.pth --folds 3 --resume
-FIT += $(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv --extra-root $(AUDIO)/other_birds)
-FIT += $(if $(SOUNDS),--background $(MODEL)/sounds/trained)
+LEARN := --config train/recipes/birdwatch-71.toml --data $(AUDIO)/train.csv --audio-root $(AUDIO)/train_audio
+LEARN += --taxonomy $(MODEL)/labels.csv --soft-labels $(MODEL)/soft.csv --cache $(MODEL)/mels
+LEARN += $(if $(OTHERS),--extra-data $(AUDIO)/other_birds.csv --extra-root $(AUDIO)/other_birds)
+LEARN += $(if $(SOUNDS),--background $(MODEL)/sounds/trained)
+FIT := $(LEARN) --init $(MODEL)/lite0.pth --folds 3 --resume
+FIT += $(if $(EMBEDDINGS),--teacher $(EMBEDDINGS) --varied $(MODEL)/varied)
+READY := $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+READY += $(if $(EMBEDDINGS),$(MODEL)/varied/done)
 
 .PHONY: model
 model: $(MODEL)/$(MODEL_NAME).onnx
@@ -53,12 +55,17 @@ $(MODEL)/soft.csv: | $(TEST_VENV)/installed
 	$(TRAIN) teach --model $(TEACHER) $(LISTEN) --labels-out $(MODEL)/labels.csv \
 		$(if $(EMBEDDINGS),--embeddings-out $(EMBEDDINGS)) --out $@
 
+# Sounds that no recording holds, mixed, faster and slower, each heard by the teacher; goes on if interrupted. 2.5 GB.
+$(MODEL)/varied/done: $(MODEL)/soft.csv $(if $(SOUNDS),$(MODEL)/sounds/made)
+	OPENBLAS_NUM_THREADS=1 $(TRAIN) vary $(LEARN) --model $(TEACHER) --count 30000 --out $(MODEL)/varied
+	touch $@
+
 # Half-trained runs go on, so the marker is the report that the last epoch leaves.
-$(MODEL)/judged/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/judged/done: $(READY)
 	$(TRAIN) fit $(FIT) --fold 0 --out $(MODEL)/judged
 	touch $@
 
-$(MODEL)/full/done: $(MODEL)/soft.csv $(MODEL)/lite0.pth $(if $(SOUNDS),$(MODEL)/sounds/made)
+$(MODEL)/full/done: $(READY)
 	$(TRAIN) fit $(FIT) --fold none --out $(MODEL)/full
 	touch $@
 

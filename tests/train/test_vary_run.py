@@ -1,0 +1,367 @@
+"""`train vary`: sounds that a teacher hears, kept with what it heard, and learnt from by folds that may."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_model import write_tiny_model
+
+from birdwatch.api import load_model
+from birdwatch.audio import AudioBlock
+from birdwatch.errors import ConfigError
+from birdwatch.frontend import FrontendSpec, log_mel, mel_power
+from birdwatch.model import Label
+from birdwatch.pipeline import WindowStream, windows_of
+from train import vary_run
+from train.__main__ import main
+from train.checkpoint import load_checkpoint
+from train.dataset import read_table
+from train.gather import gather
+from train.run import fit
+from train.settings import Settings
+from train.soft_labels import LABEL_ODDS, Spans
+from train.teach import TeachOptions, teach
+from train.teacher import read_teacher
+from train.varied import Varied, read_varied
+from train.vary import Variations
+from train.vary_run import Listener, Sounds, never_heard, read_part, vary
+from train.windows import VARIED, Draw, Source, Windows, turns_of
+
+SPEC = FrontendSpec()
+CODES = ("lowbird", "midbird", "highbird")
+LABELS = tuple(Label(code, f"Avis {code}") for code in CODES)
+COUNT, PART = 8, 3
+
+
+@pytest.fixture(scope="module")
+def teacher_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of 3 s at 24 kHz, with embeddings of 16 numbers, that knows all three birds."""
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    return write_tiny_model(
+        path,
+        labels=LABELS,
+        rate_hz=24000,
+        window_frames=72000,
+        input="waveform",
+        frontend=None,
+        embedding_output="centred",
+    )
+
+
+@pytest.fixture(scope="module")
+def taught(birds: Path, teacher_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the teacher's soft.csv and teacher.npz of the birds."""
+    folder = tmp_path_factory.mktemp("taught")
+    recordings = read_table(birds / "train.csv", birds / "train_audio")
+    teach(
+        str(teacher_model),
+        recordings,
+        LABELS,
+        folder / "soft.csv",
+        TeachOptions(),
+        embeddings_out=folder / "teacher.npz",
+    )
+    return folder
+
+
+@pytest.fixture
+def settings(quick: Settings, birds: Path, taught: Path) -> Settings:
+    return replace(
+        quick,
+        clip="heard",
+        soft_labels=str(taught / "soft.csv"),
+        teacher=str(taught / "teacher.npz"),
+        background=str(birds / "background"),
+        sample_by="duration",
+    )
+
+
+@pytest.fixture
+def folder(settings: Settings, teacher_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eight varied sounds in parts of three."""
+    monkeypatch.setattr(vary_run, "PART", PART)
+    made = vary(settings, str(teacher_model), COUNT, tmp_path / "varied", Variations(), say=print, quiet=True)
+    assert made == COUNT
+    return tmp_path / "varied"
+
+
+def opened(folder: Path, settings: Settings) -> Varied:
+    return read_varied(folder, SPEC, read_teacher(Path(settings.teacher), CODES), CODES)
+
+
+def sounds_of(settings: Settings) -> Sounds:
+    return Sounds(gather(settings, SPEC, say=print, quiet=True), settings, SPEC, Variations(), count=COUNT)
+
+
+def test_what_is_kept_is_the_sound_s_mel_and_what_the_teacher_heard_of_it(
+    folder: Path, settings: Settings, teacher_model: Path
+) -> None:
+    varied, sounds, model = opened(folder, settings), sounds_of(settings), load_model(teacher_model)
+    assert len(varied) == COUNT
+    for number in range(COUNT):
+        samples, ingredients = sounds[number]
+        assert samples.shape == (SPEC.window_frames,)
+        assert varied.made_of[number] == ingredients
+        power = mel_power(samples[None], SPEC)[0].T
+        kept_db, db = (10 * np.log10(np.maximum(values, 1e-10)) for values in (varied.mel(number), power))
+        assert np.abs(kept_db - db).max() < 0.04, "half precision of -100 to 30 dB"
+        # The teacher hears the first and the last 3 of 5 s.
+        stream = WindowStream(SPEC.rate_hz, model.manifest, hop_s=2.0)
+        windows = list(windows_of([AudioBlock(samples, 0, SPEC.rate_hz)], stream))[:2]
+        assert [window.start_frame / 24000 for window in windows] == [0.0, 2.0]
+        assert all(window.valid_frames == 72000 for window in windows)
+        expected = model.embed(np.stack([window.samples for window in windows]))
+        np.testing.assert_allclose(varied.embedding(number), expected.mean(axis=0), atol=2e-3)
+
+
+def test_images_of_what_is_kept_are_the_front_end_s(folder: Path, settings: Settings) -> None:
+    from train.images import images_of
+
+    varied, sounds = opened(folder, settings), sounds_of(settings)
+    import torch
+
+    for number in range(COUNT):
+        image = images_of(torch.from_numpy(varied.mel(number).T[None].copy()), SPEC)[0].numpy()
+        np.testing.assert_allclose(image, log_mel(sounds[number][0][None], SPEC)[0], atol=1e-3)
+
+
+def test_targets_are_the_teacher_s_with_the_odds_of_what_is_sung_as_it_was(
+    folder: Path, settings: Settings, teacher_model: Path
+) -> None:
+    varied, sounds, model = opened(folder, settings), sounds_of(settings), load_model(teacher_model)
+    natural = 0
+    for number in range(COUNT):
+        samples, ingredients = sounds[number]
+        stream = WindowStream(SPEC.rate_hz, model.manifest, hop_s=2.0)
+        windows = list(windows_of([AudioBlock(samples, 0, SPEC.rate_hz)], stream))[:2]
+        expected = model.score(np.stack([window.samples for window in windows])).max(axis=0)
+        for item in ingredients:
+            assert item.natural == (item.speed == 1.0) or not item.natural
+        for code in {item.label for item in ingredients if item.natural}:
+            p = expected[CODES.index(code)]
+            expected[CODES.index(code)] = LABEL_ODDS * p / (LABEL_ODDS * p + 1 - p)
+            natural += 1
+        np.testing.assert_allclose(varied.target(number), expected, atol=0.03)
+    assert natural > 0
+
+
+def test_the_floor_holds_and_what_the_teacher_does_not_know_is_zero(folder: Path, settings: Settings) -> None:
+    names = folder / "0000.json"
+    parts = json.loads(names.read_text())
+    parts[0] = [{"filename": "a.ogg", "label": "newbird", "speed": 1.0, "natural": True, "floor": 0.6}]
+    parts[1] = [{"filename": "a.ogg", "label": "newbird", "speed": 1.2, "natural": False, "floor": 0.0}]
+    names.write_text(json.dumps(parts))
+    codes = (*CODES, "newbird", "otherbird")
+    varied = read_varied(folder, SPEC, read_teacher(Path(settings.teacher), codes), codes)
+    assert varied.target(0)[3:].tolist() == [np.float32(0.6), 0.0]
+    assert varied.target(1)[3:].tolist() == [0.0, 0.0]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, settings: Settings, teacher_model: Path) -> None:
+    before = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    assert list(before) == [
+        *(f"000{part}.{kind}" for part in range(3) for kind in ("embedding.npy", "json", "mel.npy")),
+        "varied.json",
+    ]
+    (folder / "0001.json").unlink()  # killed between the arrays and the note
+    with pytest.raises(ConfigError, match="holds 1 of 3 parts"):
+        opened(folder, settings)
+    assert vary(settings, str(teacher_model), COUNT, folder, Variations(), say=print, quiet=True) == PART
+    assert {path.name: path.read_bytes() for path in sorted(folder.iterdir())} == before
+    with pytest.raises(ConfigError, match="was made with sounds 8, not 9"):
+        vary(settings, str(teacher_model), 9, folder, Variations(), say=print, quiet=True)
+
+
+def test_a_fold_learns_from_no_sound_with_a_recording_that_it_holds_out(folder: Path, settings: Settings) -> None:
+    varied = opened(folder, settings)
+    held_out = varied.made_of[0][0].filename
+    allowed = varied.without(frozenset({held_out}))
+    assert 0 < len(allowed) < COUNT
+    for number in range(COUNT):
+        assert (number in allowed) == all(item.filename != held_out for item in varied.made_of[number])
+    assert varied.without(frozenset()).tolist() == list(range(COUNT))
+
+
+def test_training_learns_from_them_and_goes_on_to_the_same_weights(
+    folder: Path, settings: Settings, tmp_path: Path
+) -> None:
+    settings = replace(settings, varied=str(folder), varied_share=0.5, epochs=2)
+    lines: list[str] = []
+    data = gather(settings, SPEC, say=lines.append, quiet=True)
+    assert f"{COUNT} varied sounds that the teacher has heard" in lines
+    assert data.varied is not None
+    assert data.soft_labels != gather(replace(settings, varied=""), SPEC, say=print, quiet=True).soft_labels
+    fit(settings, resume=False, say=lines.append, quiet=True)
+    with (tmp_path / "run/folds.csv").open(newline="") as stream:
+        held_out = frozenset(row["filename"] for row in csv.DictReader(stream) if row["fold"] == "0")
+    left = len(data.varied.without(held_out))
+    assert f"fold 0: learns from {left} of the varied sounds; the others hold recordings that are held out" in lines
+    import torch
+
+    whole = torch.load(tmp_path / "run/fold0/best.pt", weights_only=True)["state_dict"]
+    again = replace(settings, out=str(tmp_path / "again"))
+
+    class StoppedError(Exception):
+        pass
+
+    def stop_after_first(line: str) -> None:
+        if "epoch 2/2" in line:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        fit(again, resume=False, say=stop_after_first, quiet=True)
+    fit(again, resume=True, say=print, quiet=True)
+    resumed = torch.load(tmp_path / "again/fold0/best.pt", weights_only=True)["state_dict"]
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+
+
+def test_the_commands_make_sounds_and_learn_from_them(
+    birds: Path, mels: Path, taught: Path, teacher_model: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    def command(*arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["birdwatch-train", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    config = tmp_path / "a.toml"
+    config.write_text(
+        'clip = "heard"\narch = "test_efficientnet"\ninput_pool = 4\ninput_pool_time = 2\n'
+        'epochs = 1\nworkers = 0\nthreads = 1\ndevice = "cpu"\nfolds = 3\n'
+    )
+    given = ("--config", config, "--data", birds / "train.csv", "--audio-root", birds / "train_audio", "--cache", mels)
+    given = (*given, "--taxonomy", birds / "taxonomy.csv", "--soft-labels", taught / "soft.csv")
+    assert command("vary", *given, "--model", teacher_model, "--count", 3, "--out", tmp_path / "v") == 0
+    assert f"{tmp_path / 'v'}: 3 sounds, 3 of them made now" in capsys.readouterr().out
+    learnt = ("--teacher", taught / "teacher.npz", "--varied", tmp_path / "v", "--out", tmp_path / "run")
+    assert command("fit", *given, *learnt, "--fold", "none") == 0
+    assert "full: learns from 3 of the varied sounds" in capsys.readouterr().out
+    assert load_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
+    assert command("fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
+    assert "varied sounds are learnt by their embeddings: give --teacher" in capsys.readouterr().err
+
+
+def test_sounds_of_other_recordings_are_refused(folder: Path, settings: Settings, birds: Path, tmp_path: Path) -> None:
+    with (birds / "train.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    used = {item.filename for sound in opened(folder, settings).made_of for item in sound}
+    with (tmp_path / "fewer.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["filename"] != min(used))
+    with pytest.raises(ConfigError, match=f"made of other recordings, such as {min(used)}"):
+        gather(replace(settings, varied=str(folder), data=str(tmp_path / "fewer.csv")), SPEC, say=print, quiet=True)
+    with pytest.raises(ConfigError, match="no varied sounds in"):
+        gather(replace(settings, varied=str(tmp_path / "none")), SPEC, say=print, quiet=True)
+    with pytest.raises(ConfigError, match="give --teacher"):
+        replace(settings, varied=str(folder), teacher="")
+
+
+def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_heard_it(folder: Path, settings: Settings) -> None:
+    import torch
+
+    from train.batches import network_input
+    from train.images import images_of
+
+    settings = replace(
+        settings,
+        varied=str(folder),
+        background_prob=1.0,
+        mixup_on="power",
+        mixup_prob=1.0,
+        equaliser_prob=1.0,
+        noise_floor_prob=1.0,
+        low_pass_prob=1.0,
+        high_pass_prob=1.0,
+        mel_shift_prob=1.0,
+        padding_prob=1.0,
+        aug_prob=0.0,
+    )
+    data = gather(settings, SPEC, say=print, quiet=True)
+    loader = Windows(
+        data.sources,
+        SPEC,
+        3,
+        settings=settings,
+        fold=0,
+        backgrounds=data.backgrounds,
+        teacher=data.teacher,
+        varied=data.varied,
+    )
+    loaded = [loader[draw] for draw in (Draw(0, 0, VARIED, 4), Draw(0, 1, 0, None), Draw(0, 2, VARIED, 2))]
+    batch = {name: torch.stack([one[name] for one in loaded]) for name in loaded[0]}
+    assert batch["varied"].tolist() == [True, False, True]
+    shown = network_input(batch, settings, SPEC, np.random.default_rng(0))
+    plain = images_of(batch["mel"].transpose(1, 2), SPEC)
+    for row in (0, 2):
+        assert torch.equal(shown.images[row], plain[row])
+        assert torch.equal(shown.targets[row], batch["target"][row])
+        assert shown.embedding_weights is not None
+        assert shown.embedding_weights[row] == 1.0
+    assert not torch.equal(shown.images[1], plain[1])
+
+
+def test_each_sound_comes_once_before_any_comes_again() -> None:
+    numbers = np.array([3, 5, 8, 9, 11])
+    drawn = [turns_of(numbers, 3, epoch, (7, 1)) for epoch in range(10)]
+    assert all(len(one) == 3 for one in drawn)
+    together = [number for one in drawn for number in one]
+    for turn in range(6):
+        assert sorted(together[5 * turn : 5 * turn + 5]) == numbers.tolist()
+    assert len({tuple(together[5 * turn : 5 * turn + 5]) for turn in range(6)}) > 1
+    assert turns_of(numbers, 12, 1, (7, 1)) == [turns_of(numbers, 1, k, (7, 1))[0] for k in range(12, 24)]
+
+
+@pytest.mark.parametrize(("window_s", "windows", "hop_s"), [(3.0, 2, 2.0), (5.0, 1, 5.0), (1.0, 5, 1.0), (2.0, 3, 1.5)])
+def test_a_teacher_s_windows_cover_the_sound(tmp_path: Path, window_s: float, windows: int, hop_s: float) -> None:
+    path = write_tiny_model(
+        tmp_path / "t.onnx",
+        rate_hz=32000,
+        window_frames=round(window_s * 32000),
+        input="waveform",
+        frontend=None,
+        embedding_output="centred",
+    )
+    listener = Listener.of(load_model(path), SPEC)
+    assert (listener.windows, listener.hop_s) == (windows, pytest.approx(hop_s))
+    heard = list(listener.hear(iter([np.ones(SPEC.window_frames, np.float32)] * 3)))
+    assert [one.shape for one in heard] == [(windows, 16)] * 3
+
+
+def test_a_teacher_without_embeddings_is_refused(settings: Settings, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no embeddings to learn"):
+        vary(settings, str(tiny_model), 1, tmp_path / "v", Variations(), say=print, quiet=True)
+    none = replace(settings, soft_labels="", teacher="", clip="random")
+    with pytest.raises(ConfigError, match="give --soft-labels"):
+        vary(none, str(tiny_model), 1, tmp_path / "v", Variations(), say=print, quiet=True)
+
+
+def test_a_part_of_a_recording_is_read_where_it_is(tmp_path: Path) -> None:
+    ramp = (np.arange(3 * 8000) / (3 * 8000)).astype(np.float32)
+    soundfile.write(tmp_path / "ramp.wav", np.stack([ramp, 0 * ramp], axis=1), 8000, subtype="FLOAT")
+    source = Source(Path(), "ramp.wav", 1, audio=tmp_path / "ramp.wav")
+    samples, rate_hz = read_part(source, 1.0, 0.5)
+    assert rate_hz == 8000
+    np.testing.assert_allclose(samples, ramp[8000:12000] / 2)
+    late, _ = read_part(source, 2.9, 0.5)
+    np.testing.assert_allclose(late, ramp[-4000:] / 2, err_msg="the last half second that there is")
+    repeated, _ = read_part(source, 0.0, 5.0)
+    np.testing.assert_allclose(repeated, np.resize(ramp / 2, 40000))
+
+
+def test_where_only_the_recordist_heard_it_the_labels_say_the_same_everywhere() -> None:
+    spans = Spans(np.arange(3.0), np.arange(3.0) + 3, np.array([1, 1, 1]), np.array([0.6, 0.6, 0.6], np.float32))
+    source = Source(Path(), "a.ogg", 1, (1,), spans=spans)
+    assert never_heard(source) == pytest.approx(0.6)
+    assert never_heard(replace(source, spans=replace(spans, score=np.array([0.6, 0.2, 0.6], np.float32)))) == 0.0
+    assert never_heard(replace(source, labels=(0,))) == 0.0
+    assert never_heard(replace(source, spans=None)) == 0.0
