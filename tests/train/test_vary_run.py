@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from train.teacher import read_teacher
 from train.varied import Varied, read_varied
 from train.vary import Variations
 from train.vary_run import Listener, Sounds, never_heard, read_part, vary
-from train.windows import VARIED, Draw, Source, Windows, turns_of
+from train.windows import VARIED, Draw, Source, Windows
 
 SPEC = FrontendSpec()
 CODES = ("lowbird", "midbird", "highbird")
@@ -152,18 +151,6 @@ def test_targets_are_the_teacher_s_with_the_odds_of_what_is_sung_as_it_was(
     assert natural > 0
 
 
-def test_the_floor_holds_and_what_the_teacher_does_not_know_is_zero(folder: Path, settings: Settings) -> None:
-    names = folder / "0000.json"
-    parts = json.loads(names.read_text())
-    parts[0] = [{"filename": "a.ogg", "label": "newbird", "speed": 1.0, "natural": True, "floor": 0.6}]
-    parts[1] = [{"filename": "a.ogg", "label": "newbird", "speed": 1.2, "natural": False, "floor": 0.0}]
-    names.write_text(json.dumps(parts))
-    codes = (*CODES, "newbird", "otherbird")
-    varied = read_varied(folder, SPEC, read_teacher(Path(settings.teacher), codes), codes)
-    assert varied.target(0)[3:].tolist() == [np.float32(0.6), 0.0]
-    assert varied.target(1)[3:].tolist() == [0.0, 0.0]
-
-
 def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, settings: Settings, teacher_model: Path) -> None:
     before = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     assert list(before) == [
@@ -177,16 +164,6 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, settings: Se
     assert {path.name: path.read_bytes() for path in sorted(folder.iterdir())} == before
     with pytest.raises(ConfigError, match="was made with sounds 8, not 9"):
         vary(settings, str(teacher_model), 9, folder, Variations(), say=print, quiet=True)
-
-
-def test_a_fold_learns_from_no_sound_with_a_recording_that_it_holds_out(folder: Path, settings: Settings) -> None:
-    varied = opened(folder, settings)
-    held_out = varied.made_of[0][0].filename
-    allowed = varied.without(frozenset({held_out}))
-    assert 0 < len(allowed) < COUNT
-    for number in range(COUNT):
-        assert (number in allowed) == all(item.filename != held_out for item in varied.made_of[number])
-    assert varied.without(frozenset()).tolist() == list(range(COUNT))
 
 
 def test_training_learns_from_them_and_goes_on_to_the_same_weights(
@@ -308,17 +285,6 @@ def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_heard_it(folder: Path, 
         assert shown.embedding_weights is not None
         assert shown.embedding_weights[row] == 1.0
     assert not torch.equal(shown.images[1], plain[1])
-
-
-def test_each_sound_comes_once_before_any_comes_again() -> None:
-    numbers = np.array([3, 5, 8, 9, 11])
-    drawn = [turns_of(numbers, 3, epoch, (7, 1)) for epoch in range(10)]
-    assert all(len(one) == 3 for one in drawn)
-    together = [number for one in drawn for number in one]
-    for turn in range(6):
-        assert sorted(together[5 * turn : 5 * turn + 5]) == numbers.tolist()
-    assert len({tuple(together[5 * turn : 5 * turn + 5]) for turn in range(6)}) > 1
-    assert turns_of(numbers, 12, 1, (7, 1)) == [turns_of(numbers, 1, k, (7, 1))[0] for k in range(12, 24)]
 
 
 @pytest.mark.parametrize(("window_s", "windows", "hop_s"), [(3.0, 2, 2.0), (5.0, 1, 5.0), (1.0, 5, 1.0), (2.0, 3, 1.5)])

@@ -8,7 +8,19 @@ from birdwatch.frontend import FrontendSpec, mel_power
 from train.cache import GRID, stored_mels
 from train.settings import Settings
 from train.soft_labels import Spans
-from train.windows import NOISE, Draw, Source, Windows, activity, class_shares, epoch_draws, regular_draws, source
+from train.windows import (
+    NOISE,
+    VARIED,
+    Draw,
+    Source,
+    Windows,
+    activity,
+    class_shares,
+    epoch_draws,
+    regular_draws,
+    source,
+    turns_of,
+)
 
 SPEC = FrontendSpec()
 GRID_S = GRID * SPEC.hop_frames / SPEC.rate_hz
@@ -183,3 +195,27 @@ def test_rare_classes_have_a_floor() -> None:
     assert shares[:97].sum() == pytest.approx(0.8)
     crowded = class_shares(sources, range(100), Settings(sample_by="count", sample_floor=90.0), 100)
     assert crowded[99] == pytest.approx(1 / 3), "a floor that nobody can meet makes the classes equal"
+
+
+def test_each_varied_sound_comes_once_before_any_comes_again() -> None:
+    numbers = np.array([3, 5, 8, 9, 11])
+    drawn = [turns_of(numbers, 3, epoch, (7, 1)) for epoch in range(10)]
+    assert all(len(one) == 3 for one in drawn)
+    together = [number for one in drawn for number in one]
+    for turn in range(6):
+        assert sorted(together[5 * turn : 5 * turn + 5]) == numbers.tolist()
+    assert len({tuple(together[5 * turn : 5 * turn + 5]) for turn in range(6)}) > 1
+    assert turns_of(numbers, 12, 1, (7, 1)) == [turns_of(numbers, 1, k, (7, 1))[0] for k in range(12, 24)]
+
+
+def test_varied_sounds_take_their_share_of_the_epoch_beside_the_rest() -> None:
+    sources = [plain(10, number % 3) for number in range(20)]
+    settings = Settings(epoch_windows=200, background="noises", noise_share=0.1, varied_share=0.6)
+    numbers = np.array([4, 6, 7])
+    draws = epoch_draws(sources, range(20), settings, SPEC, fold=0, epoch=0, varied=numbers)
+    assert [draw.position for draw in draws] == list(range(200))
+    varied = [draw.start for draw in draws if draw.source == VARIED]
+    assert sorted(varied) == sorted([4, 6, 7] * 40)
+    assert sum(draw.source == NOISE for draw in draws) == 8
+    assert sum(draw.source >= 0 for draw in draws) == 72
+    assert not any(draw.source == VARIED for draw in epoch_draws(sources, range(20), settings, SPEC, fold=0, epoch=0))
