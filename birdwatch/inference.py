@@ -46,7 +46,8 @@ Provider = Literal["auto", "cuda", "cpu"]
 # ONNX Runtime's arena keeps what the largest batch needed: on a CPU small batches cost nothing and hold memory down.
 CPU_BATCH = 4
 # What a larger network holds of four windows leaves a core's cache: with two cores busy, an EfficientNetB0 at 256 x 256
-# (0.5 GMAC) took 11.2 ms a window alone and 13.2 ms in fours, the built-in one (0.12 GMAC) 3.8 ms and 3.1 ms.
+# (0.5 GMAC) took 11.2 ms a window alone and 13.2 ms in fours, one at 128 x 128 (0.12 GMAC) 3.8 ms and 3.1 ms, and the
+# built-in one (0.25 GMAC) 4.9 ms and 4.8 ms.
 ALONE_MACS = 250_000_000
 CUDA_BATCH = 64
 
