@@ -56,6 +56,8 @@ class ReplayServer:
         self._path, self._max_bytes = path, max_bytes
         self._journal: Journal | None = None
         self._lost = 0
+        # Handed over since the start; written by the one thread that offers.
+        self._offered = 0
         self.endpoint: str | None = None
         name = f"inproc://journal-{id(self)}"
         self._pull, self._push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
@@ -105,6 +107,7 @@ class ReplayServer:
             self._push.send_multipart(
                 (entry.boot_id.encode(), str(entry.seq).encode(), entry.topic, entry.body), zmq.NOBLOCK
             )
+            self._offered += 1
         except zmq.Again:
             self._lost += 1
 
@@ -125,16 +128,26 @@ class ReplayServer:
         poller.register(self._pull, zmq.POLLIN)
         poller.register(self._router, zmq.POLLIN)
         newest: Entry | None = None
+        taken = 0
         try:
             running = True
             while running:
                 poller.poll()
-                # First the journal, so that whoever heard of a message can have it and those before it.
-                entries, running = self._taken()
-                journal.append(entries)
-                newest = entries[-1] if entries else newest
-                if len(entries) < BATCH:
-                    self._answer(journal, newest)
+                # First the question, then all that was on its way when it came: whoever heard of a message before
+                # asking can have it and those before it, also where it was sent while the disk was busy with an
+                # earlier one. What comes after the question waits, or somebody who publishes fast would be all that
+                # is ever listened to.
+                question = self._question()
+                until = self._offered
+                while running:
+                    entries, running = self._taken()
+                    journal.append(entries)
+                    newest = entries[-1] if entries else newest
+                    taken += len(entries)
+                    if taken >= until:
+                        break
+                if question:
+                    self._answer(question, journal, newest)
         finally:
             journal.close()
             self._pull.close()
@@ -154,12 +167,15 @@ class ReplayServer:
             entries.append(Entry(boot_id.decode(), int(seq), topic, body))
         return entries, True
 
-    def _answer(self, journal: Journal, newest: Entry | None) -> None:
-        """Answer one question, if there is one: the next one waits for the journal to be up to date again."""
+    def _question(self) -> list[bytes]:
+        """One question with its route, if there is one: the next one waits for the journal to be up to date again."""
         try:
-            *route, question = self._router.recv_multipart(zmq.NOBLOCK)
+            return self._router.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            return
+            return []
+
+    def _answer(self, asked: list[bytes], journal: Journal, newest: Entry | None) -> None:
+        *route, question = asked
         try:
             since, boot_id, prefix = _asked(question)
             reply = _told(_with_lost_end(journal.read(since, boot_id, prefix=prefix), newest))

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sample_messages import fat_message, samples, status_message
 
 from birdwatch.commands.replay import replay
 from birdwatch.errors import SinkError
+from birdwatch.journal import Entry, Journal
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher
 from birdwatch.sinks.replay import ask
@@ -57,6 +59,27 @@ def test_whatever_has_been_published_can_be_had_at_once(publisher: Publisher) ->
     for _ in range(30):
         seq = publisher.publish(samples()[0])
         assert asked(publisher, seq - 1) == [seq]
+
+
+def test_what_was_heard_while_the_disk_was_busy_can_be_had_at_once(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = Journal.append
+
+    def slowly(journal: Journal, entries: Iterable[Entry]) -> None:
+        keep(journal, entries)
+        time.sleep(0.02)  # a disk that takes its time, not a wait for anything
+
+    monkeypatch.setattr(Journal, "append", slowly)
+    with Ear(publisher.endpoint) as ear:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        for _ in range(5):
+            before = publisher.last_seq
+            for message in samples():
+                publisher.publish(message)
+            for _ in samples():
+                ear.socket.recv_multipart()
+            assert asked(publisher, before) == [*range(before + 1, publisher.last_seq + 1)]
 
 
 def test_many_pages_come_in_order(publisher: Publisher) -> None:
@@ -180,11 +203,10 @@ def test_many_ask_at_once_and_publishing_goes_on(publisher: Publisher) -> None:
     threads = [threading.Thread(target=lambda: answers.append(asked(publisher, 0))) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while any(thread.is_alive() for thread in threads):
-        publisher.publish(samples()[0])
-        threads[0].join(0.01)
     for thread in threads:
-        thread.join()
+        while thread.is_alive():
+            publisher.publish(samples()[0])
+            thread.join(0.01)
     assert len(answers) == 4
     assert all(numbers[:600] == [*range(1, 601)] for numbers in answers)
     assert asked(publisher, 0) == [*range(1, publisher.last_seq + 1)]
