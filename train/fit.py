@@ -21,6 +21,7 @@ from birdwatch.model import Manifest
 from .batches import network_input
 from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors
 from .device import choose_device
+from .draws import epoch_draws, regular_draws
 from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .network import ModelArguments, build_network, pool_input, start_head
@@ -31,7 +32,7 @@ from .settings import RUNTIME, Settings
 from .tables import save_predictions, write_table
 from .teacher_head import embedding_loss, plain_state, put_teacher_head
 from .weights import load_initial
-from .windows import NOISE, VARIED, Draw, Windows, epoch_draws, regular_draws
+from .windows import NOISE, VARIED, Draw, Windows
 
 __all__ = ["FoldData", "TrainingError", "fit_fold", "kept_settings"]
 
@@ -110,6 +111,10 @@ def fit_fold(
     varied = None
     if data.varied is not None:
         varied = data.varied.without(kept_out)
+        if not len(varied):
+            raise ConfigError(
+                f"{called}: each of the {len(data.varied)} varied sounds holds a recording that is held out; make more"
+            )
         left_out = "; the others hold recordings that are held out" if len(varied) < len(data.varied) else ""
         say(f"{called}: learns from {len(varied)} of the varied sounds{left_out}")
     held_out = regular_draws(data.sources, fold.held_out, settings.window_hop_s, spec)

@@ -188,6 +188,8 @@ class Settings:
             faults.append("clip heard follows soft labels: give --soft-labels")
         if self.varied and not self.teacher:
             faults.append("varied sounds are learnt by their embeddings: give --teacher")
+        if self.varied and not 0.0 < self.varied_share < 1.0:
+            faults.append(f"varied_share is {self.varied_share}, expected above 0 and below 1")
         if bool(self.pseudo) != bool(self.pseudo_root):
             faults.append("pseudo and pseudo_root belong together")
         if self.extra_data and not self.extra_root:

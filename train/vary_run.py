@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import ceil
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
-import soundfile
 
 from birdwatch.api import load_model
 from birdwatch.audio import AudioBlock, FloatArray, Window
@@ -20,13 +19,15 @@ from birdwatch.frontend import FrontendSpec, mel_power
 from birdwatch.inference import OnnxClassifier
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
+from birdwatch.sources.file import AudioFile
 
+from .draws import class_shares
 from .gather import Data, gather
 from .progress import tracked
 from .settings import Settings
 from .varied import NOTE, Ingredient, part_exists, write_part
 from .vary import Played, Variations, made, played
-from .windows import Source, Windows, class_shares
+from .windows import Source, Windows
 
 __all__ = ["Sounds", "vary"]
 
@@ -67,7 +68,7 @@ class Sounds:
         start_s = max(0.0, start * self._windows.grid_s - (way.speed - 1.0) * window_s / 2)
         samples, rate_hz = read_part(source, start_s, window_s * way.speed)
         sound = played(samples, rate_hz, self.spec.rate_hz, self.spec.window_frames, way)
-        floor = never_heard(source) if way.natural else 0.0
+        floor = floor_of(source) if way.natural else 0.0
         return sound, Ingredient(source.filename, self._codes[source.labels[0]], way.speed, way.natural, floor)
 
     def _background(self, rng: np.random.Generator) -> FloatArray:
@@ -82,23 +83,20 @@ def read_part(source: Source, start_s: float, length_s: float) -> tuple[FloatArr
 
     Raises SourceError where it cannot be read.
     """
-    try:
-        with soundfile.SoundFile(source.audio) as file:
-            frames = ceil(length_s * file.samplerate)
-            file.seek(max(0, min(round(start_s * file.samplerate), file.frames - frames)))
-            samples = file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
-            rate_hz = int(file.samplerate)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise SourceError(f"{source.audio}: {error}") from None
+    audio = AudioFile(source.audio)
+    frames = ceil(length_s * audio.rate_hz)
+    first_s = max(0.0, min(start_s, (audio.frames - frames) / audio.rate_hz))
+    samples = audio.read(first_s, first_s + frames / audio.rate_hz)
     if not len(samples):
-        raise SourceError(f"{source.audio} has no audio at {start_s:.1f} s")
-    return np.resize(samples, frames), rate_hz
+        raise SourceError(f"{source.audio} has no audio at {first_s:.1f} s; copy it again or leave it out")
+    return np.resize(samples, frames), audio.rate_hz
 
 
-def never_heard(source: Source) -> float:
-    """The score of a recording's own species where it is the same in all windows, else 0.
+def floor_of(source: Source) -> float:
+    """The one score that the soft labels give a recording's own species wherever they give one; 0 where it varies.
 
-    That is how `teach` writes that the recordist, and no window of the teacher's, says it.
+    Either the teacher finds it nowhere, and `teach` has written down the recordist's word for every window, or it is as
+    sure everywhere. Both hold for any window of the recording, whatever else sounds in it.
     """
     if source.spans is None:
         return 0.0
@@ -146,6 +144,8 @@ def vary(
     """
     if not settings.soft_labels:
         raise ConfigError("vary follows where the species are heard: give --soft-labels")
+    # Whatever a run takes its windows from: here they follow the species, so the cache holds whole recordings.
+    settings = replace(settings, clip="heard")
     spec = FrontendSpec()
     listener = Listener.of(load_model(model), spec)
     data = gather(settings, spec, say=say, quiet=quiet)

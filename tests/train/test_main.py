@@ -2,19 +2,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from train_command import command
 
-from train.__main__ import main
 from train.checkpoint import load_checkpoint
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of the real command line."""
-    monkeypatch.setattr(sys, "argv", ["birdwatch-train", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_from_recordings_to_pseudo_labels_by_the_commands(birds: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -10,10 +10,11 @@ import torch
 
 from birdwatch.frontend import FrontendSpec
 from train import augment
+from train.draws import class_shares
 from train.network import ModelArguments, build_network, start_head
 from train.settings import Settings
 from train.weights import load_initial
-from train.windows import Source, class_shares
+from train.windows import Source
 
 
 def powers(batch: int = 4, mels: int = 128, spectra: int = 40) -> torch.Tensor:

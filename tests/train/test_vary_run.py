@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from tiny_model import write_tiny_model
+from train_command import command
 
 from birdwatch.api import load_model
 from birdwatch.audio import AudioBlock
@@ -19,7 +19,6 @@ from birdwatch.frontend import FrontendSpec, log_mel, mel_power
 from birdwatch.model import Label
 from birdwatch.pipeline import WindowStream, windows_of
 from train import vary_run
-from train.__main__ import main
 from train.checkpoint import load_checkpoint
 from train.dataset import read_table
 from train.gather import gather
@@ -30,7 +29,7 @@ from train.teach import TeachOptions, teach
 from train.teacher import read_teacher
 from train.varied import Varied, read_varied
 from train.vary import Variations
-from train.vary_run import Listener, Sounds, never_heard, read_part, vary
+from train.vary_run import Listener, Sounds, floor_of, read_part, vary
 from train.windows import VARIED, Draw, Source, Windows
 
 SPEC = FrontendSpec()
@@ -166,6 +165,30 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, settings: Se
         vary(settings, str(teacher_model), 9, folder, Variations(), say=print, quiet=True)
 
 
+def test_sounds_follow_the_species_whatever_a_run_takes_its_windows_from(
+    folder: Path, settings: Settings, teacher_model: Path, tmp_path: Path
+) -> None:
+    # The default takes the centre of each recording, and its cache holds nothing else.
+    centre = replace(settings, clip="center", cache=str(tmp_path / "mels"))
+    vary(centre, str(teacher_model), PART, tmp_path / "centre", Variations(), say=print, quiet=True)
+    assert (tmp_path / "centre/0000.json").read_bytes() == (folder / "0000.json").read_bytes()
+    assert (tmp_path / "centre/0000.mel.npy").read_bytes() == (folder / "0000.mel.npy").read_bytes()
+
+
+def test_a_fold_that_all_sounds_are_kept_from_is_refused(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Varied, "without", lambda self, filenames: np.array([], int))
+    with pytest.raises(ConfigError, match=f"fold 0: each of the {COUNT} varied sounds holds a recording"):
+        fit(replace(settings, varied=str(folder)), resume=False, say=print, quiet=True)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_without_room_for_both_is_refused(folder: Path, settings: Settings, share: float) -> None:
+    with pytest.raises(ConfigError, match=f"varied_share is {share}, expected above 0 and below 1"):
+        replace(settings, varied=str(folder), varied_share=share)
+
+
 def test_training_learns_from_them_and_goes_on_to_the_same_weights(
     folder: Path, settings: Settings, tmp_path: Path
 ) -> None:
@@ -202,14 +225,6 @@ def test_training_learns_from_them_and_goes_on_to_the_same_weights(
 def test_the_commands_make_sounds_and_learn_from_them(
     birds: Path, mels: Path, taught: Path, teacher_model: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    def command(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["birdwatch-train", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
-
     config = tmp_path / "a.toml"
     config.write_text(
         'clip = "heard"\narch = "test_efficientnet"\ninput_pool = 4\ninput_pool_time = 2\n'
@@ -217,13 +232,13 @@ def test_the_commands_make_sounds_and_learn_from_them(
     )
     given = ("--config", config, "--data", birds / "train.csv", "--audio-root", birds / "train_audio", "--cache", mels)
     given = (*given, "--taxonomy", birds / "taxonomy.csv", "--soft-labels", taught / "soft.csv")
-    assert command("vary", *given, "--model", teacher_model, "--count", 3, "--out", tmp_path / "v") == 0
+    assert command(monkeypatch, "vary", *given, "--model", teacher_model, "--count", 3, "--out", tmp_path / "v") == 0
     assert f"{tmp_path / 'v'}: 3 sounds, 3 of them made now" in capsys.readouterr().out
     learnt = ("--teacher", taught / "teacher.npz", "--varied", tmp_path / "v", "--out", tmp_path / "run")
-    assert command("fit", *given, *learnt, "--fold", "none") == 0
+    assert command(monkeypatch, "fit", *given, *learnt, "--fold", "none") == 0
     assert "full: learns from 3 of the varied sounds" in capsys.readouterr().out
     assert load_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
-    assert command("fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
+    assert command(monkeypatch, "fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
     assert "varied sounds are learnt by their embeddings: give --teacher" in capsys.readouterr().err
 
 
@@ -327,7 +342,7 @@ def test_a_part_of_a_recording_is_read_where_it_is(tmp_path: Path) -> None:
 def test_where_only_the_recordist_heard_it_the_labels_say_the_same_everywhere() -> None:
     spans = Spans(np.arange(3.0), np.arange(3.0) + 3, np.array([1, 1, 1]), np.array([0.6, 0.6, 0.6], np.float32))
     source = Source(Path(), "a.ogg", 1, (1,), spans=spans)
-    assert never_heard(source) == pytest.approx(0.6)
-    assert never_heard(replace(source, spans=replace(spans, score=np.array([0.6, 0.2, 0.6], np.float32)))) == 0.0
-    assert never_heard(replace(source, labels=(0,))) == 0.0
-    assert never_heard(replace(source, spans=None)) == 0.0
+    assert floor_of(source) == pytest.approx(0.6)
+    assert floor_of(replace(source, spans=replace(spans, score=np.array([0.6, 0.2, 0.6], np.float32)))) == 0.0
+    assert floor_of(replace(source, labels=(0,))) == 0.0
+    assert floor_of(replace(source, spans=None)) == 0.0
