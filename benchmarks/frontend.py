@@ -23,8 +23,8 @@ from birdwatch.bench.recording import song
 from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.frontend import FrontendSpec, log_mel
-from birdwatch.resample import Resampler
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.resample import Resampler
+from birdwatch.audio.file import AudioFile
 
 BATCH = 8
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio import Detection, FloatArray, WindowScores
+from birdwatch.audio.types import Detection, FloatArray, WindowScores
 from birdwatch.model import Manifest
 
 __all__ = ["Maximum", "SegmentMaximum", "detections", "segment_scores", "thresholds"]

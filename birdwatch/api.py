@@ -6,11 +6,11 @@ import logging
 import os
 from pathlib import Path
 
-from birdwatch.audio import RecordingScores
+from birdwatch.audio.types import RecordingScores
 from birdwatch.inference import OnnxClassifier, Provider
 from birdwatch.model_store import find_model
 from birdwatch.pipeline import score_recording
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["analyze", "load_model"]
 

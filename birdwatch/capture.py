@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = ["Chunk", "Clock", "Source", "Stamp", "SystemClock"]
 

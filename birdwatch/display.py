@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from birdwatch.levels import Level
+from birdwatch.audio.levels import Level
 from birdwatch.sinks.messages import Status
 
 __all__ = ["Display"]

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.config import journal_path
 from birdwatch.errors import BirdwatchError, ConfigError, SinkError
 from birdwatch.inference import OnnxClassifier, cuda_fault

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio import Detection, Event, FloatArray, WindowScores
+from birdwatch.audio.types import Detection, Event, FloatArray, WindowScores
 
 __all__ = ["EventRule", "EventTracker", "Heard"]
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from birdwatch.audio import FloatArray, Window, WindowScores
+from birdwatch.audio.types import FloatArray, Window, WindowScores
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import METADATA_KEY, Manifest

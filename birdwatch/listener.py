@@ -14,17 +14,17 @@ from typing import Protocol
 
 import numpy as np
 
-from birdwatch.audio import AudioBlock, Detection, Event, FloatArray, Gap, RecordingMaximum, Window, WindowScores
+from birdwatch.audio.types import AudioBlock, Detection, Event, FloatArray, Gap, RecordingMaximum, Window, WindowScores
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import InferenceError
 from birdwatch.events import EventTracker
-from birdwatch.levels import Level, LevelMeter, is_constant
+from birdwatch.audio.levels import Level, LevelMeter, is_constant
 from birdwatch.model import Manifest
 from birdwatch.pipeline import WindowStream
 from birdwatch.placement import Placement
 from birdwatch.recordings import Recordings
 from birdwatch.species import SpeciesFilter
-from birdwatch.windowing import hop_frames_of
+from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["MAX_PENDING", "EndedEvent", "Found", "Listener", "Result", "Scorer"]
 

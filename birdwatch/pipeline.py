@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from birdwatch.aggregate import Maximum
-from birdwatch.audio import AudioBlock, Gap, RecordingScores, Window, WindowScores
+from birdwatch.audio.types import AudioBlock, Gap, RecordingScores, Window, WindowScores
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Manifest
-from birdwatch.resample import Resampler
-from birdwatch.windowing import MIN_TAIL_S, Windower, hop_frames_of
+from birdwatch.audio.resample import Resampler
+from birdwatch.audio.windows import MIN_TAIL_S, Windower, hop_frames_of
 
 __all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio import AudioBlock, Gap
+from birdwatch.audio.types import AudioBlock, Gap
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.ledger import Ledger
 from birdwatch.timeline import Timeline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from birdwatch.aggregate import Maximum
-from birdwatch.audio import RecordingMaximum, WindowScores
+from birdwatch.audio.types import RecordingMaximum, WindowScores
 
 __all__ = ["Recordings"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from birdwatch.audio import Detection, Event, Gap, RecordingMaximum
+from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
 from birdwatch.capture import Clock
 from birdwatch.clips import Clips
 from birdwatch.listener import EndedEvent, Found, Listener, Result

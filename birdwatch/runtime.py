@@ -24,7 +24,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
 
 __all__ = [

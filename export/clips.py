@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio import FloatArray, Window
+from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import SourceError
 from birdwatch.model import Manifest
 from birdwatch.pipeline import WindowStream
 from birdwatch.probe import probe_clips
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["made_windows", "real_windows", "verification_windows"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.inference import OnnxClassifier

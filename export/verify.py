@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.inference import OnnxClassifier
 

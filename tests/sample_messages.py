@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio import Detection, Event, Gap, RecordingMaximum
+from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
 from birdwatch.model import Label
 from birdwatch.sinks.messages import Message, Seconds, Status, detection, event, gap, recording, status
 

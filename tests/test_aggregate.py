@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny_model import manifest
 
 from birdwatch.aggregate import Maximum, detections, segment_scores, thresholds
-from birdwatch.audio import WindowScores
+from birdwatch.audio.types import WindowScores
 
 
 def scored(start: int, valid: int, *scores: float) -> WindowScores:

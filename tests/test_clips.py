@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from birdwatch import clips as clips_module
-from birdwatch.audio import AudioBlock
+from birdwatch.audio.types import AudioBlock
 from birdwatch.clips import HELD_S, Clips
 
 RATE_HZ = 8000

@@ -9,7 +9,7 @@ import pytest
 import reference
 from tiny_model import LABELS, manifest, write_tiny_model
 
-from birdwatch.audio import Window
+from birdwatch.audio.types import Window
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.inference import OnnxClassifier, cuda_fault
 from birdwatch.model import METADATA_KEY

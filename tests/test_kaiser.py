@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from birdwatch.kaiser import KaiserStream, kaiser_possible
+from birdwatch.audio.kaiser_fast import KaiserStream, kaiser_possible
 
 RATES = [
     (32000, 48000),

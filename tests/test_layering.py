@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
     "onnxruntime": {"birdwatch/runtime.py"},
-    "soundfile": {"birdwatch/sources/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
+    "soundfile": {"birdwatch/audio/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
-    "soxr": {"birdwatch/resample.py"},
+    "soxr": {"birdwatch/audio/resample.py"},
     "sqlite3": {"birdwatch/journal.py", "birdwatch/archive/journal.py"},
     "zmq": {f"birdwatch/sinks/{name}.py" for name in ("publisher", "replay", "subscriber", "curve", "endpoint")},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from birdwatch.levels import FLOOR_DB, LevelMeter, is_constant
+from birdwatch.audio.levels import FLOOR_DB, LevelMeter, is_constant
 
 RATE_HZ = 8000
 T = np.arange(RATE_HZ) / RATE_HZ

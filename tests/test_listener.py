@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from listener_bench import RATE_HZ, Bench
 from tiny_model import manifest
 
-from birdwatch.audio import AudioBlock, RecordingMaximum
+from birdwatch.audio.types import AudioBlock, RecordingMaximum
 from birdwatch.capture import Chunk
 from birdwatch.inference import OnnxClassifier
 from birdwatch.listener import EndedEvent, Found

@@ -8,7 +8,7 @@ from fakes import FakeScorer, S
 from listener_bench import RATE_HZ, Bench
 from tiny_model import manifest
 
-from birdwatch.audio import Gap
+from birdwatch.audio.types import Gap
 from birdwatch.listener import EndedEvent, Found
 
 

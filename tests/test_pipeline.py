@@ -7,7 +7,7 @@ import soundfile
 import soxr
 
 import birdwatch
-from birdwatch.audio import AudioBlock
+from birdwatch.audio.types import AudioBlock
 from birdwatch.inference import OnnxClassifier
 from birdwatch.pipeline import score_recording
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatch.ring import RingBuffer
+from birdwatch.audio.ring import RingBuffer
 
 
 @given(capacity=st.integers(1, 20), sizes=st.lists(st.integers(0, 45), max_size=12), origin=st.integers(0, 1000))

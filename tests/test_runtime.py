@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_model import manifest, write_tiny_model
 
 import birdwatch.inference
-from birdwatch.audio import Window
+from birdwatch.audio.types import Window
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model import METADATA_KEY

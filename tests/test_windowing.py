@@ -8,9 +8,9 @@ import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatch.audio import AudioBlock, Gap, Window
+from birdwatch.audio.types import AudioBlock, Gap, Window
 from birdwatch.errors import ConfigError
-from birdwatch.windowing import Windower, hop_frames_of
+from birdwatch.audio.windows import Windower, hop_frames_of
 
 
 def block(start: int, end: int) -> AudioBlock:

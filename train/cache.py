@@ -22,7 +22,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.frontend import FrontendSpec, mel_power
 from birdwatch.sinks.beside import written_beside

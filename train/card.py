@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.api import analyze
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.inference import OnnxClassifier
 

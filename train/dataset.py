@@ -11,7 +11,7 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError
 from birdwatch.model import Label
-from birdwatch.sources.file import AUDIO_SUFFIXES
+from birdwatch.audio.file import AUDIO_SUFFIXES
 
 __all__ = [
     "Recording",

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from birdwatch.audio import Window, WindowScores
+from birdwatch.audio.types import Window, WindowScores
 from birdwatch.errors import ModelError
 from birdwatch.frontend import log_mel
 from birdwatch.model import Manifest
 from birdwatch.pipeline import WindowStream
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .network import build_network, pool_input

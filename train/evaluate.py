@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.aggregate import segment_scores, thresholds
-from birdwatch.audio import FloatArray, WindowScores
+from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.errors import ConfigError, SourceError
 
 from .dataset import Recording, read_folder, read_table, read_unlabelled

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 from .images import images_of
 from .metrics import average_precision, macro, recording_scores, roc_auc, top_1

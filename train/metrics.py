@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = [
     "Thresholds",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 from .checkpoint import load_checkpoint, load_tensors, save_checkpoint
 from .curves import draw_curves

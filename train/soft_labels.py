@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 
 __all__ = ["COLUMNS", "LABEL_ODDS", "SoftLabels", "Spans", "read_soft_labels", "speaking"]

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.api import load_model
-from birdwatch.audio import Window
+from birdwatch.audio.types import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.inference import OnnxClassifier
 from birdwatch.model import Label
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 from .dataset import Recording, read_taxonomy
 from .progress import tracked

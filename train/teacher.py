@@ -14,7 +14,7 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.sinks.beside import written_beside
 

@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.frontend import AMIN, FrontendSpec
 from birdwatch.sinks.beside import written_beside

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = ["Played", "Variations", "equalised", "level", "made", "mixed", "played", "with_noise"]
 

@@ -13,13 +13,13 @@ from typing import IO, cast
 import numpy as np
 
 from birdwatch.api import load_model
-from birdwatch.audio import AudioBlock, FloatArray, Window
+from birdwatch.audio.types import AudioBlock, FloatArray, Window
 from birdwatch.errors import ConfigError, SinkError, SourceError
 from birdwatch.frontend import FrontendSpec, mel_power
 from birdwatch.inference import OnnxClassifier
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 from .draws import class_shares
 from .gather import Data, gather

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.sources.file import AUDIO_SUFFIXES
+from birdwatch.audio.file import AUDIO_SUFFIXES
 
 __all__ = ["Input", "find_inputs"]
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 from birdwatch.archive.inputs import Input
 from birdwatch.errors import ConfigError, DecodeError
-from birdwatch.sources.file import AudioFile
-from birdwatch.sources.start_time import parse_time
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.timestamps import parse_time
 
 __all__ = ["Channel", "Job", "Period", "look_at", "period_of"]
 

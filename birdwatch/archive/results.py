@@ -12,7 +12,7 @@ import numpy as np
 from birdwatch.archive.journal import Entry, Journal
 from birdwatch.archive.loop import Outcome
 from birdwatch.archive.plan import Job
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.model import Manifest
 from birdwatch.sinks.beside import written_beside
 from birdwatch.sinks.result import DETECTIONS, Result

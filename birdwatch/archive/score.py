@@ -11,11 +11,11 @@ import numpy as np
 from birdwatch.aggregate import Maximum, SegmentMaximum
 from birdwatch.archive.journal import PRESENT, Journal, Kind, Piece
 from birdwatch.archive.plan import Job
-from birdwatch.audio import FloatArray, WindowScores
+from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.inference import OnnxClassifier
 from birdwatch.pipeline import WindowStream, score_blocks
 from birdwatch.sinks.result import DETECTIONS
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["Scoring", "score_job"]
 

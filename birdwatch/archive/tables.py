@@ -13,7 +13,7 @@ from typing import Any
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.sinks.detections import DETECTION_COLUMNS
 from birdwatch.sinks.parquet import METADATA_KEY, require_pyarrow
-from birdwatch.sources.start_time import parse_time
+from birdwatch.audio.timestamps import parse_time
 
 __all__ = ["Heard", "HeardTable", "read_detections"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.model import Manifest

@@ -13,8 +13,8 @@ from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.frontend import log_mel
 from birdwatch.model import Manifest
-from birdwatch.resample import Resampler
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.resample import Resampler
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["MEL_BATCH", "stage_measures"]
 

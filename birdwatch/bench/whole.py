@@ -18,7 +18,7 @@ from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.errors import InferenceError
 from birdwatch.inference import OnnxClassifier
 from birdwatch.pipeline import score_recording
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["latency_measures", "process_measures", "whole_measures"]
 

@@ -23,8 +23,8 @@ from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import check_writable, written_beside
 from birdwatch.sinks.embeddings import Embedded, write_embeddings
 from birdwatch.sinks.parquet import require_pyarrow
-from birdwatch.sources.file import AudioFile
-from birdwatch.windowing import hop_frames_of
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["embed"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from birdwatch.audio import FloatArray, Gap, Window
+from birdwatch.audio.types import FloatArray, Gap, Window
 from birdwatch.errors import ModelError
 from birdwatch.foreign import check_extra
 from birdwatch.model import Manifest
@@ -127,7 +127,7 @@ def _recording(folder: Path) -> Path:
 def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:
     """The first windows of each recording, by a name that says which."""
     from birdwatch.pipeline import WindowStream
-    from birdwatch.sources.file import AudioFile
+    from birdwatch.audio.file import AudioFile
 
     for path in recordings:
         audio = AudioFile(path)

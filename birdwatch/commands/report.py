@@ -22,8 +22,8 @@ from birdwatch.report.moments import effort_of, local_time, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.picture import spectrogram_png
 from birdwatch.sinks.beside import check_writable, written_beside
-from birdwatch.sources.file import AudioFile
-from birdwatch.sources.start_time import zone
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.timestamps import zone
 
 __all__ = ["report"]
 

@@ -30,8 +30,8 @@ from birdwatch.process import cores
 from birdwatch.sinks.forms import Output, choose_outputs, write_output
 from birdwatch.sinks.result import Vocabulary
 from birdwatch.sinks.submission import check_row_names, read_template
-from birdwatch.sources.start_time import parse_time, utc_text, zone
-from birdwatch.windowing import hop_frames_of
+from birdwatch.audio.timestamps import parse_time, utc_text, zone
+from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["run"]
 

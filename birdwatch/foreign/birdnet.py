@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 
 from birdwatch._version import __version__
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
 from birdwatch.foreign.convert import convert, embedding_of
 from birdwatch.foreign.tflite_file import read_tflite

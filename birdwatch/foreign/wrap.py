@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
 from birdwatch.inference import open_network
 from birdwatch.model import METADATA_KEY, Manifest

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from birdwatch.sinks.result import Result, Vocabulary
-from birdwatch.sources.start_time import utc_text
+from birdwatch.audio.timestamps import utc_text
 
 __all__ = ["DETECTION_COLUMNS", "KALEIDOSCOPE_COLUMNS", "detection_rows", "json_lines", "kaleidoscope_rows"]
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from birdwatch._version import __version__
-from birdwatch.audio import Detection, Event, FloatArray, Gap, RecordingMaximum
+from birdwatch.audio.types import Detection, Event, FloatArray, Gap, RecordingMaximum
 from birdwatch.model import Label
 
 __all__ = [

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.capture import Chunk, Clock
 from birdwatch.errors import DeviceError
 from birdwatch.sources.devices import InputDevice, find_device, hardware_signature, stable_names

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from birdwatch.audio import AudioBlock
+from birdwatch.audio.types import AudioBlock
 from birdwatch.capture import Chunk, Clock, Stamp
 from birdwatch.errors import SourceError
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 __all__ = ["PipeSource", "RecordedSource"]
 

@@ -9,7 +9,7 @@ import soundfile
 from birdwatch.archive.inputs import find_inputs
 from birdwatch.archive.plan import Period, look_at, period_of
 from birdwatch.errors import ConfigError
-from birdwatch.sources.start_time import zone
+from birdwatch.audio.timestamps import zone
 
 DAY_NS = 24 * 3600 * 10**9
 

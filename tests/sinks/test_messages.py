@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sample_messages import NOW_NS, RECORDING, samples
 
-from birdwatch.audio import Detection, Gap
+from birdwatch.audio.types import Detection, Gap
 from birdwatch.model import Label
 from birdwatch.schemas import schema
 from birdwatch.sinks.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic

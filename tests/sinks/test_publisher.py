@@ -14,7 +14,7 @@ from hearing import Ear, until
 from jsonschema import Draft202012Validator
 from sample_messages import fat_message, samples, status_message
 
-from birdwatch.audio import Detection
+from birdwatch.audio.types import Detection
 from birdwatch.errors import SinkError
 from birdwatch.model import Label
 from birdwatch.schemas import schema

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from birdwatch.errors import DecodeError
-from birdwatch.sources.file import AudioFile
+from birdwatch.audio.file import AudioFile
 
 
 def read(path, block_frames=4096):

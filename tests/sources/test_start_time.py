@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.sources.start_time import audiomoth_start, guano_start, name_start, parse_time, utc_text, zone
+from birdwatch.audio.timestamps import audiomoth_start, guano_start, name_start, parse_time, utc_text, zone
 
 BERLIN = zone("Europe/Berlin")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.sources.file import AudioFile
-from birdwatch.sources.wav_header import read_wav_header
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.wav_header import read_wav_header
 
 
 def chunk(name, data):

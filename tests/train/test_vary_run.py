@@ -13,7 +13,7 @@ from tiny_model import write_tiny_model
 from train_command import command
 
 from birdwatch.api import load_model
-from birdwatch.audio import AudioBlock
+from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import ConfigError
 from birdwatch.frontend import FrontendSpec, log_mel, mel_power
 from birdwatch.model import Label

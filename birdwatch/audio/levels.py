@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = ["Level", "LevelMeter", "is_constant"]
 

@@ -14,7 +14,7 @@ from math import gcd
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = ["KaiserStream", "kaiser_possible"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import soxr
 
-from birdwatch.audio import AudioBlock, FloatArray
-from birdwatch.kaiser import KaiserStream, kaiser_possible
+from birdwatch.audio.types import AudioBlock, FloatArray
+from birdwatch.audio.kaiser_fast import KaiserStream, kaiser_possible
 from birdwatch.model import ResamplerKind
 
 __all__ = ["Resampler"]

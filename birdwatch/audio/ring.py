@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio import FloatArray
+from birdwatch.audio.types import FloatArray
 
 __all__ = ["RingBuffer"]
 
