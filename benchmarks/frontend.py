@@ -22,7 +22,7 @@ import numpy as np
 from birdwatch.bench.recording import song
 from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.timing import median_cost, taking_turns
-from birdwatch.frontend import FrontendSpec, log_mel
+from birdwatch.model.frontend import FrontendSpec, log_mel
 from birdwatch.audio.resample import Resampler
 from birdwatch.audio.file import AudioFile
 

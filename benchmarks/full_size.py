@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import torch
 
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Label, Manifest
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Label, Manifest
 from birdwatch_train.checkpoint import Checkpoint, save_checkpoint
 from birdwatch_train.network import ModelArguments, build_network
 

@@ -16,10 +16,10 @@ import openvino
 from birdwatch.bench.network import BareNetwork, inputs
 from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
-from birdwatch.inference import CPU_BATCH, OnnxClassifier
-from birdwatch.model_store import find_model
+from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
+from birdwatch.model.registry import find_model
 from birdwatch.process import cores
-from birdwatch.runtime import VERSION, HostNetwork, open_session
+from birdwatch.model.session import VERSION, HostNetwork, open_session
 
 # Windows in a turn.
 WINDOWS = 32

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import Detection, FloatArray, WindowScores
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 __all__ = ["Maximum", "SegmentMaximum", "detections", "segment_scores", "thresholds"]
 

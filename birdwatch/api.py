@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from birdwatch.audio.types import RecordingScores
-from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.model_store import find_model
+from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.registry import find_model
 from birdwatch.pipeline import score_recording
 from birdwatch.audio.file import AudioFile
 

@@ -15,9 +15,9 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.config import journal_path
 from birdwatch.errors import BirdwatchError, ConfigError, SinkError
-from birdwatch.inference import OnnxClassifier, cuda_fault
-from birdwatch.model_store import find_model
-from birdwatch.probe import replay_probe
+from birdwatch.model.classifier import OnnxClassifier, cuda_fault
+from birdwatch.model.registry import find_model
+from birdwatch.model.probe import replay_probe
 from birdwatch.settings import Settings
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher

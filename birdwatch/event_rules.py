@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from birdwatch.errors import ConfigError
 from birdwatch.events import EventRule
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.settings import Settings
 
 __all__ = ["event_rules"]

@@ -19,11 +19,11 @@ from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import InferenceError
 from birdwatch.events import EventTracker
 from birdwatch.audio.levels import Level, LevelMeter, is_constant
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.pipeline import WindowStream
 from birdwatch.placement import Placement
 from birdwatch.recordings import Recordings
-from birdwatch.species import SpeciesFilter
+from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["MAX_PENDING", "EndedEvent", "Found", "Listener", "Result", "Scorer"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from birdwatch.aggregate import Maximum
 from birdwatch.audio.types import AudioBlock, Gap, RecordingScores, Window, WindowScores
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Manifest
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Manifest
 from birdwatch.audio.resample import Resampler
 from birdwatch.audio.windows import MIN_TAIL_S, Windower, hop_frames_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from birdwatch.inference import Provider
+    from birdwatch.model.classifier import Provider
 
 __all__ = ["ClassRules", "Rule", "Settings", "class_rules", "rules"]
 

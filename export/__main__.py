@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.models import built_in_model
+from birdwatch.model.builtin import built_in_model
 
 if TYPE_CHECKING:
     from .source import Source
@@ -125,7 +125,7 @@ def _source(options: argparse.Namespace) -> Source:
 
 
 def _report(source: Source, options: argparse.Namespace) -> None:
-    from birdwatch.runtime import VERSION
+    from birdwatch.model.session import VERSION
 
     from .report import report, table
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from birdwatch.errors import ModelError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 from .network import NetworkSpec, state_faults
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import SourceError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.pipeline import WindowStream
-from birdwatch.probe import probe_clips
+from birdwatch.model.probe import probe_clips
 from birdwatch.audio.file import AudioFile
 
 __all__ = ["made_windows", "real_windows", "verification_windows"]

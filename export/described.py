@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 from .source import Source
 

@@ -1,6 +1,6 @@
 """birdwatch's front end as a PyTorch module, to be put inside a graph: samples in, the network's images out.
 
-Every step equals `birdwatch.frontend.log_mel`, whose tables it uses. The Fourier transform is a matrix product: a GPU
+Every step equals `birdwatch.model.frontend.log_mel`, whose tables it uses. The Fourier transform is a matrix product: a GPU
 does it at full speed, and every ONNX runtime has the operators.
 """
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from birdwatch.errors import ModelError
-from birdwatch.frontend import AMIN, EPSILON, FrontendSpec, hann_window, mel_filterbank, resize_matrix
+from birdwatch.model.frontend import AMIN, EPSILON, FrontendSpec, hann_window, mel_filterbank, resize_matrix
 
 __all__ = ["FrontEnd"]
 

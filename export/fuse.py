@@ -8,8 +8,8 @@ import onnx
 import torch
 from onnx import compose
 
-from birdwatch.frontend import FrontendSpec
-from birdwatch.probe import probe_clips
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.probe import probe_clips
 
 from .frontend_graph import FrontEnd
 from .graph import export_graph

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.runtime import CPU
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.session import CPU
 
 from .clips import verification_windows
 from .source import Source

@@ -13,10 +13,10 @@ import torch
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.frontend import log_mel
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Manifest
-from birdwatch.probe import probe_clips
+from birdwatch.model.frontend import log_mel
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.probe import probe_clips
 
 from .checkpoint import Checkpoint, read_checkpoint
 from .graph import DEFAULT_OPSET, export_graph

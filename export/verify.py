@@ -10,7 +10,7 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import InferenceError, ModelError
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 
 __all__ = ["BATCHES", "TOLERANCE", "Kind", "Parity", "measure", "require"]
 

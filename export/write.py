@@ -13,9 +13,9 @@ from typing import Any
 import onnx
 
 from birdwatch.errors import ModelError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import METADATA_KEY, Manifest
-from birdwatch.probe import Probe, probe_clips, replay_probe
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import METADATA_KEY, Manifest
+from birdwatch.model.probe import Probe, probe_clips, replay_probe
 from birdwatch.sinks.beside import check_writable
 
 from .clips import verification_windows

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.sinks.messages import Message
-from birdwatch.species import SpeciesFilter
+from birdwatch.model.species_filter import SpeciesFilter
 
 S = 1_000_000_000
 # A moment in May, early in the morning.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from birdwatch.sinks.messages import Message, Seconds, Status, detection, event, gap, recording, status
 
 SPARROW = Label("houspa", "Passer domesticus", "House Sparrow")

@@ -12,8 +12,8 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from birdwatch.frontend import FrontendSpec, log_mel
-from birdwatch.model import Label, Manifest
+from birdwatch.model.frontend import FrontendSpec, log_mel
+from birdwatch.model.manifest import Label, Manifest
 
 ARCH = "test_efficientnet"  # timm's own for tests: 0.1 million parameters, every kind of block of its big sisters
 LABELS = tuple(Label(f"bird{i}", f"Avis {i}", f"Bird {i}") for i in range(6))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec, image_from_mel, log_mel, mel_filterbank, mel_power
+from birdwatch.model.frontend import FrontendSpec, image_from_mel, log_mel, mel_filterbank, mel_power
 
 SPEC = FrontendSpec()
 WINDOW = SPEC.window_frames

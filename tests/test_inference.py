@@ -11,8 +11,8 @@ from tiny_model import LABELS, manifest, write_tiny_model
 
 from birdwatch.audio.types import Window
 from birdwatch.errors import InferenceError, ModelError
-from birdwatch.inference import OnnxClassifier, cuda_fault
-from birdwatch.model import METADATA_KEY
+from birdwatch.model.classifier import OnnxClassifier, cuda_fault
+from birdwatch.model.manifest import METADATA_KEY
 
 WINDOW = 160000
 
@@ -78,7 +78,7 @@ def test_the_manifest_says_the_activation(tmp_path, song, activation):
 
 
 def test_large_logits_saturate_without_a_warning(tmp_path):
-    from birdwatch.inference import _activated
+    from birdwatch.model.classifier import _activated
 
     raw = np.array([[-1e30, -100.0, 0.0, 100.0, 1e30]], np.float32)
     np.testing.assert_allclose(_activated(raw, "sigmoid"), [[0, 0, 0.5, 1, 1]], atol=1e-7)

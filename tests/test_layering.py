@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
-    "onnxruntime": {"birdwatch/runtime.py"},
+    "onnxruntime": {"birdwatch/model/session.py"},
     "soundfile": {"birdwatch/audio/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},

@@ -12,7 +12,7 @@ from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock, RecordingMaximum
 from birdwatch.capture import Chunk
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.listener import EndedEvent, Found
 from birdwatch.pipeline import score_recording
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_model import manifest
 
 from birdwatch.errors import ConfigError
-from birdwatch.locales import find_locale, read_locale, translate
+from birdwatch.model.label_names import find_locale, read_locale, translate
 
 
 def test_found_beside_the_model_or_as_a_file(tmp_path: Path) -> None:

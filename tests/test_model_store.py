@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ModelError
-from birdwatch.model_store import find_model, find_range_model, locale_folder, store_folder, stored_models
+from birdwatch.model.registry import find_model, find_range_model, locale_folder, store_folder, stored_models
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_names_paths_and_the_built_in_model(store: Path, monkeypatch: pytest.Mon
     assert find_model("models/birdnet") == Path("models/birdnet")
     assert list(stored_models()) == ["birdnet", "perch"]
     assert locale_folder(store / "perch.onnx") == store / "locales" / "perch"
-    monkeypatch.setattr("birdwatch.model_store.built_in_model", lambda: Path("built-in.onnx"))
+    monkeypatch.setattr("birdwatch.model.registry.built_in_model", lambda: Path("built-in.onnx"))
     assert find_model(None) == Path("built-in.onnx")
 
 

@@ -8,7 +8,7 @@ import soxr
 
 import birdwatch
 from birdwatch.audio.types import AudioBlock
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.pipeline import score_recording
 
 WINDOW, HOP = 160000, 80000

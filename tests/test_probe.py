@@ -7,8 +7,8 @@ import pytest
 from tiny_model import manifest
 
 from birdwatch.errors import ModelError
-from birdwatch.model import Manifest
-from birdwatch.probe import RECIPE, Probe, probe_clips, replay_probe
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.probe import RECIPE, Probe, probe_clips, replay_probe
 
 
 def hashed_noise(n: int, seed: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.range_model import RANGE_KEY, RangeModel
+from birdwatch.model.range_model import RANGE_KEY, RangeModel
 
 
 @pytest.fixture

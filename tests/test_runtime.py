@@ -14,12 +14,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_model import manifest, write_tiny_model
 
-import birdwatch.inference
+import birdwatch.model.classifier
 from birdwatch.audio.types import Window
 from birdwatch.errors import InferenceError, ModelError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import METADATA_KEY
-from birdwatch.runtime import CPU, CUDA, DeviceNetwork, HostNetwork, NetworkError, cuda_fault, open_session
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import METADATA_KEY
+from birdwatch.model.session import CPU, CUDA, DeviceNetwork, HostNetwork, NetworkError, cuda_fault, open_session
 
 WINDOW = 160000
 
@@ -202,8 +202,8 @@ class GpuNetwork(DeviceNetwork):
 
 
 def on_gpu(monkeypatch, gpu: Gpu, model: Path, **settings) -> OnnxClassifier:
-    monkeypatch.setattr(birdwatch.inference, "cuda_fault", lambda: None)
-    monkeypatch.setattr(birdwatch.inference, "cuda_network", gpu.network)
+    monkeypatch.setattr(birdwatch.model.classifier, "cuda_fault", lambda: None)
+    monkeypatch.setattr(birdwatch.model.classifier, "cuda_network", gpu.network)
     return OnnxClassifier(model, **settings)
 
 
@@ -246,8 +246,8 @@ def test_a_gpu_that_cannot_even_start_is_refused_where_it_was_asked_for(monkeypa
     def broken(data: bytes, path: Path, batch: int) -> DeviceNetwork:
         raise NetworkError(RuntimeError("CUDA failure 2: out of memory"))
 
-    monkeypatch.setattr(birdwatch.inference, "cuda_fault", lambda: None)
-    monkeypatch.setattr(birdwatch.inference, "cuda_network", broken)
+    monkeypatch.setattr(birdwatch.model.classifier, "cuda_fault", lambda: None)
+    monkeypatch.setattr(birdwatch.model.classifier, "cuda_network", broken)
     with pytest.raises(InferenceError, match=r"fell back to CPUExecutionProvider \(CUDA failed \(.*out of memory"):
         OnnxClassifier(convolutions, provider="cuda", batch_size=2)
     assert OnnxClassifier(convolutions, provider="auto", batch_size=2).provider == CPU
@@ -284,7 +284,7 @@ def test_scoring_writes_nothing_into_the_users_folders_and_reports_to_nobody(tmp
     home.mkdir()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
     code = (
-        "import sys; from pathlib import Path; from birdwatch.runtime import open_session\n"
+        "import sys; from pathlib import Path; from birdwatch.model.session import open_session\n"
         "path = Path(sys.argv[1]); open_session(path.read_bytes(), path)"
     )
     done = subprocess.run(

@@ -10,8 +10,8 @@ import pytest
 from tiny_model import LABELS, write_range_model
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.selection import StationSpecies, choose_species, speak
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.species_choice import StationSpecies, choose_species, speak
 from birdwatch.settings import Settings
 
 

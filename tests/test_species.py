@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
-from birdwatch.species import SpeciesFilter, by_list, by_range, read_species, week_of
+from birdwatch.model.manifest import Label
+from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species, week_of
 
 LABELS = (
     Label("gretit1", "Parus major", "Great Tit"),

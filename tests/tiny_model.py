@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import METADATA_KEY, Label, Manifest
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import METADATA_KEY, Label, Manifest
 
 LABELS = (
     Label("gretit1", "Parus major", "Great Tit"),

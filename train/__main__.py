@@ -63,7 +63,7 @@ def train() -> None:
 @setting_options("data", "audio_root", "cache", "clip", "workers")
 def prepare(config: Path | None, **given: Any) -> None:
     """Turn recordings into the mel cache; an interrupted run is gone on with. All audio of a folder, or --data's."""
-    from birdwatch.frontend import FrontendSpec
+    from birdwatch.model.frontend import FrontendSpec
 
     from .cache import MelCache
     from .dataset import read_table, read_unlabelled

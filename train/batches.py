@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 
 from . import augment
 from .images import images_of

@@ -7,7 +7,7 @@ see the neighbouring audio. So a recording's file holds three parts, float32 row
     rows[... m + 1 more]            the first spectrum of a window at each start 0, GRID, 2 * GRID, ... m * GRID
     rows[... m + 1 more]            the last spectrum of these windows
 
-`crop` puts them together; the result equals `birdwatch.frontend.mel_power` of that window's samples. Up to GRID
+`crop` puts them together; the result equals `birdwatch.model.frontend.mel_power` of that window's samples. Up to GRID
 spectra (0.128 s) at a recording's end are not in the cache. About 144 MB an hour of audio.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.frontend import FrontendSpec, mel_power
+from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.sinks.beside import written_beside
 
 __all__ = ["GRID", "MelCache", "crop", "stored_mels", "tiled", "window_starts"]

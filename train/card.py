@@ -18,7 +18,7 @@ import numpy.typing as npt
 from birdwatch.api import analyze
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 
 from .dataset import Recording
 from .metrics import Thresholds, average_precision, choose_thresholds, macro, precision_recall, roc_auc, top_1

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 
 from .dataset import Recording
 from .metrics import Thresholds

@@ -12,7 +12,7 @@ A checkpoint is a dict of plain values and tensors, so that `torch.load(path, we
             "input_pool": 1,                    # side of the average pooling in front; 1 is none
             "input_pool_time": 0,               # its width along time where that differs; 0 is the same
         },
-        "manifest": {...},                      # the fields of birdwatch.model.Manifest as JSON has them:
+        "manifest": {...},                      # the fields of birdwatch.model.manifest.Manifest as JSON has them:
                                                 # Manifest.from_json(json.dumps(checkpoint["manifest"])) reads it back
         "metrics": {"epoch": 9, "recording_auc": 0.95, ...},   # numbers or None (not defined), of the held-out fold
         "config": {...},                        # the recipe that made it: names and plain values
@@ -45,7 +45,7 @@ from typing import IO, Any, cast
 import torch
 
 from birdwatch.errors import ModelError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.sinks.beside import written_beside
 
 from .network import ModelArguments

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from birdwatch.audio.file import AUDIO_SUFFIXES
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 
 from .cache import GRID
 from .settings import Settings

@@ -13,8 +13,8 @@ from torch import nn
 
 from birdwatch.audio.types import Window, WindowScores
 from birdwatch.errors import ModelError
-from birdwatch.frontend import log_mel
-from birdwatch.model import Manifest
+from birdwatch.model.frontend import log_mel
+from birdwatch.model.manifest import Manifest
 from birdwatch.pipeline import WindowStream
 from birdwatch.audio.file import AudioFile
 

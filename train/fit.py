@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 from .batches import network_input
 from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from birdwatch.errors import ConfigError, SourceError
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Label
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Label
 
 from .cache import MelCache
 from .dataset import Recording, file_digest, fingerprint, labels_of, read_folder, read_table, read_unlabelled

@@ -1,13 +1,13 @@
 """The last half of birdwatch's front end on the training device: mel powers to images, for a batch at once.
 
-`birdwatch.frontend.image_from_mel` is the definition; the test holds this to it within 1e-4.
+`birdwatch.model.frontend.image_from_mel` is the definition; the test holds this to it within 1e-4.
 """
 
 from __future__ import annotations
 
 import torch
 
-from birdwatch.frontend import AMIN, EPSILON, FrontendSpec, resize_matrix
+from birdwatch.model.frontend import AMIN, EPSILON, FrontendSpec, resize_matrix
 
 __all__ = ["images_of"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Manifest
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Manifest
 
 from .cache import GRID
 from .device import choose_device, require_compiler

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from birdwatch.api import load_model
 from birdwatch.audio.types import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Label
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Label
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
 from birdwatch.audio.file import AudioFile

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import AMIN, FrontendSpec
+from birdwatch.model.frontend import AMIN, FrontendSpec
 from birdwatch.sinks.beside import written_beside
 
 from .soft_labels import LABEL_ODDS

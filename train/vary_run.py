@@ -15,8 +15,8 @@ import numpy as np
 from birdwatch.api import load_model
 from birdwatch.audio.types import AudioBlock, FloatArray, Window
 from birdwatch.errors import ConfigError, SinkError, SourceError
-from birdwatch.frontend import FrontendSpec, mel_power
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.frontend import FrontendSpec, mel_power
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
 from birdwatch.audio.file import AudioFile

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import AMIN, FrontendSpec
+from birdwatch.model.frontend import AMIN, FrontendSpec
 
 from .cache import GRID, crop, window_starts
 from .settings import Settings

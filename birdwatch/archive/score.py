@@ -12,7 +12,7 @@ from birdwatch.aggregate import Maximum, SegmentMaximum
 from birdwatch.archive.journal import PRESENT, Journal, Kind, Piece
 from birdwatch.archive.plan import Job
 from birdwatch.audio.types import FloatArray, WindowScores
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.pipeline import WindowStream, score_blocks
 from birdwatch.sinks.result import DETECTIONS
 from birdwatch.audio.file import AudioFile

@@ -14,8 +14,8 @@ from birdwatch.archive.loop import Outcome
 from birdwatch.archive.plan import Job
 from birdwatch.archive.progress import Meter
 from birdwatch.archive.results import errors_path
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Manifest
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Manifest
 from birdwatch.sinks.forms import Output
 
 __all__ = ["species_lines", "summarise"]

@@ -7,7 +7,7 @@ import soxr
 
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.kaiser_fast import KaiserStream, kaiser_possible
-from birdwatch.model import ResamplerKind
+from birdwatch.model.manifest import ResamplerKind
 
 __all__ = ["Resampler"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 from birdwatch.process import cores
-from birdwatch.runtime import CPU, LANES, DeviceNetwork, HostNetwork, cuda_network, open_session
+from birdwatch.model.session import CPU, LANES, DeviceNetwork, HostNetwork, cuda_network, open_session
 
 __all__ = ["BareNetwork", "network_measures"]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
-from birdwatch.frontend import log_mel
-from birdwatch.model import Manifest
+from birdwatch.model.frontend import log_mel
+from birdwatch.model.manifest import Manifest
 from birdwatch.audio.resample import Resampler
 from birdwatch.audio.file import AudioFile
 

@@ -16,7 +16,7 @@ from birdwatch.bench.network import BareNetwork, inputs
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.errors import InferenceError
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.pipeline import score_recording
 from birdwatch.audio.file import AudioFile
 

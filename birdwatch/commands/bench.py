@@ -14,9 +14,9 @@ from birdwatch.bench.recording import write_recordings
 from birdwatch.bench.report import Report, processor
 from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.whole import latency_measures, process_measures, whole_measures
-from birdwatch.inference import CPU_BATCH, OnnxClassifier, Provider
-from birdwatch.model_store import find_model
-from birdwatch.runtime import CPU, VERSION
+from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier, Provider
+from birdwatch.model.registry import find_model
+from birdwatch.model.session import CPU, VERSION
 
 __all__ = ["bench"]
 

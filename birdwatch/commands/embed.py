@@ -17,8 +17,8 @@ from birdwatch.archive.loop import Outcome
 from birdwatch.archive.plan import Job, look_at
 from birdwatch.archive.results import errors_path, write_errors
 from birdwatch.errors import ConfigError, InferenceError, SourceError
-from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.model_store import find_model
+from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.registry import find_model
 from birdwatch.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import check_writable, written_beside
 from birdwatch.sinks.embeddings import Embedded, write_embeddings

@@ -27,12 +27,12 @@ from birdwatch.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError
 from birdwatch.event_rules import event_rules
 from birdwatch.events import EventTracker
-from birdwatch.inference import CPU_BATCH, OnnxClassifier
+from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.listener import Listener
-from birdwatch.model_store import find_model
+from birdwatch.model.registry import find_model
 from birdwatch.notify import Notifier
 from birdwatch.reporter import Reporter
-from birdwatch.selection import StationSpecies, speak
+from birdwatch.model.species_choice import StationSpecies, speak
 from birdwatch.settings import Settings
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher

@@ -12,8 +12,8 @@ import click
 from birdwatch.audio.types import FloatArray, Gap, Window
 from birdwatch.errors import ModelError
 from birdwatch.foreign import check_extra
-from birdwatch.model import Manifest
-from birdwatch.model_store import locale_folder, make_folder, range_folder, store_folder, write_model
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.registry import locale_folder, make_folder, range_folder, store_folder, write_model
 
 __all__ = ["checked_windows", "model_add"]
 

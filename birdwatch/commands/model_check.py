@@ -7,10 +7,10 @@ from typing import get_args
 import click
 
 from birdwatch.errors import ModelError
-from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.model_store import find_model
-from birdwatch.probe import replay_probe
-from birdwatch.runtime import VERSION
+from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.registry import find_model
+from birdwatch.model.probe import replay_probe
+from birdwatch.model.session import VERSION
 
 __all__ = ["model_check"]
 

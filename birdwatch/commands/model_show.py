@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from birdwatch.frontend import FrontendSpec
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Manifest
-from birdwatch.model_store import find_model
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.registry import find_model
 
 __all__ = ["model_show"]
 

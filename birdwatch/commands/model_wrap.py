@@ -10,11 +10,11 @@ import click
 
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.foreign import check_extra
-from birdwatch.frontend import FrontendSpec
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import Activation, Input, Manifest, ResamplerKind
-from birdwatch.model_store import store_folder, write_model
-from birdwatch.probe import Probe, probe_clips
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Activation, Input, Manifest, ResamplerKind
+from birdwatch.model.registry import store_folder, write_model
+from birdwatch.model.probe import Probe, probe_clips
 
 __all__ = ["model_wrap"]
 

@@ -24,8 +24,8 @@ from birdwatch.archive.summary import summarise
 from birdwatch.commands.run_options import run_options
 from birdwatch.commands.species_options import SpeciesChoice, species_options
 from birdwatch.errors import ConfigError, SourceError
-from birdwatch.inference import OnnxClassifier, Provider
-from birdwatch.model_store import find_model
+from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.registry import find_model
 from birdwatch.process import cores
 from birdwatch.sinks.forms import Output, choose_outputs, write_output
 from birdwatch.sinks.result import Vocabulary

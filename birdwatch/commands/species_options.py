@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from birdwatch.inference import OnnxClassifier
-from birdwatch.selection import choose_species, speak
-from birdwatch.species import SpeciesFilter
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.species_choice import choose_species, speak
+from birdwatch.model.species_filter import SpeciesFilter
 
 __all__ = ["SpeciesChoice", "species_options"]
 

@@ -23,9 +23,9 @@ from birdwatch.errors import ModelError
 from birdwatch.foreign.convert import convert, embedding_of
 from birdwatch.foreign.tflite_file import read_tflite
 from birdwatch.foreign.verify import onnx_runner, probe_sounds, tflite_runner, verify
-from birdwatch.model import METADATA_KEY, Label, Manifest
-from birdwatch.probe import Probe, probe_clips
-from birdwatch.range_model import RANGE_KEY
+from birdwatch.model.manifest import METADATA_KEY, Label, Manifest
+from birdwatch.model.probe import Probe, probe_clips
+from birdwatch.model.range_model import RANGE_KEY
 
 __all__ = [
     "ATTRIBUTION",

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 
 __all__ = ["read_labels"]
 

@@ -10,7 +10,7 @@ from scipy import signal
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.inference import open_network
+from birdwatch.model.classifier import open_network
 
 __all__ = ["onnx_runner", "probe_sounds", "tflite_runner", "verify"]
 

@@ -11,8 +11,8 @@ import onnx
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.inference import open_network
-from birdwatch.model import METADATA_KEY, Manifest
+from birdwatch.model.classifier import open_network
+from birdwatch.model.manifest import METADATA_KEY, Manifest
 
 __all__ = ["Outputs", "load_onnx", "look_at", "wrapped"]
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import Detection, Event, FloatArray, Gap, RecordingMaximum
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 
 __all__ = [
     "KINDS",

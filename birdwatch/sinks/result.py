@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 __all__ = ["DETECTIONS", "Result", "Vocabulary"]
 

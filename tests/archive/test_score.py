@@ -12,7 +12,7 @@ from birdwatch.archive.journal import Journal
 from birdwatch.archive.plan import look_at
 from birdwatch.archive.results import result_of
 from birdwatch.archive.score import Scoring, score_job
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 100, 1 << 20])

@@ -20,9 +20,9 @@ from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.commands.bench import bench
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.process import cores
-from birdwatch.runtime import CPU
+from birdwatch.model.session import CPU
 
 
 def test_calls_take_turns_behind_a_round_that_is_not_counted():

@@ -14,8 +14,8 @@ from tiny_model import manifest
 
 from birdwatch.cli import birdwatch
 from birdwatch.errors import ConfigError, ModelError, SourceError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import METADATA_KEY
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import METADATA_KEY
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install 'birdwatch[parquet]'")
 

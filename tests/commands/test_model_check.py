@@ -9,8 +9,8 @@ from tiny_model import write_tiny_model
 
 from birdwatch.commands.model import model
 from birdwatch.errors import ModelError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.probe import Probe, probe_clips
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.probe import Probe, probe_clips
 
 
 def with_probe(path: Path, shift: float) -> Path:

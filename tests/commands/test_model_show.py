@@ -10,7 +10,7 @@ from tiny_model import LABELS, manifest, write_tiny_model
 from birdwatch.commands.model import model
 from birdwatch.commands.model_show import about, label_rows, provenance_rows
 from birdwatch.errors import ModelError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 
 def described() -> Manifest:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from birdwatch.cli import birdwatch
 from birdwatch.errors import BirdwatchError
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 
 RATE, FRAMES, CLASSES = 8000, 4000, 4
 WEIGHTS = np.random.default_rng(3).normal(0, 40, (8, CLASSES)).astype(np.float32)

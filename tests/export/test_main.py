@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from export import report
 from export.__main__ import main
 from export.verify import Kind

@@ -10,7 +10,7 @@ import torch
 from small_checkpoint import ARCH, by_hand, small_checkpoint
 
 from birdwatch.errors import ModelError
-from birdwatch.inference import OnnxClassifier
+from birdwatch.model.classifier import OnnxClassifier
 from export.clips import made_windows
 from export.source import Source, from_checkpoints, from_onnx
 from export.verify import Kind

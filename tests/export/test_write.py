@@ -15,10 +15,10 @@ from small_checkpoint import by_hand, small_checkpoint
 
 import export.verify
 from birdwatch.errors import BirdwatchError, ModelError
-from birdwatch.frontend import log_mel
-from birdwatch.inference import OnnxClassifier
-from birdwatch.model import METADATA_KEY, Manifest
-from birdwatch.probe import replay_probe
+from birdwatch.model.frontend import log_mel
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import METADATA_KEY, Manifest
+from birdwatch.model.probe import replay_probe
 from export.clips import made_windows
 from export.source import Source, from_checkpoints
 from export.verify import Kind

@@ -19,8 +19,8 @@ from birdwatch.errors import ModelError
 from birdwatch.foreign import birdnet
 from birdwatch.foreign.birdnet import BirdnetFiles
 from birdwatch.foreign.verify import tflite_runner
-from birdwatch.inference import OnnxClassifier
-from birdwatch.range_model import RangeModel
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.range_model import RangeModel
 
 
 @pytest.fixture(scope="module")

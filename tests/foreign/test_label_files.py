@@ -9,7 +9,7 @@ import pytest
 
 from birdwatch.errors import ConfigError
 from birdwatch.foreign.label_files import read_labels
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 
 TIT, ROBIN = Label("gretit1", "Parus major", "Great Tit"), Label("eurrob1", "Erithacus rubecula", "European Robin")
 NAMED_TIT, NAMED_ROBIN = Label("Parus_major", "Parus major"), Label("Erithacus_rubecula", "Erithacus rubecula")

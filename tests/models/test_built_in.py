@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from birdwatch.api import analyze, load_model
-from birdwatch.inference import OnnxClassifier
-from birdwatch.models import built_in_model
-from birdwatch.probe import replay_probe
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.builtin import built_in_model
+from birdwatch.model.probe import replay_probe
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from sample_messages import NOW_NS, RECORDING, samples
 
 from birdwatch.audio.types import Detection, Gap
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from birdwatch.schemas import schema
 from birdwatch.sinks.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic
 

@@ -16,7 +16,7 @@ from sample_messages import fat_message, samples, status_message
 
 from birdwatch.audio.types import Detection
 from birdwatch.errors import SinkError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from birdwatch.schemas import schema
 from birdwatch.sinks.messages import Envelope, detection
 from birdwatch.sinks.publisher import Publisher

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 from train.batches import network_input
 from train.images import images_of
 from train.settings import Settings

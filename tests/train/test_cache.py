@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec, mel_power
+from birdwatch.model.frontend import FrontendSpec, mel_power
 from train.cache import GRID, MelCache, crop, stored_mels, tiled, window_starts
 
 SPEC = FrontendSpec()

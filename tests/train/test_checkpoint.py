@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from birdwatch.errors import ConfigError, ModelError, SinkError
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Label, Manifest
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Label, Manifest
 from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from train.network import ModelArguments, build_network, pool_input
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from train.dataset import Recording, labels_of, read_folder, read_table, read_taxonomy, read_unlabelled
 
 

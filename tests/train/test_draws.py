@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 from train.draws import class_shares, epoch_draws, regular_draws, turns_of
 from train.settings import Settings
 from train.windows import NOISE, VARIED, Source

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ConfigError, SourceError
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 from train.cache import MelCache
 from train.dataset import read_table
 from train.gather import gather

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from birdwatch.frontend import FrontendSpec, log_mel
+from birdwatch.model.frontend import FrontendSpec, log_mel
 from train.cache import GRID, crop, stored_mels
 from train.images import images_of
 

@@ -125,7 +125,7 @@ def test_evaluate_scores_recordings_as_the_daemon_does(finished, birds: Path, tm
     import soundfile
     import torch
 
-    from birdwatch.frontend import log_mel
+    from birdwatch.model.frontend import log_mel
 
     out, _, _ = finished
     path = out / "fold0" / "best.pt"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 from train import augment
 from train.draws import class_shares
 from train.network import ModelArguments, build_network, start_head

@@ -12,7 +12,7 @@ from tiny_model import LABELS
 
 from birdwatch.api import analyze, load_model
 from birdwatch.errors import ConfigError, SourceError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 from train.dataset import Recording
 from train.soft_labels import read_soft_labels
 from train.teach import Heard, TeachOptions, columns_of, hear, read_labels, soft_rows, teach

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 from train.soft_labels import LABEL_ODDS
 from train.teacher import Teacher
 from train.varied import NOTE, Ingredient, Varied, read_varied, write_part

@@ -15,8 +15,8 @@ from train_command import command
 from birdwatch.api import load_model
 from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import ConfigError
-from birdwatch.frontend import FrontendSpec, log_mel, mel_power
-from birdwatch.model import Label
+from birdwatch.model.frontend import FrontendSpec, log_mel, mel_power
+from birdwatch.model.manifest import Label
 from birdwatch.pipeline import WindowStream, windows_of
 from train import vary_run
 from train.checkpoint import load_checkpoint

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from birdwatch.errors import ModelError
-from birdwatch.frontend import FrontendSpec
-from birdwatch.model import Label, Manifest
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Label, Manifest
 from train.checkpoint import Checkpoint, save_checkpoint
 from train.network import ModelArguments, build_network
 from train.weights import load_initial

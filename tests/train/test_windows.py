@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from birdwatch.frontend import FrontendSpec, mel_power
+from birdwatch.model.frontend import FrontendSpec, mel_power
 from train.cache import GRID, stored_mels
 from train.settings import Settings
 from train.soft_labels import Spans

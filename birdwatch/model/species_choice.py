@@ -7,13 +7,13 @@ from datetime import date
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.inference import OnnxClassifier
-from birdwatch.locales import find_locale, read_locale, translate
-from birdwatch.model import Label
-from birdwatch.model_store import find_range_model
-from birdwatch.range_model import RangeModel
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.label_names import find_locale, read_locale, translate
+from birdwatch.model.manifest import Label
+from birdwatch.model.registry import find_range_model
+from birdwatch.model.range_model import RangeModel
 from birdwatch.settings import Settings
-from birdwatch.species import SpeciesFilter, by_list, by_range, read_species, week_of
+from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species, week_of
 
 __all__ = ["StationSpecies", "choose_species", "speak"]
 

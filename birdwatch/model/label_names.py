@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label, Manifest
-from birdwatch.model_store import locale_folder
+from birdwatch.model.manifest import Label, Manifest
+from birdwatch.model.registry import locale_folder
 
 __all__ = ["find_locale", "read_locale", "translate"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.inference import open_network
-from birdwatch.species import WEEKS
+from birdwatch.model.classifier import open_network
+from birdwatch.model.species_filter import WEEKS
 
 __all__ = ["RANGE_KEY", "RangeModel"]
 

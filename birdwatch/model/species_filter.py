@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
-from birdwatch.model import Label
+from birdwatch.model.manifest import Label
 
 __all__ = ["RANGE_THRESHOLD", "WEEKS", "SpeciesFilter", "by_list", "by_range", "read_species", "week_of"]
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.frontend import FrontendSpec
+from birdwatch.model.frontend import FrontendSpec
 
 __all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest", "ResamplerKind"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from birdwatch.errors import ModelError, SinkError
-from birdwatch.models import built_in_model
+from birdwatch.model.builtin import built_in_model
 from birdwatch.sinks.beside import written_beside
 
 __all__ = [

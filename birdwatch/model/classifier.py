@@ -21,10 +21,10 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray, Window, WindowScores
 from birdwatch.errors import InferenceError, ModelError
-from birdwatch.frontend import log_mel
-from birdwatch.model import METADATA_KEY, Manifest
+from birdwatch.model.frontend import log_mel
+from birdwatch.model.manifest import METADATA_KEY, Manifest
 from birdwatch.process import cores
-from birdwatch.runtime import (
+from birdwatch.model.session import (
     CPU,
     CUDA,
     LANES,
@@ -35,7 +35,7 @@ from birdwatch.runtime import (
     cuda_network,
     open_session,
 )
-from birdwatch.species import SpeciesFilter
+from birdwatch.model.species_filter import SpeciesFilter
 
 __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.errors import ModelError
-from birdwatch.model import Manifest
+from birdwatch.model.manifest import Manifest
 
 __all__ = ["RECIPE", "Probe", "ProbeResult", "Scorer", "probe_clips", "replay_probe"]
 
@@ -85,7 +85,7 @@ class ProbeResult:
 
 
 class Scorer(Protocol):
-    """A model that is ready to score, such as `birdwatch.inference.OnnxClassifier`."""
+    """A model that is ready to score, such as `birdwatch.model.classifier.OnnxClassifier`."""
 
     @property
     def manifest(self) -> Manifest:
