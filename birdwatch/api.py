@@ -9,7 +9,7 @@ from pathlib import Path
 from birdwatch.audio.types import RecordingScores
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
-from birdwatch.pipeline import score_recording
+from birdwatch.scores.pipeline import score_recording
 from birdwatch.audio.file import AudioFile
 
 __all__ = ["analyze", "load_model"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from birdwatch.errors import ConfigError
-from birdwatch.events import EventRule
+from birdwatch.scores.events import EventRule
 from birdwatch.model.manifest import Manifest
 from birdwatch.settings import Settings
 

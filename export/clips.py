@@ -12,7 +12,7 @@ import numpy.typing as npt
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import SourceError
 from birdwatch.model.manifest import Manifest
-from birdwatch.pipeline import WindowStream
+from birdwatch.scores.pipeline import WindowStream
 from birdwatch.model.probe import probe_clips
 from birdwatch.audio.file import AudioFile
 

@@ -6,7 +6,7 @@ import pytest
 from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
 
-from birdwatch.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.listener import Listener
 
 RATE_HZ = 32000

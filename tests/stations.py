@@ -10,7 +10,7 @@ from tiny_model import manifest
 
 from birdwatch.clips import Clips
 from birdwatch.daemon import Daemon
-from birdwatch.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.listener import MAX_PENDING, Listener
 from birdwatch.reporter import Reporter
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import manifest
 
-from birdwatch.aggregate import Maximum, detections, segment_scores, thresholds
+from birdwatch.scores.aggregation import Maximum, detections, segment_scores, thresholds
 from birdwatch.audio.types import WindowScores
 
 

@@ -7,7 +7,7 @@ from tiny_model import manifest
 
 from birdwatch.errors import ConfigError
 from birdwatch.event_rules import event_rules
-from birdwatch.events import EventRule
+from birdwatch.scores.events import EventRule
 from birdwatch.settings import ClassRules, Settings
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatch.audio.types import WindowScores
-from birdwatch.events import MAX_EVENT_S, EventRule, EventTracker
+from birdwatch.scores.events import MAX_EVENT_S, EventRule, EventTracker
 
 HOP, WINDOW = 25, 50
 

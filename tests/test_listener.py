@@ -14,7 +14,7 @@ from birdwatch.audio.types import AudioBlock, RecordingMaximum
 from birdwatch.capture import Chunk
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.listener import EndedEvent, Found
-from birdwatch.pipeline import score_recording
+from birdwatch.scores.pipeline import score_recording
 
 
 def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song, monkeypatch):

@@ -9,7 +9,7 @@ import soxr
 import birdwatch
 from birdwatch.audio.types import AudioBlock
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.pipeline import score_recording
+from birdwatch.scores.pipeline import score_recording
 
 WINDOW, HOP = 160000, 80000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from birdwatch.audio.types import WindowScores
-from birdwatch.recordings import Recordings
+from birdwatch.scores.recordings import Recordings
 
 
 def window(start, *scores):

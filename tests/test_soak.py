@@ -18,7 +18,7 @@ from tiny_model import manifest
 
 from birdwatch.clips import Clips
 from birdwatch.daemon import Daemon
-from birdwatch.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.listener import Listener
 from birdwatch.notify import Notifier
 from birdwatch.process import open_files, rss_mb, threads

@@ -15,7 +15,7 @@ from birdwatch.audio.types import Window, WindowScores
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
-from birdwatch.pipeline import WindowStream
+from birdwatch.scores.pipeline import WindowStream
 from birdwatch.audio.file import AudioFile
 
 from .checkpoint import Checkpoint, load_checkpoint

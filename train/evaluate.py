@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.aggregate import segment_scores, thresholds
+from birdwatch.scores.aggregation import segment_scores, thresholds
 from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.errors import ConfigError, SourceError
 

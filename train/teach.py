@@ -23,7 +23,7 @@ from birdwatch.audio.types import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Label
-from birdwatch.pipeline import WindowStream, windows_of
+from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
 from birdwatch.audio.file import AudioFile
 

@@ -17,7 +17,7 @@ from birdwatch.audio.types import AudioBlock, FloatArray, Window
 from birdwatch.errors import ConfigError, SinkError, SourceError
 from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.pipeline import WindowStream, windows_of
+from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import written_beside
 from birdwatch.audio.file import AudioFile
 

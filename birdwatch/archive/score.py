@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.aggregate import Maximum, SegmentMaximum
+from birdwatch.scores.aggregation import Maximum, SegmentMaximum
 from birdwatch.archive.journal import PRESENT, Journal, Kind, Piece
 from birdwatch.archive.plan import Job
 from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.pipeline import WindowStream, score_blocks
+from birdwatch.scores.pipeline import WindowStream, score_blocks
 from birdwatch.sinks.result import DETECTIONS
 from birdwatch.audio.file import AudioFile
 

@@ -17,7 +17,7 @@ from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.errors import InferenceError
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.pipeline import score_recording
+from birdwatch.scores.pipeline import score_recording
 from birdwatch.audio.file import AudioFile
 
 __all__ = ["latency_measures", "process_measures", "whole_measures"]

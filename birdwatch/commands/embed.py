@@ -19,7 +19,7 @@ from birdwatch.archive.results import errors_path, write_errors
 from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
-from birdwatch.pipeline import WindowStream, windows_of
+from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.sinks.beside import check_writable, written_beside
 from birdwatch.sinks.embeddings import Embedded, write_embeddings
 from birdwatch.sinks.parquet import require_pyarrow

@@ -26,7 +26,7 @@ from birdwatch.config import Configuration, Loaded, journal_path
 from birdwatch.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError
 from birdwatch.event_rules import event_rules
-from birdwatch.events import EventTracker
+from birdwatch.scores.events import EventTracker
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.listener import Listener
 from birdwatch.model.registry import find_model

@@ -126,7 +126,7 @@ def _recording(folder: Path) -> Path:
 
 def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:
     """The first windows of each recording, by a name that says which."""
-    from birdwatch.pipeline import WindowStream
+    from birdwatch.scores.pipeline import WindowStream
     from birdwatch.audio.file import AudioFile
 
     for path in recordings:

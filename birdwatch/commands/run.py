@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
-from birdwatch.aggregate import thresholds
+from birdwatch.scores.aggregation import thresholds
 from birdwatch.archive.inputs import find_inputs
 from birdwatch.archive.journal import Journal, journal_path
 from birdwatch.archive.loop import Outcome, score_jobs

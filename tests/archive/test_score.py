@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.aggregate import segment_scores
+from birdwatch.scores.aggregation import segment_scores
 from birdwatch.api import analyze
 from birdwatch.archive import score as module
 from birdwatch.archive.inputs import find_inputs

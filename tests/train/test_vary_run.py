@@ -17,7 +17,7 @@ from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import FrontendSpec, log_mel, mel_power
 from birdwatch.model.manifest import Label
-from birdwatch.pipeline import WindowStream, windows_of
+from birdwatch.scores.pipeline import WindowStream, windows_of
 from train import vary_run
 from train.checkpoint import load_checkpoint
 from train.dataset import read_table

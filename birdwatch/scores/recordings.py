@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from birdwatch.aggregate import Maximum
+from birdwatch.scores.aggregation import Maximum
 from birdwatch.audio.types import RecordingMaximum, WindowScores
 
 __all__ = ["Recordings"]

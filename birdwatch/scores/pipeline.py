@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from birdwatch.aggregate import Maximum
+from birdwatch.scores.aggregation import Maximum
 from birdwatch.audio.types import AudioBlock, Gap, RecordingScores, Window, WindowScores
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest

@@ -1,0 +1,1 @@
+"""What live and batch both do with window scores: aggregation, recordings and events."""
