@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.config import journal_path
+from birdwatch.config.loading import journal_path
 from birdwatch.errors import BirdwatchError, ConfigError, SinkError
 from birdwatch.model.classifier import OnnxClassifier, cuda_fault
 from birdwatch.model.registry import find_model
 from birdwatch.model.probe import replay_probe
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher
 from birdwatch.sinks.subscriber import Subscriber

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from birdwatch.commands.config import config
-from birdwatch.config import Configuration, journal_path
+from birdwatch.config.loading import Configuration, journal_path
 from birdwatch.errors import ConfigError
-from birdwatch.settings import Settings, rules
+from birdwatch.config.schema import Settings, rules
 
 
 def read(text: str = "", folder: Path | None = None, *, environ: dict[str, str] | None = None, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from sample_messages import status_message
 from birdwatch import doctor
 from birdwatch.commands.doctor import doctor as command
 from birdwatch.errors import DeviceError
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.sinks.curve import make_server_keys
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher

@@ -6,9 +6,9 @@ import pytest
 from tiny_model import manifest
 
 from birdwatch.errors import ConfigError
-from birdwatch.event_rules import event_rules
+from birdwatch.config.event_rules import event_rules
 from birdwatch.scores.events import EventRule
-from birdwatch.settings import ClassRules, Settings
+from birdwatch.config.schema import ClassRules, Settings
 
 
 def test_without_settings_the_models_own_thresholds_count():

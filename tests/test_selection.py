@@ -12,7 +12,7 @@ from tiny_model import LABELS, write_range_model
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.species_choice import StationSpecies, choose_species, speak
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.config import Configuration
+from birdwatch.config.loading import Configuration
 from birdwatch.errors import ConfigError
 from birdwatch.units import DROP_INS, Installation, shipped
 

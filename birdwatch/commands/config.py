@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from birdwatch.commands.options import setting_options
-from birdwatch.config import Configuration
-from birdwatch.settings import class_rules, rules
+from birdwatch.config.loading import Configuration
+from birdwatch.config.schema import class_rules, rules
 
 __all__ = ["config"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from birdwatch.commands.options import setting_options
-from birdwatch.config import Configuration
+from birdwatch.config.loading import Configuration
 from birdwatch.doctor import findings
 
 __all__ = ["doctor"]

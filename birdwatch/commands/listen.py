@@ -22,10 +22,10 @@ import numpy as np
 from birdwatch.capture import Clock, Source, SystemClock
 from birdwatch.clips import Clips
 from birdwatch.commands.options import setting_options
-from birdwatch.config import Configuration, Loaded, journal_path
+from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError
-from birdwatch.event_rules import event_rules
+from birdwatch.config.event_rules import event_rules
 from birdwatch.scores.events import EventTracker
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.listener import Listener
@@ -33,7 +33,7 @@ from birdwatch.model.registry import find_model
 from birdwatch.notify import Notifier
 from birdwatch.reporter import Reporter
 from birdwatch.model.species_choice import StationSpecies, speak
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.sinks.messages import Envelope
 from birdwatch.sinks.publisher import Publisher
 from birdwatch.sources.microphone import Microphone

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from birdwatch.settings import Settings, rules
+from birdwatch.config.schema import Settings, rules
 
 __all__ = ["setting_options"]
 
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def setting_options(*names: str) -> Callable[[F], F]:
     """Give a command `--config` and an option for each of these settings (all of them without names).
 
-    The command gets each as a keyword, None where it was not given: what birdwatch.config.Configuration takes.
+    The command gets each as a keyword, None where it was not given: what birdwatch.config.loading.Configuration takes.
     """
 
     def decorate(command: F) -> F:

@@ -10,7 +10,7 @@ import click
 from birdwatch.commands.lines import line_of
 from birdwatch.errors import SinkError
 from birdwatch.journal import Page, read_journal
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.sinks.endpoint import check_endpoint
 from birdwatch.sinks.replay import ask
 

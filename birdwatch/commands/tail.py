@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from birdwatch.commands.lines import line_of
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.sinks.endpoint import check_endpoint
 from birdwatch.sinks.subscriber import Subscriber
 

@@ -12,7 +12,7 @@ from birdwatch.model.label_names import find_locale, read_locale, translate
 from birdwatch.model.manifest import Label
 from birdwatch.model.registry import find_range_model
 from birdwatch.model.range_model import RangeModel
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species, week_of
 
 __all__ = ["StationSpecies", "choose_species", "speak"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatch.errors import ConfigError
-from birdwatch.settings import ClassRules, Rule, Settings, class_rules, rules
+from birdwatch.config.schema import ClassRules, Rule, Settings, class_rules, rules
 
 __all__ = ["Configuration", "Loaded", "journal_path"]
 

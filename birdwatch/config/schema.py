@@ -1,7 +1,7 @@
 """What can be set: every setting with its default, its bounds and one line of help, each once.
 
 A setting has one name everywhere: `hop = 2.5` in the file, `BIRDWATCH_HOP=2.5`, `--hop 2.5`. How they are read is
-birdwatch.config's.
+birdwatch.config.loading's.
 """
 
 from __future__ import annotations

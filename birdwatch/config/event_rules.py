@@ -5,7 +5,7 @@ from __future__ import annotations
 from birdwatch.errors import ConfigError
 from birdwatch.scores.events import EventRule
 from birdwatch.model.manifest import Manifest
-from birdwatch.settings import Settings
+from birdwatch.config.schema import Settings
 
 __all__ = ["event_rules"]
 
