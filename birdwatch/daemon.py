@@ -15,8 +15,8 @@ from birdwatch.listener import Listener
 from birdwatch.outlets import Outlet, Systemd
 from birdwatch.process import rss_mb
 from birdwatch.reporter import Reporter
-from birdwatch.sinks import messages
-from birdwatch.sinks.messages import Seconds, State, Status
+from birdwatch.messaging import messages
+from birdwatch.messaging.messages import Seconds, State, Status
 from birdwatch.troubles import Troubles
 
 __all__ = ["Daemon"]

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from birdwatch.audio.levels import Level
-from birdwatch.sinks.messages import Status
+from birdwatch.messaging.messages import Status
 
 __all__ = ["Display"]
 

@@ -19,9 +19,9 @@ from birdwatch.model.classifier import OnnxClassifier, cuda_fault
 from birdwatch.model.registry import find_model
 from birdwatch.model.probe import replay_probe
 from birdwatch.config.schema import Settings
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
-from birdwatch.sinks.subscriber import Subscriber
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.subscriber import Subscriber
 from birdwatch.sources.devices import find_device
 from birdwatch.sources.microphone import input_devices
 

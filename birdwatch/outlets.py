@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from birdwatch.sinks.messages import Message
+from birdwatch.messaging.messages import Message
 
 __all__ = ["Outlet", "Systemd"]
 

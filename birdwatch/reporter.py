@@ -13,8 +13,8 @@ from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
 from birdwatch.capture import Clock
 from birdwatch.clips import Clips
 from birdwatch.listener import EndedEvent, Found, Listener, Result
-from birdwatch.sinks import messages
-from birdwatch.sinks.messages import Message
+from birdwatch.messaging import messages
+from birdwatch.messaging.messages import Message
 
 __all__ = ["Reporter"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from birdwatch.capture import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
 from birdwatch.model.manifest import Manifest
-from birdwatch.sinks.messages import Message
+from birdwatch.messaging.messages import Message
 from birdwatch.model.species_filter import SpeciesFilter
 
 S = 1_000_000_000

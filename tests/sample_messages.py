@@ -6,7 +6,7 @@ import numpy as np
 
 from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
 from birdwatch.model.manifest import Label
-from birdwatch.sinks.messages import Message, Seconds, Status, detection, event, gap, recording, status
+from birdwatch.messaging.messages import Message, Seconds, Status, detection, event, gap, recording, status
 
 SPARROW = Label("houspa", "Passer domesticus", "House Sparrow")
 NOW_NS = 1_746_072_723_250_000_000

@@ -9,7 +9,7 @@ from rich.console import Console
 from birdwatch import display as module
 from birdwatch.display import Display
 from birdwatch.audio.levels import Level
-from birdwatch.sinks.messages import Seconds, Status
+from birdwatch.messaging.messages import Seconds, Status
 
 STATUS = Status(
     state="degraded",

@@ -13,9 +13,9 @@ from birdwatch import doctor
 from birdwatch.commands.doctor import doctor as command
 from birdwatch.errors import DeviceError
 from birdwatch.config.schema import Settings
-from birdwatch.sinks.curve import make_server_keys
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.curve import make_server_keys
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
 from birdwatch.sources.devices import InputDevice
 
 USB = InputDevice(index=3, stable="ALSA/USB Audio", channels=1, rate_hz=48_000, default=True)

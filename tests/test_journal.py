@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdwatch.errors import SinkError
-from birdwatch.journal import FORMAT, PAGE_BYTES, Entry, Journal, read_journal
+from birdwatch.messaging.message_log import FORMAT, PAGE_BYTES, Entry, Journal, read_journal
 
 MB = 1_000_000
 
@@ -239,7 +239,7 @@ def test_a_full_disk_costs_messages_but_no_error_and_is_over_when_it_is(tmp_path
     program = """
 import resource, sys
 from pathlib import Path
-from birdwatch.journal import Journal, Entry
+from birdwatch.messaging.message_log import Journal, Entry
 journal = Journal(Path(sys.argv[1]), max_bytes=10**8)
 def fill(first):
     for seq in range(first, first + 50):
@@ -289,7 +289,7 @@ def test_a_killed_station_loses_nothing_that_was_kept(open_journal: Callable[...
     program = """
 import os, sys, signal
 from pathlib import Path
-from birdwatch.journal import Journal, Entry
+from birdwatch.messaging.message_log import Journal, Entry
 journal = Journal(Path(sys.argv[1]), max_bytes=10**7)
 for seq in range(1, 201):
     journal.append([Entry("b0", seq, b"t", b"x")])

@@ -23,8 +23,8 @@ from birdwatch.listener import Listener
 from birdwatch.notify import Notifier
 from birdwatch.process import open_files, rss_mb, threads
 from birdwatch.reporter import Reporter
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
 
 # Low, so that a week of samples is 1.2 GB of them and not 77. For the same reason chunks are long and hops too.
 RATE_HZ = 500

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hearing import tick, until
 
-from birdwatch.sinks.curve import make_client_keys, make_server_keys
+from birdwatch.messaging.curve import make_client_keys, make_server_keys
 from birdwatch.units import Installation
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,7 @@ from birdwatch.bench.child import ChildCost, child_cost
 from birdwatch.bench.recording import write_recordings
 from birdwatch.bench.report import Measure
 from birdwatch.errors import InferenceError
-from birdwatch.sinks.subscriber import Subscriber
+from birdwatch.messaging.subscriber import Subscriber
 
 __all__ = ["listening_measures"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from birdwatch.sinks.curve import make_client_keys, make_server_keys
+from birdwatch.messaging.curve import make_client_keys, make_server_keys
 
 __all__ = ["keygen"]
 

@@ -34,8 +34,8 @@ from birdwatch.notify import Notifier
 from birdwatch.reporter import Reporter
 from birdwatch.model.species_choice import StationSpecies, speak
 from birdwatch.config.schema import Settings
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
 from birdwatch.sources.microphone import Microphone
 from birdwatch.sources.recorded import PipeSource, RecordedSource
 

@@ -9,10 +9,10 @@ import click
 
 from birdwatch.commands.lines import line_of
 from birdwatch.errors import SinkError
-from birdwatch.journal import Page, read_journal
+from birdwatch.messaging.message_log import Page, read_journal
 from birdwatch.config.schema import Settings
-from birdwatch.sinks.endpoint import check_endpoint
-from birdwatch.sinks.replay import ask
+from birdwatch.messaging.endpoint import check_endpoint
+from birdwatch.messaging.replay import ask
 
 __all__ = ["replay"]
 

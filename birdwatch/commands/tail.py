@@ -8,8 +8,8 @@ import click
 
 from birdwatch.commands.lines import line_of
 from birdwatch.config.schema import Settings
-from birdwatch.sinks.endpoint import check_endpoint
-from birdwatch.sinks.subscriber import Subscriber
+from birdwatch.messaging.endpoint import check_endpoint
+from birdwatch.messaging.subscriber import Subscriber
 
 __all__ = ["tail"]
 

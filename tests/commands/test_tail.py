@@ -17,8 +17,8 @@ from birdwatch.commands import tail as module
 from birdwatch.commands.lines import line_of
 from birdwatch.commands.tail import tail
 from birdwatch.errors import ConfigError
-from birdwatch.sinks.messages import Envelope, Message, frames
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.messages import Envelope, Message, frames
+from birdwatch.messaging.publisher import Publisher
 
 ENVELOPE = Envelope("garden", "mic", "b0")
 

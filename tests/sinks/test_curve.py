@@ -14,11 +14,11 @@ from zmq.auth import load_certificate
 
 from birdwatch.commands.keygen import keygen
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.sinks.curve import make_client_keys, make_server_keys
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
-from birdwatch.sinks.replay import ask
-from birdwatch.sinks.subscriber import Subscriber
+from birdwatch.messaging.curve import make_client_keys, make_server_keys
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.replay import ask
+from birdwatch.messaging.subscriber import Subscriber
 
 ENVELOPE = Envelope(station="garden", source="mic", boot_id="b0")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.sinks.endpoint import check_endpoint, is_local
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.endpoint import check_endpoint, is_local
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
 
 ENVELOPE = Envelope(station="garden", source="mic", boot_id="b0")
 

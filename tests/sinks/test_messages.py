@@ -13,8 +13,8 @@ from sample_messages import NOW_NS, RECORDING, samples
 
 from birdwatch.audio.types import Detection, Gap
 from birdwatch.model.manifest import Label
-from birdwatch.schemas import schema
-from birdwatch.sinks.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic
+from birdwatch.messaging.schemas import schema
+from birdwatch.messaging.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic
 
 ENVELOPE = Envelope(station="garden", source="USB Mic", boot_id="b0")
 

@@ -17,9 +17,9 @@ from sample_messages import fat_message, samples, status_message
 from birdwatch.audio.types import Detection
 from birdwatch.errors import SinkError
 from birdwatch.model.manifest import Label
-from birdwatch.schemas import schema
-from birdwatch.sinks.messages import Envelope, detection
-from birdwatch.sinks.publisher import Publisher
+from birdwatch.messaging.schemas import schema
+from birdwatch.messaging.messages import Envelope, detection
+from birdwatch.messaging.publisher import Publisher
 
 ENVELOPE = Envelope(station="garden", source="USB Mic", boot_id="b0")
 

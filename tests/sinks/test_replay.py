@@ -15,10 +15,10 @@ from sample_messages import fat_message, samples, status_message
 
 from birdwatch.commands.replay import replay
 from birdwatch.errors import SinkError
-from birdwatch.journal import Entry, Journal
-from birdwatch.sinks.messages import Envelope
-from birdwatch.sinks.publisher import Publisher
-from birdwatch.sinks.replay import ask
+from birdwatch.messaging.message_log import Entry, Journal
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.replay import ask
 
 
 def station(folder: Path, boot_id: str = "b0", **more: Any) -> Publisher:

@@ -16,11 +16,11 @@ from typing import Any
 
 import zmq
 
-from birdwatch.journal import Entry
-from birdwatch.sinks.curve import Gatekeeper
-from birdwatch.sinks.endpoint import bind, bound_peers
-from birdwatch.sinks.messages import Envelope, Message, frames, topic
-from birdwatch.sinks.replay import ReplayServer
+from birdwatch.messaging.message_log import Entry
+from birdwatch.messaging.curve import Gatekeeper
+from birdwatch.messaging.endpoint import bind, bound_peers
+from birdwatch.messaging.messages import Envelope, Message, frames, topic
+from birdwatch.messaging.replay import ReplayServer
 
 __all__ = ["Publisher"]
 

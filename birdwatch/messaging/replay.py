@@ -17,10 +17,10 @@ from typing import Any
 import zmq
 
 from birdwatch.errors import SinkError
-from birdwatch.journal import Entry, Journal, Page
-from birdwatch.sinks.curve import Gatekeeper, use_client_keys
-from birdwatch.sinks.endpoint import bind, bound_peers
-from birdwatch.sinks.messages import SCHEMA
+from birdwatch.messaging.message_log import Entry, Journal, Page
+from birdwatch.messaging.curve import Gatekeeper, use_client_keys
+from birdwatch.messaging.endpoint import bind, bound_peers
+from birdwatch.messaging.messages import SCHEMA
 
 __all__ = ["ReplayServer", "ask"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import zmq
 
 from birdwatch.errors import SinkError
-from birdwatch.sinks.curve import use_client_keys
+from birdwatch.messaging.curve import use_client_keys
 
 __all__ = ["Subscriber"]
 
