@@ -10,7 +10,7 @@ import pytest
 from birdwatch.commands.evaluate import evaluate
 from birdwatch.commands.report import report
 from birdwatch.commands.run import run
-from birdwatch.sinks.forms import FORMS
+from birdwatch.tables.formats import FORMS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "archives.md").read_text(encoding="utf-8")
 

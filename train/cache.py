@@ -25,7 +25,7 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.model.frontend import FrontendSpec, mel_power
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 
 __all__ = ["GRID", "MelCache", "crop", "stored_mels", "tiled", "window_starts"]
 

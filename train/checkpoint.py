@@ -46,7 +46,7 @@ import torch
 
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 
 from .network import ModelArguments
 

@@ -13,7 +13,7 @@ from typing import IO, cast
 import numpy as np
 
 from birdwatch.errors import DecodeError
-from birdwatch.sinks.beside import check_writable, written_beside
+from birdwatch.tables.atomic_write import check_writable, written_beside
 
 from .dataset import read_unlabelled
 from .ensemble import Ensemble

@@ -24,7 +24,7 @@ from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Label
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 from birdwatch.audio.file import AudioFile
 
 from .dataset import Recording, read_taxonomy

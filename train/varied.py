@@ -24,7 +24,7 @@ import numpy.typing as npt
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import AMIN, FrontendSpec
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 
 from .soft_labels import LABEL_ODDS
 from .teacher import Teacher

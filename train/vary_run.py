@@ -18,7 +18,7 @@ from birdwatch.errors import ConfigError, SinkError, SourceError
 from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 from birdwatch.audio.file import AudioFile
 
 from .draws import class_shares

@@ -14,8 +14,8 @@ from birdwatch.archive.loop import Outcome
 from birdwatch.archive.plan import Job
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.manifest import Manifest
-from birdwatch.sinks.beside import written_beside
-from birdwatch.sinks.result import DETECTIONS, Result
+from birdwatch.tables.atomic_write import written_beside
+from birdwatch.tables.result import DETECTIONS, Result
 from birdwatch.model.species_filter import SpeciesFilter
 
 __all__ = ["describe_run", "errors_path", "result_of", "write_errors", "write_filtered"]

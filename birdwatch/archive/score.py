@@ -14,7 +14,7 @@ from birdwatch.archive.plan import Job
 from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import WindowStream, score_blocks
-from birdwatch.sinks.result import DETECTIONS
+from birdwatch.tables.result import DETECTIONS
 from birdwatch.audio.file import AudioFile
 
 __all__ = ["Scoring", "score_job"]

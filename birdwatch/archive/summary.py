@@ -16,7 +16,7 @@ from birdwatch.archive.progress import Meter
 from birdwatch.archive.results import errors_path
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest
-from birdwatch.sinks.forms import Output
+from birdwatch.tables.formats import Output
 
 __all__ = ["species_lines", "summarise"]
 

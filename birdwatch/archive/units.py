@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.archive.tables import read_detections
+from birdwatch.tables.reading import read_detections
 from birdwatch.archive.truth import Annotation
 from birdwatch.errors import ConfigError
 

@@ -20,9 +20,9 @@ from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.sinks.beside import check_writable, written_beside
-from birdwatch.sinks.embeddings import Embedded, write_embeddings
-from birdwatch.sinks.parquet import require_pyarrow
+from birdwatch.tables.atomic_write import check_writable, written_beside
+from birdwatch.tables.embeddings import Embedded, write_embeddings
+from birdwatch.tables.parquet import require_pyarrow
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.windows import hop_frames_of
 

@@ -12,7 +12,7 @@ from birdwatch.archive.truth import read_truth
 from birdwatch.archive.units import compare, read_predictions
 from birdwatch.evaluation import SpeciesScore, macro
 from birdwatch.evaluation import evaluate as scores_of
-from birdwatch.sinks.beside import check_writable, written_beside
+from birdwatch.tables.atomic_write import check_writable, written_beside
 
 __all__ = ["evaluate"]
 

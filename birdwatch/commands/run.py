@@ -27,9 +27,9 @@ from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.process import cores
-from birdwatch.sinks.forms import Output, choose_outputs, write_output
-from birdwatch.sinks.result import Vocabulary
-from birdwatch.sinks.submission import check_row_names, read_template
+from birdwatch.tables.formats import Output, choose_outputs, write_output
+from birdwatch.tables.result import Vocabulary
+from birdwatch.tables.submission import check_row_names, read_template
 from birdwatch.audio.timestamps import parse_time, utc_text, zone
 from birdwatch.audio.windows import hop_frames_of
 

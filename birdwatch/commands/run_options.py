@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from birdwatch.archive.plan import Channel
-from birdwatch.sinks.forms import FORMS
+from birdwatch.tables.formats import FORMS
 
 __all__ = ["run_options"]
 

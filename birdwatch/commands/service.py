@@ -12,7 +12,7 @@ from typing import IO, cast
 import click
 
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 from birdwatch.units import DROP_INS, NAME, Installation, shipped
 
 __all__ = ["service"]

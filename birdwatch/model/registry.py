@@ -16,7 +16,7 @@ from typing import IO, cast
 
 from birdwatch.errors import ModelError, SinkError
 from birdwatch.model.builtin import built_in_model
-from birdwatch.sinks.beside import written_beside
+from birdwatch.tables.atomic_write import written_beside
 
 __all__ = [
     "find_model",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from birdwatch.archive.tables import Heard
+from birdwatch.tables.reading import Heard
 
 __all__ = ["Effort", "Species", "effort_of", "local_time", "species_of"]
 

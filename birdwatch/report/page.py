@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from birdwatch.archive.tables import Heard
+from birdwatch.tables.reading import Heard
 from birdwatch.report.heatmap import Row, heatmap
 from birdwatch.report.moments import Effort, Species
 

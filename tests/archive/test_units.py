@@ -8,7 +8,7 @@ import pytest
 from birdwatch.archive.truth import Annotation
 from birdwatch.archive.units import Predictions, compare, read_predictions
 from birdwatch.errors import ConfigError
-from birdwatch.sinks.detections import DETECTION_COLUMNS
+from birdwatch.tables.detections import DETECTION_COLUMNS
 
 KEYS = {"may/a": "may/a", "a": "may/a", "a.wav": "may/a", "b": "b"}
 NAMES = {"x": "x", "great tit": "x", "y": "y"}

@@ -4,7 +4,7 @@ from datetime import UTC, date
 
 import pytest
 
-from birdwatch.archive.tables import Heard
+from birdwatch.tables.reading import Heard
 from birdwatch.report.moments import effort_of, species_of
 from birdwatch.audio.timestamps import zone
 

@@ -14,9 +14,9 @@ import pytest
 from tiny_model import LABELS, manifest
 
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.sinks.detections import DETECTION_COLUMNS
-from birdwatch.sinks.forms import Output, choose_outputs, write_output
-from birdwatch.sinks.result import DETECTIONS, Result, Vocabulary
+from birdwatch.tables.detections import DETECTION_COLUMNS
+from birdwatch.tables.formats import Output, choose_outputs, write_output
+from birdwatch.tables.result import DETECTIONS, Result, Vocabulary
 
 WORDS = Vocabulary(
     manifest(labels=(replace(LABELS[0], common_name='Tit, "Great"'), *LABELS[1:])),

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from birdwatch.errors import ConfigError
-from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = ["METADATA_KEY", "require_pyarrow", "write_parquet"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.sinks.detections import DETECTION_COLUMNS
-from birdwatch.sinks.parquet import METADATA_KEY, require_pyarrow
+from birdwatch.tables.detections import DETECTION_COLUMNS
+from birdwatch.tables.parquet import METADATA_KEY, require_pyarrow
 from birdwatch.audio.timestamps import parse_time
 
 __all__ = ["Heard", "HeardTable", "read_detections"]

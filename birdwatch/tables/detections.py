@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.audio.timestamps import utc_text
 
 __all__ = ["DETECTION_COLUMNS", "KALEIDOSCOPE_COLUMNS", "detection_rows", "json_lines", "kaleidoscope_rows"]

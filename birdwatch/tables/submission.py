@@ -8,7 +8,7 @@ from pathlib import Path
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = [
     "SUBMISSION_COLUMNS",

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.sinks.parquet import METADATA_KEY, require_pyarrow
+from birdwatch.tables.parquet import METADATA_KEY, require_pyarrow
 
 __all__ = ["Embedded", "write_embeddings"]
 

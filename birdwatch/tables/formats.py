@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.sinks.annotations import RAVEN_COLUMNS, audacity_rows, raven_rows
-from birdwatch.sinks.beside import check_writable, written_beside
-from birdwatch.sinks.detections import (
+from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
+from birdwatch.tables.atomic_write import check_writable, written_beside
+from birdwatch.tables.detections import (
     DETECTION_COLUMNS,
     KALEIDOSCOPE_COLUMNS,
     detection_rows,
     json_lines,
     kaleidoscope_rows,
 )
-from birdwatch.sinks.parquet import require_pyarrow, write_parquet
-from birdwatch.sinks.result import Result, Vocabulary
-from birdwatch.sinks.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
+from birdwatch.tables.parquet import require_pyarrow, write_parquet
+from birdwatch.tables.result import Result, Vocabulary
+from birdwatch.tables.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
 
 __all__ = ["FORMS", "Output", "choose_outputs", "write_output"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from birdwatch.sinks.result import Result, Vocabulary
+from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.audio.timestamps import utc_text
 
 __all__ = ["RAVEN_COLUMNS", "audacity_rows", "raven_rows"]
