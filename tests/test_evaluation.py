@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_score, recall_score, roc_auc_score
 
-from birdwatch.evaluation import average_precision, evaluate, macro, roc_auc
+from birdwatch.evaluation.metrics import average_precision, evaluate, macro, roc_auc
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.9, 1.0])), min_size=2))

@@ -8,10 +8,10 @@ from typing import IO, cast
 
 import click
 
-from birdwatch.archive.truth import read_truth
-from birdwatch.archive.units import compare, read_predictions
-from birdwatch.evaluation import SpeciesScore, macro
-from birdwatch.evaluation import evaluate as scores_of
+from birdwatch.evaluation.annotations import read_truth
+from birdwatch.evaluation.alignment import compare, read_predictions
+from birdwatch.evaluation.metrics import SpeciesScore, macro
+from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.tables.atomic_write import check_writable, written_beside
 
 __all__ = ["evaluate"]

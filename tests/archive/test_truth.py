@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from birdwatch.archive.truth import Annotation, read_truth
+from birdwatch.evaluation.annotations import Annotation, read_truth
 from birdwatch.errors import ConfigError
 
 RAVEN = (

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from birdwatch.archive.truth import Annotation
-from birdwatch.archive.units import Predictions, compare, read_predictions
+from birdwatch.evaluation.annotations import Annotation
+from birdwatch.evaluation.alignment import Predictions, compare, read_predictions
 from birdwatch.errors import ConfigError
 from birdwatch.tables.detections import DETECTION_COLUMNS
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.tables.reading import read_detections
-from birdwatch.archive.truth import Annotation
+from birdwatch.evaluation.annotations import Annotation
 from birdwatch.errors import ConfigError
 
 __all__ = ["Predictions", "Units", "compare", "read_predictions"]

@@ -1,0 +1,1 @@
+"""Predictions against ground truth: metrics, annotations of every dialect, alignment of the two."""
