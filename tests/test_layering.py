@@ -17,7 +17,7 @@ DOORS = {
     "soundfile": {"birdwatch/audio/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/sources/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
-    "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/archive/journal.py"},
+    "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
     "zmq": {f"birdwatch/sinks/{name}.py" for name in ("publisher", "replay", "subscriber", "curve", "endpoint")},
 }
 # What the daemon never loads, and the one corner that may: converting other people's models on request.

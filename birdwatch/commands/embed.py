@@ -12,10 +12,10 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
-from birdwatch.archive.inputs import find_inputs
-from birdwatch.archive.loop import Outcome
-from birdwatch.archive.plan import Job, look_at
-from birdwatch.archive.results import errors_path, write_errors
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.local_runner import Outcome
+from birdwatch.batch.jobs import Job, look_at
+from birdwatch.batch.results import errors_path, write_errors
 from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model

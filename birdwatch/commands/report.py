@@ -13,8 +13,8 @@ from typing import IO, cast
 import click
 
 from birdwatch._version import __version__
-from birdwatch.archive.inputs import find_inputs
-from birdwatch.archive.results import errors_path
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.results import errors_path
 from birdwatch.tables.reading import Heard, HeardTable, read_detections
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.report.clip import encode_clip

@@ -13,14 +13,14 @@ import numpy as np
 
 from birdwatch._version import __version__
 from birdwatch.scores.aggregation import thresholds
-from birdwatch.archive.inputs import find_inputs
-from birdwatch.archive.journal import Journal, journal_path
-from birdwatch.archive.loop import Outcome, score_jobs
-from birdwatch.archive.plan import Channel, Job, Period, look_at, period_of
-from birdwatch.archive.progress import Meter, json_view, terminal_view
-from birdwatch.archive.results import describe_run, result_of, write_errors, write_filtered
-from birdwatch.archive.score import Scoring
-from birdwatch.archive.summary import summarise
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.run_database import Journal, journal_path
+from birdwatch.batch.local_runner import Outcome, score_jobs
+from birdwatch.batch.jobs import Channel, Job, Period, look_at, period_of
+from birdwatch.batch.progress import Meter, json_view, terminal_view
+from birdwatch.batch.results import describe_run, result_of, write_errors, write_filtered
+from birdwatch.batch.scoring import Scoring
+from birdwatch.batch.summary import summarise
 from birdwatch.commands.run_options import run_options
 from birdwatch.commands.species_options import SpeciesChoice, species_options
 from birdwatch.errors import ConfigError, SourceError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from birdwatch.archive.plan import Channel
+from birdwatch.batch.jobs import Channel
 from birdwatch.tables.formats import FORMS
 
 __all__ = ["run_options"]

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from birdwatch.archive.inputs import find_inputs
+from birdwatch.batch.inputs import find_inputs
 from birdwatch.errors import ConfigError
 
 

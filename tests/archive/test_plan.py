@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.archive.inputs import find_inputs
-from birdwatch.archive.plan import Period, look_at, period_of
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.jobs import Period, look_at, period_of
 from birdwatch.errors import ConfigError
 from birdwatch.audio.timestamps import zone
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from birdwatch.archive.plan import Job
-from birdwatch.archive.progress import Meter, json_view
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.progress import Meter, json_view
 
 
 class Clock:

@@ -6,12 +6,12 @@ import soundfile
 
 from birdwatch.scores.aggregation import segment_scores
 from birdwatch.api import analyze
-from birdwatch.archive import score as module
-from birdwatch.archive.inputs import find_inputs
-from birdwatch.archive.journal import Journal
-from birdwatch.archive.plan import look_at
-from birdwatch.archive.results import result_of
-from birdwatch.archive.score import Scoring, score_job
+from birdwatch.batch import scoring as module
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.run_database import Journal
+from birdwatch.batch.jobs import look_at
+from birdwatch.batch.results import result_of
+from birdwatch.batch.scoring import Scoring, score_job
 from birdwatch.model.classifier import OnnxClassifier
 
 

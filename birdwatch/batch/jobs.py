@@ -9,7 +9,7 @@ from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal
 
-from birdwatch.archive.inputs import Input
+from birdwatch.batch.inputs import Input
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import parse_time

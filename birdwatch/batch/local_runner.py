@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from birdwatch.archive.journal import Journal
-from birdwatch.archive.plan import Job
-from birdwatch.archive.progress import Meter
-from birdwatch.archive.score import Scoring, score_job
+from birdwatch.batch.run_database import Journal
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.progress import Meter
+from birdwatch.batch.scoring import Scoring, score_job
 from birdwatch.errors import InferenceError, SourceError
 
 __all__ = ["Outcome", "score_jobs"]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.archive.plan import Job
+from birdwatch.batch.jobs import Job
 from birdwatch.errors import ConfigError, SinkError
 
 __all__ = ["PRESENT", "Entry", "Journal", "Kind", "Piece", "journal_path"]

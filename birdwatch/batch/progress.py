@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from birdwatch.archive.plan import Job
+from birdwatch.batch.jobs import Job
 
 __all__ = ["Meter", "json_view", "terminal_view"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdwatch.scores.aggregation import Maximum, SegmentMaximum
-from birdwatch.archive.journal import PRESENT, Journal, Kind, Piece
-from birdwatch.archive.plan import Job
+from birdwatch.batch.run_database import PRESENT, Journal, Kind, Piece
+from birdwatch.batch.jobs import Job
 from birdwatch.audio.types import FloatArray, WindowScores
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import WindowStream, score_blocks

@@ -9,9 +9,9 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from birdwatch.archive.journal import Entry, Journal
-from birdwatch.archive.loop import Outcome
-from birdwatch.archive.plan import Job
+from birdwatch.batch.run_database import Entry, Journal
+from birdwatch.batch.local_runner import Outcome
+from birdwatch.batch.jobs import Job
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.manifest import Manifest
 from birdwatch.tables.atomic_write import written_beside
