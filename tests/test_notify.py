@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.notify import Notifier
+from birdwatch.service.sd_notify import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -20,7 +20,7 @@ from birdwatch.clips import Clips
 from birdwatch.daemon import Daemon
 from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.listener import Listener
-from birdwatch.notify import Notifier
+from birdwatch.service.sd_notify import Notifier
 from birdwatch.process import open_files, rss_mb, threads
 from birdwatch.reporter import Reporter
 from birdwatch.messaging.messages import Envelope

@@ -13,7 +13,7 @@ import pytest
 from hearing import tick, until
 
 from birdwatch.messaging.curve import make_client_keys, make_server_keys
-from birdwatch.units import Installation
+from birdwatch.service.units import Installation
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOT = Path(__file__).with_name("boot_systemd.sh")

@@ -10,7 +10,7 @@ import pytest
 
 from birdwatch.config.loading import Configuration
 from birdwatch.errors import ConfigError
-from birdwatch.units import DROP_INS, Installation, shipped
+from birdwatch.service.units import DROP_INS, Installation, shipped
 
 # The project's bound for `systemd-analyze security` (0 is closed, 10 is open).
 EXPOSURE = 2.5

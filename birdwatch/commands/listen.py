@@ -30,7 +30,7 @@ from birdwatch.scores.events import EventTracker
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.listener import Listener
 from birdwatch.model.registry import find_model
-from birdwatch.notify import Notifier
+from birdwatch.service.sd_notify import Notifier
 from birdwatch.reporter import Reporter
 from birdwatch.model.species_choice import StationSpecies, speak
 from birdwatch.config.schema import Settings

@@ -13,7 +13,7 @@ import click
 
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.tables.atomic_write import written_beside
-from birdwatch.units import DROP_INS, NAME, Installation, shipped
+from birdwatch.service.units import DROP_INS, NAME, Installation, shipped
 
 __all__ = ["service"]
 

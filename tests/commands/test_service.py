@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from birdwatch.commands import service as module
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.units import Installation
+from birdwatch.service.units import Installation
 
 
 class Machine:
