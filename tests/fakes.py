@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatch.capture import Chunk, Stamp
+from birdwatch.live.source import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
 from birdwatch.model.manifest import Manifest
 from birdwatch.messaging.messages import Message

@@ -7,7 +7,7 @@ from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
 
 from birdwatch.scores.events import EventRule, EventTracker
-from birdwatch.listener import Listener
+from birdwatch.live.listener import Listener
 
 RATE_HZ = 32000
 RULE = EventRule(on=0.5, off=0.3)

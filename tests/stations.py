@@ -8,11 +8,11 @@ import pytest
 from fakes import FakeClock, FakeOutlet, FakeScorer, FakeSource, FakeSystemd, S
 from tiny_model import manifest
 
-from birdwatch.clips import Clips
-from birdwatch.daemon import Daemon
+from birdwatch.live.clips import Clips
+from birdwatch.live.daemon import Daemon
 from birdwatch.scores.events import EventRule, EventTracker
-from birdwatch.listener import MAX_PENDING, Listener
-from birdwatch.reporter import Reporter
+from birdwatch.live.listener import MAX_PENDING, Listener
+from birdwatch.live.message_builder import Reporter
 
 RATE_HZ = 32000
 

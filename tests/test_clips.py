@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch import clips as clips_module
+from birdwatch.live import clips as clips_module
 from birdwatch.audio.types import AudioBlock
-from birdwatch.clips import HELD_S, Clips
+from birdwatch.live.clips import HELD_S, Clips
 
 RATE_HZ = 8000
 

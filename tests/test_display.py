@@ -6,8 +6,8 @@ import io
 
 from rich.console import Console
 
-from birdwatch import display as module
-from birdwatch.display import Display
+from birdwatch.live import terminal as module
+from birdwatch.live.terminal import Display
 from birdwatch.audio.levels import Level
 from birdwatch.messaging.messages import Seconds, Status
 

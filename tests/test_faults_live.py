@@ -11,8 +11,8 @@ from fakes import FakeClock, FakeScorer, FakeSource
 from stations import RATE_HZ, FakeStation
 from tiny_model import manifest
 
-from birdwatch import clips as clips_module
-from birdwatch.clips import Clips
+from birdwatch.live import clips as clips_module
+from birdwatch.live.clips import Clips
 from birdwatch.errors import DeviceError
 
 

@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
     "onnxruntime": {"birdwatch/model/session.py"},
-    "soundfile": {"birdwatch/audio/file.py", "birdwatch/clips.py", "birdwatch/bench/recording.py"},
-    "sounddevice": {"birdwatch/sources/microphone.py"},
+    "soundfile": {"birdwatch/audio/file.py", "birdwatch/live/clips.py", "birdwatch/bench/recording.py"},
+    "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
     "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
     "zmq": {f"birdwatch/sinks/{name}.py" for name in ("publisher", "replay", "subscriber", "curve", "endpoint")},
@@ -90,7 +90,7 @@ def test_the_core_knows_nothing_of_its_edges(name):
     path = ROOT / "birdwatch" / f"{name}.py"
     if not path.exists():
         pytest.skip(f"{path.name} is not written yet")
-    edges = ("birdwatch.sources", "birdwatch.sinks", "birdwatch.commands", "birdwatch.cli", "birdwatch.daemon")
+    edges = ("birdwatch.sources", "birdwatch.sinks", "birdwatch.commands", "birdwatch.cli", "birdwatch.live.daemon")
     assert not [found for found in imports(path) if found.startswith(edges)]
 
 

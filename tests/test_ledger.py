@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatch.ledger import Ledger
+from birdwatch.live.accounting import Ledger
 
 
 def test_overlapping_windows_count_each_frame_once():

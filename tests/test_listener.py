@@ -11,9 +11,9 @@ from listener_bench import RATE_HZ, Bench
 from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock, RecordingMaximum
-from birdwatch.capture import Chunk
+from birdwatch.live.source import Chunk
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.listener import EndedEvent, Found
+from birdwatch.live.listener import EndedEvent, Found
 from birdwatch.scores.pipeline import score_recording
 
 

@@ -16,13 +16,13 @@ import zmq
 from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
 
-from birdwatch.clips import Clips
-from birdwatch.daemon import Daemon
+from birdwatch.live.clips import Clips
+from birdwatch.live.daemon import Daemon
 from birdwatch.scores.events import EventRule, EventTracker
-from birdwatch.listener import Listener
+from birdwatch.live.listener import Listener
 from birdwatch.service.sd_notify import Notifier
 from birdwatch.process import open_files, rss_mb, threads
-from birdwatch.reporter import Reporter
+from birdwatch.live.message_builder import Reporter
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 

@@ -8,7 +8,7 @@ import random
 import pytest
 from fakes import UTC0_NS, FakeClock, S
 
-from birdwatch.timeline import SEGMENTS, Jump, Timeline
+from birdwatch.live.clock_sync import SEGMENTS, Jump, Timeline
 
 RATE_HZ = 32000
 BLOCK = RATE_HZ // 10

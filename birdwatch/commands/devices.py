@@ -6,7 +6,7 @@ import json
 
 import click
 
-from birdwatch.sources.microphone import input_devices
+from birdwatch.live.microphone import input_devices
 
 __all__ = ["devices"]
 

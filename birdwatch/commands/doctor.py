@@ -10,7 +10,7 @@ import click
 
 from birdwatch.commands.options import setting_options
 from birdwatch.config.loading import Configuration
-from birdwatch.doctor import findings
+from birdwatch.live.doctor import findings
 
 __all__ = ["doctor"]
 

@@ -19,28 +19,28 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from birdwatch.capture import Clock, Source, SystemClock
-from birdwatch.clips import Clips
+from birdwatch.live.source import Clock, Source, SystemClock
+from birdwatch.live.clips import Clips
 from birdwatch.commands.options import setting_options
 from birdwatch.config.loading import Configuration, Loaded, journal_path
-from birdwatch.daemon import Daemon
+from birdwatch.live.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError
 from birdwatch.config.event_rules import event_rules
 from birdwatch.scores.events import EventTracker
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
-from birdwatch.listener import Listener
+from birdwatch.live.listener import Listener
 from birdwatch.model.registry import find_model
 from birdwatch.service.sd_notify import Notifier
-from birdwatch.reporter import Reporter
+from birdwatch.live.message_builder import Reporter
 from birdwatch.model.species_choice import StationSpecies, speak
 from birdwatch.config.schema import Settings
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
-from birdwatch.sources.microphone import Microphone
-from birdwatch.sources.recorded import PipeSource, RecordedSource
+from birdwatch.live.microphone import Microphone
+from birdwatch.live.recorded import PipeSource, RecordedSource
 
 if TYPE_CHECKING:
-    from birdwatch.display import Display
+    from birdwatch.live.terminal import Display
 
 __all__ = ["listen"]
 
@@ -227,7 +227,7 @@ def _display(settings: Settings, stack: ExitStack) -> Display | None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    from birdwatch.display import Display
+    from birdwatch.live.terminal import Display
 
     console = Console(stderr=True)
     root.handlers = [RichHandler(console=console, show_path=False)]

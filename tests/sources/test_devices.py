@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from birdwatch.errors import DeviceError
-from birdwatch.sources import devices as devices_module
-from birdwatch.sources.devices import InputDevice, find_device, hardware_signature, stable_names
+from birdwatch.live import devices as devices_module
+from birdwatch.live.devices import InputDevice, find_device, hardware_signature, stable_names
 
 DEVICES = [
     InputDevice(1, "ALSA/USB PnP Sound Device: Audio", 1, 44100),

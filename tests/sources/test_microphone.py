@@ -13,8 +13,8 @@ from fake_sound import FakeSound
 from fakes import FakeClock
 
 from birdwatch.errors import DeviceError
-from birdwatch.sources import microphone
-from birdwatch.sources.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, input_devices
+from birdwatch.live import microphone
+from birdwatch.live.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, input_devices
 
 
 @pytest.fixture

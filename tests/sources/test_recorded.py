@@ -10,8 +10,8 @@ import soundfile
 from fakes import FakeClock, S
 
 from birdwatch.errors import DecodeError, SourceError
-from birdwatch.sources import recorded
-from birdwatch.sources.recorded import PipeSource, RecordedSource
+from birdwatch.live import recorded
+from birdwatch.live.recorded import PipeSource, RecordedSource
 
 
 @pytest.fixture

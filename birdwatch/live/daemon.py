@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from birdwatch.capture import Clock, Source
+from birdwatch.live.source import Clock, Source
 from birdwatch.errors import BirdwatchError, DeviceError, SourceError
-from birdwatch.listener import Listener
-from birdwatch.outlets import Outlet, Systemd
+from birdwatch.live.listener import Listener
+from birdwatch.live.outputs import Outlet, Systemd
 from birdwatch.process import rss_mb
-from birdwatch.reporter import Reporter
+from birdwatch.live.message_builder import Reporter
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Seconds, State, Status
-from birdwatch.troubles import Troubles
+from birdwatch.live.recent_warnings import Troubles
 
 __all__ = ["Daemon"]
 

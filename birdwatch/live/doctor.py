@@ -22,8 +22,8 @@ from birdwatch.config.schema import Settings
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.subscriber import Subscriber
-from birdwatch.sources.devices import find_device
-from birdwatch.sources.microphone import input_devices
+from birdwatch.live.devices import find_device
+from birdwatch.live.microphone import input_devices
 
 __all__ = ["Finding", "findings"]
 

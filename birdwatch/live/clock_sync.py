@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
 
-from birdwatch.capture import Stamp
+from birdwatch.live.source import Stamp
 
 __all__ = ["Jump", "Timeline"]
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
-from birdwatch.capture import Clock
-from birdwatch.clips import Clips
-from birdwatch.listener import EndedEvent, Found, Listener, Result
+from birdwatch.live.source import Clock
+from birdwatch.live.clips import Clips
+from birdwatch.live.listener import EndedEvent, Found, Listener, Result
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Message
 

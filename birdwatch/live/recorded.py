@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from birdwatch.audio.types import AudioBlock
-from birdwatch.capture import Chunk, Clock, Stamp
+from birdwatch.live.source import Chunk, Clock, Stamp
 from birdwatch.errors import SourceError
 from birdwatch.audio.file import AudioFile
 

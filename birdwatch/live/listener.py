@@ -15,13 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from birdwatch.audio.types import AudioBlock, Detection, Event, FloatArray, Gap, RecordingMaximum, Window, WindowScores
-from birdwatch.capture import Chunk, Stamp
+from birdwatch.live.source import Chunk, Stamp
 from birdwatch.errors import InferenceError
 from birdwatch.scores.events import EventTracker
 from birdwatch.audio.levels import Level, LevelMeter, is_constant
 from birdwatch.model.manifest import Manifest
 from birdwatch.scores.pipeline import WindowStream
-from birdwatch.placement import Placement
+from birdwatch.live.frame_numbering import Placement
 from birdwatch.scores.recordings import Recordings
 from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.audio.windows import hop_frames_of

@@ -1,0 +1,1 @@
+"""A station: sources of live audio, frame numbering and accounting, clock synchronisation, and the daemon."""
