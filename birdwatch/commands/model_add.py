@@ -11,7 +11,7 @@ import click
 
 from birdwatch.audio.types import FloatArray, Gap, Window
 from birdwatch.errors import ModelError
-from birdwatch.foreign import check_extra
+from birdwatch.convert import check_extra
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.registry import locale_folder, make_folder, range_folder, store_folder, write_model
 
@@ -54,8 +54,8 @@ def model_add(
     no commercial use.
     """
     check_extra("onnx", "tflite", "ai_edge_litert")
-    from birdwatch.foreign import birdnet
-    from birdwatch.foreign.wheels import fetch_wheel
+    from birdwatch.convert import birdnet
+    from birdwatch.convert.wheels import fetch_wheel
 
     _ask(accept_license, birdnet.ATTRIBUTION)
     # Known now, not after 61 MB.
@@ -100,8 +100,8 @@ def _ask(accepted: bool, attribution: str) -> None:
 
 
 def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
-    from birdwatch.foreign import birdnet
-    from birdwatch.foreign.wheels import fetch_wheel
+    from birdwatch.convert import birdnet
+    from birdwatch.convert.wheels import fetch_wheel
 
     if wheel is not None:
         return birdnet.read_translations(wheel)
@@ -115,7 +115,7 @@ def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
 
 
 def _recording(folder: Path) -> Path:
-    from birdwatch.foreign.wheels import fetch_recording
+    from birdwatch.convert.wheels import fetch_recording
 
     click.echo("fetching a real recording to compare on (opensoundscape's wheel, 1 MB) ...", err=True)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from birdwatch.errors import ConfigError, ModelError
-from birdwatch.foreign import check_extra
+from birdwatch.convert import check_extra
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Activation, Input, Manifest, ResamplerKind
@@ -81,8 +81,8 @@ def model_wrap(
     the windows beside it.
     """
     check_extra("onnx")
-    from birdwatch.foreign.label_files import read_labels
-    from birdwatch.foreign.wrap import load_onnx, look_at, wrapped
+    from birdwatch.convert.label_files import read_labels
+    from birdwatch.convert.wrap import load_onnx, look_at, wrapped
 
     window_frames = round(window_s * rate_hz)
     if window_frames < 1:

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from birdwatch.cli import birdwatch
 from birdwatch.errors import ConfigError, ModelError, SinkError
-from birdwatch.foreign import birdnet, check_extra
+from birdwatch.convert import birdnet, check_extra
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model, find_range_model, locale_folder
 from birdwatch.model.range_model import RangeModel

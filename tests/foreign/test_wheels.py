@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign import wheels
+from birdwatch.convert import wheels
 
 
 def test_pip_s_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 from onnx import TensorProto
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign.onnx_graph import BATCH, GraphWriter, Value
-from birdwatch.foreign.tflite_file import Network, Operator
+from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
+from birdwatch.convert.tflite_file import Network, Operator
 
 __all__ = ["SpectrogramLayer", "find_spectrograms", "write_spectrogram"]
 

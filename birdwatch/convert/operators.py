@@ -14,8 +14,8 @@ import numpy.typing as npt
 import tflite
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign.onnx_graph import BATCH, GraphWriter, Value
-from birdwatch.foreign.tflite_file import Operator
+from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
+from birdwatch.convert.tflite_file import Operator
 
 __all__ = ["OPERATORS", "Input"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 
 from birdwatch.errors import ModelError
-from birdwatch.foreign.onnx_graph import BATCH, GraphWriter, Value
-from birdwatch.foreign.operators import OPERATORS, reshaped
-from birdwatch.foreign.spectrogram import SpectrogramLayer, find_spectrograms, write_spectrogram
-from birdwatch.foreign.tflite_file import Network, Operator
+from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
+from birdwatch.convert.operators import OPERATORS, reshaped
+from birdwatch.convert.spectrogram import SpectrogramLayer, find_spectrograms, write_spectrogram
+from birdwatch.convert.tflite_file import Network, Operator
 
 __all__ = ["convert", "embedding_of"]
 
