@@ -1,5 +1,5 @@
 """`python -m birdwatch` is `birdwatch`."""
 
-from birdwatch.cli import main
+from birdwatch.cli.main import main
 
 main()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from birdwatch.commands.config import config
+from birdwatch.cli.config import config
 from birdwatch.config.loading import Configuration, journal_path
 from birdwatch.errors import ConfigError
 from birdwatch.config.schema import Settings, rules

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.commands.evaluate import evaluate
-from birdwatch.commands.report import report
-from birdwatch.commands.run import run
+from birdwatch.cli.evaluate import evaluate
+from birdwatch.cli.report import report
+from birdwatch.cli.run import run
 from birdwatch.tables.formats import FORMS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "archives.md").read_text(encoding="utf-8")

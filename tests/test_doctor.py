@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from sample_messages import status_message
 
 from birdwatch.live import doctor
-from birdwatch.commands.doctor import doctor as command
+from birdwatch.cli.doctor import doctor as command
 from birdwatch.errors import DeviceError
 from birdwatch.config.schema import Settings
 from birdwatch.messaging.curve import make_server_keys

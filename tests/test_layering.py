@@ -90,7 +90,7 @@ def test_the_core_knows_nothing_of_its_edges(name):
     path = ROOT / "birdwatch" / f"{name}.py"
     if not path.exists():
         pytest.skip(f"{path.name} is not written yet")
-    edges = ("birdwatch.sources", "birdwatch.sinks", "birdwatch.commands", "birdwatch.cli", "birdwatch.live.daemon")
+    edges = ("birdwatch.sources", "birdwatch.sinks", "birdwatch.cli", "birdwatch.cli.main", "birdwatch.live.daemon")
     assert not [found for found in imports(path) if found.startswith(edges)]
 
 
@@ -133,11 +133,11 @@ def test_importing_birdwatch_loads_nothing_heavy():
 
 
 def test_help_loads_no_command():
-    code = "from birdwatch.cli import birdwatch\ntry:\n birdwatch(['--help'])\nexcept SystemExit: pass"
+    code = "from birdwatch.cli.main import birdwatch\ntry:\n birdwatch(['--help'])\nexcept SystemExit: pass"
     assert not loaded_by(code) & {"numpy", "scipy", "onnxruntime", "soundfile", "soxr", "zmq", "sounddevice"}
 
 
 def test_running_loads_nothing_of_training():
-    loaded = loaded_by("import birdwatch.commands.run, birdwatch.api")
+    loaded = loaded_by("import birdwatch.cli.run, birdwatch.api")
     assert "onnxruntime" in loaded
     assert not loaded & (NEVER - {"train", "export"})

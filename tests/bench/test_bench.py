@@ -19,7 +19,7 @@ from birdwatch.bench.recording import RATE_HZ, song, write_recordings
 from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
-from birdwatch.commands.bench import bench
+from birdwatch.cli.bench import bench
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.process import cores
 from birdwatch.model.session import CPU

@@ -12,7 +12,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from tiny_model import manifest
 
-from birdwatch.cli import birdwatch
+from birdwatch.cli.main import birdwatch
 from birdwatch.errors import ConfigError, ModelError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import METADATA_KEY

@@ -19,9 +19,9 @@ import zmq
 from click.testing import CliRunner
 from fake_sound import FakeSound
 
-from birdwatch.commands import listen as module
-from birdwatch.commands.devices import devices
-from birdwatch.commands.listen import listen
+from birdwatch.cli import listen as module
+from birdwatch.cli.devices import devices
+from birdwatch.cli.listen import listen
 from birdwatch.errors import BirdwatchError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import soundfile
 from birdnet_wheels import SPECIES, write_translations, write_wheel
 from click.testing import CliRunner, Result
 
-from birdwatch.cli import birdwatch
+from birdwatch.cli.main import birdwatch
 from birdwatch.errors import ConfigError, ModelError, SinkError
 from birdwatch.convert import birdnet, check_extra
 from birdwatch.model.classifier import OnnxClassifier

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from tiny_model import write_tiny_model
 
-from birdwatch.commands.model import model
+from birdwatch.cli.model import model
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.probe import Probe, probe_clips

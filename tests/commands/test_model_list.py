@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from tiny_model import write_tiny_model
 
-from birdwatch.commands import model_list as module
-from birdwatch.commands.model import model
+from birdwatch.cli import model_list as module
+from birdwatch.cli.model import model
 
 
 @pytest.fixture

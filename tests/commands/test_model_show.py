@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from tiny_model import LABELS, manifest, write_tiny_model
 
-from birdwatch.commands.model import model
-from birdwatch.commands.model_show import about, label_rows, provenance_rows
+from birdwatch.cli.model import model
+from birdwatch.cli.model_show import about, label_rows, provenance_rows
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
 
@@ -63,7 +63,7 @@ def test_json_is_the_manifest(tmp_path: Path) -> None:
 
 
 def test_tables_for_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from birdwatch.commands import model_show as module
+    from birdwatch.cli import model_show as module
 
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(module, "_is_terminal", lambda: True)

@@ -12,7 +12,7 @@ import soundfile
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
-from birdwatch.cli import birdwatch
+from birdwatch.cli.main import birdwatch
 from birdwatch.errors import BirdwatchError
 from birdwatch.model.classifier import OnnxClassifier
 

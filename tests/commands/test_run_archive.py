@@ -254,7 +254,7 @@ def test_memory_is_flat_whatever_the_length(tmp_path, tiny_model):
         path.write_bytes(b"RIFF" + struct.pack("<I", 36 + size) + b"WAVE" + layout)
         os.truncate(path, 44 + size)  # sparse: digital silence
         code = (
-            "import resource, sys; from birdwatch.cli import birdwatch; sys.argv[0] = 'birdwatch'\n"
+            "import resource, sys; from birdwatch.cli.main import birdwatch; sys.argv[0] = 'birdwatch'\n"
             "try: birdwatch()\n"
             "except SystemExit as end: assert not end.code, end.code\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"

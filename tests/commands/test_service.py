@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from birdwatch.commands import service as module
+from birdwatch.cli import service as module
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.service.units import Installation
 

@@ -11,7 +11,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from tiny_model import write_range_model
 
-from birdwatch.cli import birdwatch
+from birdwatch.cli.main import birdwatch
 from birdwatch.errors import ConfigError
 
 

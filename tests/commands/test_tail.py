@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from hearing import until
 from sample_messages import samples, status_message
 
-from birdwatch.commands import tail as module
-from birdwatch.commands.lines import line_of
-from birdwatch.commands.tail import tail
+from birdwatch.cli import tail as module
+from birdwatch.cli.lines import line_of
+from birdwatch.cli.tail import tail
 from birdwatch.errors import ConfigError
 from birdwatch.messaging.messages import Envelope, Message, frames
 from birdwatch.messaging.publisher import Publisher

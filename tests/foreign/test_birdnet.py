@@ -39,7 +39,7 @@ def test_logits_equal_the_original_on_made_up_sounds(files: BirdnetFiles, model:
 
 
 def test_logits_equal_the_original_on_real_recordings(files: BirdnetFiles, model: bytes, shared_audio: Path) -> None:
-    from birdwatch.commands.model_add import checked_windows
+    from birdwatch.cli.model_add import checked_windows
 
     paths = sorted((shared_audio / "train_audio").glob("*/*.ogg"))[::48]
     assert len(paths) >= 5

@@ -12,7 +12,7 @@ from hearing import DEADLINE_S, Ear, tick, until
 from sample_messages import samples
 from zmq.auth import load_certificate
 
-from birdwatch.commands.keygen import keygen
+from birdwatch.cli.keygen import keygen
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.messaging.curve import make_client_keys, make_server_keys
 from birdwatch.messaging.messages import Envelope

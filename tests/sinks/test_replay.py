@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from hearing import DEADLINE_S, Ear, until
 from sample_messages import fat_message, samples, status_message
 
-from birdwatch.commands.replay import replay
+from birdwatch.cli.replay import replay
 from birdwatch.errors import SinkError
 from birdwatch.messaging.message_log import Entry, Journal
 from birdwatch.messaging.messages import Envelope

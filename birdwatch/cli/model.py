@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from birdwatch.lazy_group import LazyGroup
+from birdwatch.cli.lazy_group import LazyGroup
 
 __all__ = ["model"]
 

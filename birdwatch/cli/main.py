@@ -10,11 +10,11 @@ import click
 
 from birdwatch._version import __version__
 from birdwatch.errors import BirdwatchError
-from birdwatch.lazy_group import LazyGroup
+from birdwatch.cli.lazy_group import LazyGroup
 
 __all__ = ["main"]
 
-# Name -> (module of birdwatch.commands that holds a click command of that name, one line of help). The help stands
+# Name -> (module of birdwatch.cli that holds a click command of that name, one line of help). The help stands
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from birdwatch.commands.lines import line_of
+from birdwatch.cli.lines import line_of
 from birdwatch.config.schema import Settings
 from birdwatch.messaging.endpoint import check_endpoint
 from birdwatch.messaging.subscriber import Subscriber

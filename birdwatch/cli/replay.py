@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from birdwatch.commands.lines import line_of
+from birdwatch.cli.lines import line_of
 from birdwatch.errors import SinkError
 from birdwatch.messaging.message_log import Page, read_journal
 from birdwatch.config.schema import Settings

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from birdwatch.commands.options import setting_options
+from birdwatch.cli.options import setting_options
 from birdwatch.config.loading import Configuration
 from birdwatch.live.doctor import findings
 

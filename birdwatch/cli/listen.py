@@ -21,7 +21,7 @@ import numpy as np
 
 from birdwatch.live.source import Clock, Source, SystemClock
 from birdwatch.live.clips import Clips
-from birdwatch.commands.options import setting_options
+from birdwatch.cli.options import setting_options
 from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.live.daemon import Daemon
 from birdwatch.errors import ConfigError, DeviceError

@@ -21,8 +21,8 @@ from birdwatch.batch.progress import Meter, json_view, terminal_view
 from birdwatch.batch.results import describe_run, result_of, write_errors, write_filtered
 from birdwatch.batch.scoring import Scoring
 from birdwatch.batch.summary import summarise
-from birdwatch.commands.run_options import run_options
-from birdwatch.commands.species_options import SpeciesChoice, species_options
+from birdwatch.cli.run_options import run_options
+from birdwatch.cli.species_options import SpeciesChoice, species_options
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model

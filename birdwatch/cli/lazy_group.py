@@ -12,7 +12,7 @@ __all__ = ["LazyGroup"]
 
 
 class LazyGroup(click.Group):
-    """A group from a table: name -> (module of birdwatch.commands that holds it, one line of help).
+    """A group from a table: name -> (module of birdwatch.cli that holds it, one line of help).
 
     The module holds a click command of the group's `prefix` and the name (`model_` and `add`: `model_add`), dashes as
     underscores.
@@ -31,7 +31,7 @@ class LazyGroup(click.Group):
         """Import the module of a command."""
         if cmd_name not in self._table:
             return None
-        module = importlib.import_module(f"birdwatch.commands.{self._table[cmd_name][0]}")
+        module = importlib.import_module(f"birdwatch.cli.{self._table[cmd_name][0]}")
         command = getattr(module, self._prefix + cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command

@@ -1,1 +1,0 @@
-"""The command line, one module a command; each is imported when its command is called."""
