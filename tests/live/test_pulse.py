@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-ROOT = Path(__file__).resolve().parents[1]
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
+HERE = ROOT / "tests" / "support"
 
 
 def missing() -> str | None:
@@ -99,7 +99,7 @@ class Station:
         command += ["--station", "garden", "--bind", self.endpoint, "--replay-bind", f"ipc://{folder}/replay"]
         command += ["--threshold", "0.01", "--recording-seconds", "5", "--save-clips", str(folder / "clips")]
         command += ["--journal", str(folder / "journal.db")]
-        watch = [sys.executable, str(HERE / "plain_subscriber.py"), self.endpoint, str(ROOT / "birdwatch/schemas")]
+        watch = [sys.executable, str(HERE / "plain_subscriber.py"), self.endpoint, str(ROOT / "birdwatch/messaging/schemas")]
         self.heard, self.log = folder / "heard", folder / "log"
         with self.heard.open("w") as stream:
             self.subscriber = subprocess.Popen(watch, stdout=stream, cwd=folder)

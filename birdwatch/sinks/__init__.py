@@ -1,1 +1,0 @@
-"""Where results go: tables in files, messages on a socket."""

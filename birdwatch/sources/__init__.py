@@ -1,1 +1,0 @@
-"""Where audio comes from: files and microphones."""
