@@ -19,12 +19,12 @@ import cv2
 import librosa
 import numpy as np
 
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.resample import Resampler
 from birdwatch.bench.recording import song
 from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.model.frontend import FrontendSpec, log_mel
-from birdwatch.audio.resample import Resampler
-from birdwatch.audio.file import AudioFile
 
 BATCH = 8
 

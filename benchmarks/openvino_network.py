@@ -18,8 +18,8 @@ from birdwatch.bench.report import Measure, Report, processor
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.model.registry import find_model
-from birdwatch.process import cores
 from birdwatch.model.session import VERSION, HostNetwork, open_session
+from birdwatch.process import cores
 
 # Windows in a turn.
 WINDOWS = 32

@@ -6,11 +6,11 @@ import logging
 import os
 from pathlib import Path
 
-from birdwatch.audio.types import RecordingScores
+from birdwatch.audio.file import AudioFile
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import score_recording
-from birdwatch.audio.file import AudioFile
+from birdwatch.scores.types import RecordingScores
 
 __all__ = ["analyze", "load_model"]
 

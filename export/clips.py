@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import SourceError
 from birdwatch.model.manifest import Manifest
-from birdwatch.scores.pipeline import WindowStream
 from birdwatch.model.probe import probe_clips
-from birdwatch.audio.file import AudioFile
+from birdwatch.scores.pipeline import WindowStream
 
 __all__ = ["made_windows", "real_windows", "verification_windows"]
 

@@ -1,7 +1,7 @@
 """birdwatch's front end as a PyTorch module, to be put inside a graph: samples in, the network's images out.
 
-Every step equals `birdwatch.model.frontend.log_mel`, whose tables it uses. The Fourier transform is a matrix product: a GPU
-does it at full speed, and every ONNX runtime has the operators.
+Every step equals `birdwatch.model.frontend.log_mel`, whose tables it uses. The Fourier transform is a matrix product:
+a GPU does it at full speed, and every ONNX runtime has the operators.
 """
 
 from __future__ import annotations

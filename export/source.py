@@ -13,8 +13,8 @@ import torch
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
-from birdwatch.model.frontend import log_mel
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.probe import probe_clips
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import onnx
 
+from birdwatch.atomic_write import check_writable
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import METADATA_KEY, Manifest
 from birdwatch.model.probe import Probe, probe_clips, replay_probe
-from birdwatch.tables.atomic_write import check_writable
 
 from .clips import verification_windows
 from .fuse import fused

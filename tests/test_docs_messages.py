@@ -12,9 +12,9 @@ import pytest
 from hearing import until
 from sample_messages import samples
 
-from birdwatch.messaging.schemas import schema
 from birdwatch.messaging.messages import KINDS, Envelope
 from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.schemas import schema
 
 TEXT = (Path(__file__).parents[1] / "docs" / "messages.md").read_text()
 

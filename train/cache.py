@@ -22,10 +22,10 @@ from typing import IO, cast
 
 import numpy as np
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.model.frontend import FrontendSpec, mel_power
-from birdwatch.tables.atomic_write import written_beside
 
 __all__ = ["GRID", "MelCache", "crop", "stored_mels", "tiled", "window_starts"]
 

@@ -44,9 +44,9 @@ from typing import IO, Any, cast
 
 import torch
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
-from birdwatch.tables.atomic_write import written_beside
 
 from .network import ModelArguments
 

@@ -10,7 +10,7 @@ from typing import IO, cast
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from birdwatch.tables.atomic_write import written_beside
+from birdwatch.atomic_write import written_beside
 
 __all__ = ["draw_curves"]
 

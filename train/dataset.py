@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from birdwatch.audio.file import AUDIO_SUFFIXES
 from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label
-from birdwatch.audio.file import AUDIO_SUFFIXES
 
 __all__ = [
     "Recording",

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from birdwatch.audio.types import Window, WindowScores
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.types import Window
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.types import WindowScores
 from birdwatch.scores.pipeline import WindowStream
-from birdwatch.audio.file import AudioFile
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .network import build_network, pool_input

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.scores.aggregation import segment_scores, thresholds
-from birdwatch.audio.types import FloatArray, WindowScores
+from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SourceError
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.aggregation import segment_scores, thresholds
 
 from .dataset import Recording, read_folder, read_table, read_unlabelled
 from .ensemble import Ensemble

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.resample import Resampler
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import DecodeError
-from birdwatch.audio.resample import Resampler
-from birdwatch.audio.file import AudioFile
 
 from .cache import MelCache
 from .dataset import Recording

@@ -12,8 +12,8 @@ from typing import IO, cast
 
 import numpy as np
 
+from birdwatch.atomic_write import check_writable, written_beside
 from birdwatch.errors import DecodeError
-from birdwatch.tables.atomic_write import check_writable, written_beside
 
 from .dataset import read_unlabelled
 from .ensemble import Ensemble

@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from birdwatch.tables.atomic_write import written_beside
+from birdwatch.atomic_write import written_beside
 
 from .judge import Predictions
 

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.api import load_model
+from birdwatch.atomic_write import written_beside
+from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Label
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.tables.atomic_write import written_beside
-from birdwatch.audio.file import AudioFile
 
 from .dataset import Recording, read_taxonomy
 from .progress import tracked

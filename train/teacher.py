@@ -14,9 +14,9 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
-from birdwatch.tables.atomic_write import written_beside
 
 from .soft_labels import speaking
 

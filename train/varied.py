@@ -21,10 +21,10 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import AMIN, FrontendSpec
-from birdwatch.tables.atomic_write import written_beside
 
 from .soft_labels import LABEL_ODDS
 from .teacher import Teacher

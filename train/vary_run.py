@@ -13,13 +13,13 @@ from typing import IO, cast
 import numpy as np
 
 from birdwatch.api import load_model
+from birdwatch.atomic_write import written_beside
+from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import AudioBlock, FloatArray, Window
 from birdwatch.errors import ConfigError, SinkError, SourceError
-from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.tables.atomic_write import written_beside
-from birdwatch.audio.file import AudioFile
 
 from .draws import class_shares
 from .gather import Data, gather

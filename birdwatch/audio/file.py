@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from birdwatch.audio.types import AudioBlock, FloatArray
-from birdwatch.errors import DecodeError
 from birdwatch.audio.timestamps import audiomoth_start, guano_start, name_start
+from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.wav_header import WavHeader, read_wav_header
+from birdwatch.errors import DecodeError
 
 __all__ = ["AUDIO_SUFFIXES", "AudioFile", "encode"]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import soxr
 
-from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.kaiser_fast import KaiserStream, kaiser_possible
-from birdwatch.model.manifest import ResamplerKind
+from birdwatch.audio.types import AudioBlock, FloatArray
 
-__all__ = ["Resampler"]
+__all__ = ["Resampler", "ResamplerKind"]
+
+ResamplerKind = Literal["soxr", "kaiser_fast"]
 
 
 class Resampler:

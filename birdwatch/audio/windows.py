@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from birdwatch.audio.ring import RingBuffer
 from birdwatch.audio.types import AudioBlock, Gap, Window
 from birdwatch.errors import ConfigError
-from birdwatch.audio.ring import RingBuffer
 
 __all__ = ["MIN_TAIL_S", "Windower", "hop_frames_of"]
 

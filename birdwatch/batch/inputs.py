@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from birdwatch.errors import ConfigError
 from birdwatch.audio.file import AUDIO_SUFFIXES
+from birdwatch.errors import ConfigError
 
 __all__ = ["Input", "find_inputs"]
 

@@ -9,10 +9,10 @@ from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal
 
-from birdwatch.batch.inputs import Input
-from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import parse_time
+from birdwatch.batch.inputs import Input
+from birdwatch.errors import ConfigError, DecodeError
 
 __all__ = ["Channel", "Job", "Period", "look_at", "period_of"]
 

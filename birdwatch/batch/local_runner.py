@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from birdwatch.batch.run_database import Journal
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
+from birdwatch.batch.run_database import Journal
 from birdwatch.batch.scoring import Scoring, score_job
 from birdwatch.errors import InferenceError, SourceError
 

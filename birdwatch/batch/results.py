@@ -9,14 +9,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from birdwatch.batch.run_database import Entry, Journal
-from birdwatch.batch.local_runner import Outcome
-from birdwatch.batch.jobs import Job
+from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.local_runner import Outcome
+from birdwatch.batch.run_database import Entry, Journal
 from birdwatch.model.manifest import Manifest
-from birdwatch.tables.atomic_write import written_beside
-from birdwatch.tables.result import DETECTIONS, Result
 from birdwatch.model.species_filter import SpeciesFilter
+from birdwatch.tables.result import DETECTIONS, Result
 
 __all__ = ["describe_run", "errors_path", "result_of", "write_errors", "write_filtered"]
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.scores.aggregation import Maximum, SegmentMaximum
-from birdwatch.batch.run_database import PRESENT, Journal, Kind, Piece
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
-from birdwatch.audio.types import FloatArray, WindowScores
+from birdwatch.batch.run_database import PRESENT, Journal, Kind, Piece
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.aggregation import Maximum, SegmentMaximum
 from birdwatch.scores.pipeline import WindowStream, score_blocks
 from birdwatch.tables.result import DETECTIONS
-from birdwatch.audio.file import AudioFile
 
 __all__ = ["Scoring", "score_job"]
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 import click
 import numpy as np
 
-from birdwatch.batch.run_database import Entry, Journal
-from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.jobs import Job
+from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.results import errors_path
+from birdwatch.batch.run_database import Entry, Journal
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest
 from birdwatch.tables.formats import Output

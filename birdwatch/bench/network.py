@@ -13,8 +13,8 @@ from birdwatch.audio.types import FloatArray
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.model.manifest import Manifest
-from birdwatch.process import cores
 from birdwatch.model.session import CPU, LANES, DeviceNetwork, HostNetwork, cuda_network, open_session
+from birdwatch.process import cores
 
 __all__ = ["BareNetwork", "network_measures"]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.resample import Resampler
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import median_cost, taking_turns
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
-from birdwatch.audio.resample import Resampler
-from birdwatch.audio.file import AudioFile
 
 __all__ = ["MEL_BATCH", "stage_measures"]
 

@@ -11,6 +11,7 @@ from statistics import median
 
 import numpy as np
 
+from birdwatch.audio.file import AudioFile
 from birdwatch.bench.child import ChildCost, child_cost
 from birdwatch.bench.network import BareNetwork, inputs
 from birdwatch.bench.report import Measure
@@ -18,7 +19,6 @@ from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.errors import InferenceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import score_recording
-from birdwatch.audio.file import AudioFile
 
 __all__ = ["latency_measures", "process_measures", "whole_measures"]
 

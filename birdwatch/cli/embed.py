@@ -12,19 +12,19 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
+from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import find_inputs
-from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.jobs import Job, look_at
+from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.results import errors_path, write_errors
 from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import WindowStream, windows_of
-from birdwatch.tables.atomic_write import check_writable, written_beside
 from birdwatch.tables.embeddings import Embedded, write_embeddings
 from birdwatch.tables.parquet import require_pyarrow
-from birdwatch.audio.file import AudioFile
-from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["embed"]
 

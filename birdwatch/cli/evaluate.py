@@ -8,11 +8,11 @@ from typing import IO, cast
 
 import click
 
-from birdwatch.evaluation.annotations import read_truth
+from birdwatch.atomic_write import check_writable, written_beside
 from birdwatch.evaluation.alignment import compare, read_predictions
+from birdwatch.evaluation.annotations import read_truth
 from birdwatch.evaluation.metrics import SpeciesScore, macro
 from birdwatch.evaluation.metrics import evaluate as scores_of
-from birdwatch.tables.atomic_write import check_writable, written_beside
 
 __all__ = ["evaluate"]
 

@@ -19,25 +19,26 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from birdwatch.live.source import Clock, Source, SystemClock
-from birdwatch.live.clips import Clips
 from birdwatch.cli.options import setting_options
-from birdwatch.config.loading import Configuration, Loaded, journal_path
-from birdwatch.live.daemon import Daemon
-from birdwatch.errors import ConfigError, DeviceError
 from birdwatch.config.event_rules import event_rules
-from birdwatch.scores.events import EventTracker
-from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
-from birdwatch.live.listener import Listener
-from birdwatch.model.registry import find_model
-from birdwatch.service.sd_notify import Notifier
-from birdwatch.live.message_builder import Reporter
-from birdwatch.model.species_choice import StationSpecies, speak
+from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
-from birdwatch.messaging.messages import Envelope
-from birdwatch.messaging.publisher import Publisher
+from birdwatch.errors import ConfigError, DeviceError
+from birdwatch.live.clips import Clips
+from birdwatch.live.daemon import Daemon
+from birdwatch.live.listener import Listener
+from birdwatch.live.message_builder import Reporter
 from birdwatch.live.microphone import Microphone
 from birdwatch.live.recorded import PipeSource, RecordedSource
+from birdwatch.live.season_filter import StationSpecies
+from birdwatch.live.source import Clock, Source, SystemClock
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
+from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
+from birdwatch.model.registry import find_model
+from birdwatch.model.species_choice import speak
+from birdwatch.scores.events import EventTracker
+from birdwatch.service.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from birdwatch.live.terminal import Display

@@ -9,8 +9,8 @@ import sys
 import click
 
 from birdwatch._version import __version__
-from birdwatch.errors import BirdwatchError
 from birdwatch.cli.lazy_group import LazyGroup
+from birdwatch.errors import BirdwatchError
 
 __all__ = ["main"]
 

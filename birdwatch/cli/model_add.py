@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from birdwatch.audio.types import FloatArray, Gap, Window
-from birdwatch.errors import ModelError
 from birdwatch.convert import check_extra
+from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.registry import locale_folder, make_folder, range_folder, store_folder, write_model
 
@@ -126,8 +126,8 @@ def _recording(folder: Path) -> Path:
 
 def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:
     """The first windows of each recording, by a name that says which."""
-    from birdwatch.scores.pipeline import WindowStream
     from birdwatch.audio.file import AudioFile
+    from birdwatch.scores.pipeline import WindowStream
 
     for path in recordings:
         audio = AudioFile(path)

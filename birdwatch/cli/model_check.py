@@ -8,8 +8,8 @@ import click
 
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier, Provider
-from birdwatch.model.registry import find_model
 from birdwatch.model.probe import replay_probe
+from birdwatch.model.registry import find_model
 from birdwatch.model.session import VERSION
 
 __all__ = ["model_check"]

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from birdwatch.errors import ModelError
+from birdwatch.model.builtin import built_in_model
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import store_folder, stored_models
-from birdwatch.model.builtin import built_in_model
 
 __all__ = ["model_list"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.registry import find_model
 

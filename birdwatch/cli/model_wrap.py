@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
-from birdwatch.errors import ConfigError, ModelError
+from birdwatch.audio.resample import ResamplerKind
 from birdwatch.convert import check_extra
-from birdwatch.model.frontend import FrontendSpec
+from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.model.manifest import Activation, Input, Manifest, ResamplerKind
-from birdwatch.model.registry import store_folder, write_model
+from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest import Activation, Input, Manifest
 from birdwatch.model.probe import Probe, probe_clips
+from birdwatch.model.registry import store_folder, write_model
 
 __all__ = ["model_wrap"]
 

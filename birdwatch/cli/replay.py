@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from birdwatch.cli.lines import line_of
-from birdwatch.errors import SinkError
-from birdwatch.messaging.message_log import Page, read_journal
 from birdwatch.config.schema import Settings
+from birdwatch.errors import SinkError
 from birdwatch.messaging.endpoint import check_endpoint
+from birdwatch.messaging.message_log import Page, read_journal
 from birdwatch.messaging.replay import ask
 
 __all__ = ["replay"]

@@ -13,17 +13,17 @@ from typing import IO, cast
 import click
 
 from birdwatch._version import __version__
+from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.results import errors_path
-from birdwatch.tables.reading import Heard, HeardTable, read_detections
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.report.clip import encode_clip
 from birdwatch.report.moments import effort_of, local_time, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.picture import spectrogram_png
-from birdwatch.tables.atomic_write import check_writable, written_beside
-from birdwatch.audio.file import AudioFile
-from birdwatch.audio.timestamps import zone
+from birdwatch.tables.reading import Heard, HeardTable, read_detections
 
 __all__ = ["report"]
 

@@ -12,13 +12,14 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
-from birdwatch.scores.aggregation import thresholds
+from birdwatch.audio.timestamps import parse_time, utc_text, zone
+from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import find_inputs
-from birdwatch.batch.run_database import Journal, journal_path
-from birdwatch.batch.local_runner import Outcome, score_jobs
 from birdwatch.batch.jobs import Channel, Job, Period, look_at, period_of
+from birdwatch.batch.local_runner import Outcome, score_jobs
 from birdwatch.batch.progress import Meter, json_view, terminal_view
 from birdwatch.batch.results import describe_run, result_of, write_errors, write_filtered
+from birdwatch.batch.run_database import Journal, journal_path
 from birdwatch.batch.scoring import Scoring
 from birdwatch.batch.summary import summarise
 from birdwatch.cli.run_options import run_options
@@ -27,11 +28,10 @@ from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.process import cores
+from birdwatch.scores.aggregation import thresholds
 from birdwatch.tables.formats import Output, choose_outputs, write_output
 from birdwatch.tables.result import Vocabulary
 from birdwatch.tables.submission import check_row_names, read_template
-from birdwatch.audio.timestamps import parse_time, utc_text, zone
-from birdwatch.audio.windows import hop_frames_of
 
 __all__ = ["run"]
 

@@ -11,8 +11,8 @@ from typing import IO, cast
 
 import click
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.errors import BirdwatchError, ConfigError
-from birdwatch.tables.atomic_write import written_beside
 from birdwatch.service.units import DROP_INS, NAME, Installation, shipped
 
 __all__ = ["service"]

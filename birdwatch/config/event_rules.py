@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from birdwatch.errors import ConfigError
-from birdwatch.scores.events import EventRule
-from birdwatch.model.manifest import Manifest
 from birdwatch.config.schema import Settings
+from birdwatch.errors import ConfigError
+from birdwatch.model.manifest import Manifest
+from birdwatch.scores.events import EventRule
 
 __all__ = ["event_rules"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from birdwatch.errors import ConfigError
 from birdwatch.config.schema import ClassRules, Rule, Settings, class_rules, rules
+from birdwatch.errors import ConfigError
 
 __all__ = ["Configuration", "Loaded", "journal_path"]
 

@@ -19,10 +19,10 @@ import onnx
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ModelError
 from birdwatch.convert.convert import convert, embedding_of
 from birdwatch.convert.tflite_file import read_tflite
 from birdwatch.convert.verify import onnx_runner, probe_sounds, tflite_runner, verify
+from birdwatch.errors import ModelError
 from birdwatch.model.manifest import METADATA_KEY, Label, Manifest
 from birdwatch.model.probe import Probe, probe_clips
 from birdwatch.model.range_model import RANGE_KEY

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from birdwatch.errors import ModelError
 from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
 from birdwatch.convert.operators import OPERATORS, reshaped
 from birdwatch.convert.spectrogram import SpectrogramLayer, find_spectrograms, write_spectrogram
 from birdwatch.convert.tflite_file import Network, Operator
+from birdwatch.errors import ModelError
 
 __all__ = ["convert", "embedding_of"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
-from birdwatch.errors import ModelError
 from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
 from birdwatch.convert.tflite_file import Operator
+from birdwatch.errors import ModelError
 
 __all__ = ["OPERATORS", "Input"]
 

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
-from birdwatch.errors import ModelError
 from birdwatch.convert.onnx_graph import BATCH, GraphWriter, Value
 from birdwatch.convert.tflite_file import Network, Operator
+from birdwatch.errors import ModelError
 
 __all__ = ["SpectrogramLayer", "find_spectrograms", "write_spectrogram"]
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.tables.reading import read_detections
-from birdwatch.evaluation.annotations import Annotation
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.annotations import Annotation
+from birdwatch.tables.reading import read_detections
 
 __all__ = ["Predictions", "Units", "compare", "read_predictions"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from birdwatch.audio.types import AudioBlock
 from birdwatch.audio.ring import RingBuffer
+from birdwatch.audio.types import AudioBlock
 
 __all__ = ["Clips"]
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from birdwatch.live.source import Clock, Source
 from birdwatch.errors import BirdwatchError, DeviceError, SourceError
 from birdwatch.live.listener import Listener
-from birdwatch.live.outputs import Outlet, Systemd
-from birdwatch.process import rss_mb
 from birdwatch.live.message_builder import Reporter
+from birdwatch.live.outputs import Outlet, Systemd
+from birdwatch.live.recent_warnings import Troubles
+from birdwatch.live.source import Clock, Source
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Seconds, State, Status
-from birdwatch.live.recent_warnings import Troubles
+from birdwatch.process import rss_mb
 
 __all__ = ["Daemon"]
 

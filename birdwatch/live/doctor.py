@@ -14,16 +14,16 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.config.loading import journal_path
-from birdwatch.errors import BirdwatchError, ConfigError, SinkError
-from birdwatch.model.classifier import OnnxClassifier, cuda_fault
-from birdwatch.model.registry import find_model
-from birdwatch.model.probe import replay_probe
 from birdwatch.config.schema import Settings
+from birdwatch.errors import BirdwatchError, ConfigError, SinkError
+from birdwatch.live.devices import find_device
+from birdwatch.live.microphone import input_devices
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.subscriber import Subscriber
-from birdwatch.live.devices import find_device
-from birdwatch.live.microphone import input_devices
+from birdwatch.model.classifier import OnnxClassifier, cuda_fault
+from birdwatch.model.probe import replay_probe
+from birdwatch.model.registry import find_model
 
 __all__ = ["Finding", "findings"]
 

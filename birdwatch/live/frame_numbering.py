@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdwatch.audio.types import AudioBlock, Gap
-from birdwatch.live.source import Chunk, Stamp
 from birdwatch.live.accounting import Ledger
 from birdwatch.live.clock_sync import Timeline
+from birdwatch.live.source import Chunk, Stamp
 
 __all__ = ["Placed", "Placement"]
 

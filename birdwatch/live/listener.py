@@ -14,17 +14,19 @@ from typing import Protocol
 
 import numpy as np
 
-from birdwatch.audio.types import AudioBlock, Detection, Event, FloatArray, Gap, RecordingMaximum, Window, WindowScores
-from birdwatch.live.source import Chunk, Stamp
-from birdwatch.errors import InferenceError
-from birdwatch.scores.events import EventTracker
 from birdwatch.audio.levels import Level, LevelMeter, is_constant
-from birdwatch.model.manifest import Manifest
-from birdwatch.scores.pipeline import WindowStream
-from birdwatch.live.frame_numbering import Placement
-from birdwatch.scores.recordings import Recordings
-from birdwatch.model.species_filter import SpeciesFilter
+from birdwatch.audio.types import AudioBlock, FloatArray, Gap, Window
 from birdwatch.audio.windows import hop_frames_of
+from birdwatch.errors import InferenceError
+from birdwatch.live.frame_numbering import Placement
+from birdwatch.live.source import Chunk, Stamp
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.species_filter import SpeciesFilter
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.events import EventTracker
+from birdwatch.scores.pipeline import WindowStream
+from birdwatch.scores.recordings import Recordings
+from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
 __all__ = ["MAX_PENDING", "EndedEvent", "Found", "Listener", "Result", "Scorer"]
 

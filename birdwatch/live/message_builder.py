@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
-from birdwatch.live.source import Clock
+from birdwatch.audio.types import Gap
 from birdwatch.live.clips import Clips
 from birdwatch.live.listener import EndedEvent, Found, Listener, Result
+from birdwatch.live.source import Clock
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Message
+from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
 __all__ = ["Reporter"]
 

@@ -14,9 +14,9 @@ import time
 from typing import Any
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.live.source import Chunk, Clock
 from birdwatch.errors import DeviceError
 from birdwatch.live.devices import InputDevice, find_device, hardware_signature, stable_names
+from birdwatch.live.source import Chunk, Clock
 
 __all__ = ["Microphone", "input_devices"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from birdwatch.audio.types import AudioBlock
-from birdwatch.live.source import Chunk, Clock, Stamp
-from birdwatch.errors import SourceError
 from birdwatch.audio.file import AudioFile
+from birdwatch.audio.types import AudioBlock
+from birdwatch.errors import SourceError
+from birdwatch.live.source import Chunk, Clock, Stamp
 
 __all__ = ["PipeSource", "RecordedSource"]
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from birdwatch._version import __version__
-from birdwatch.audio.types import Detection, Event, FloatArray, Gap, RecordingMaximum
+from birdwatch.audio.types import FloatArray, Gap
 from birdwatch.model.manifest import Label
+from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
 __all__ = [
     "KINDS",

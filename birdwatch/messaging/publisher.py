@@ -16,9 +16,9 @@ from typing import Any
 
 import zmq
 
-from birdwatch.messaging.message_log import Entry
 from birdwatch.messaging.curve import Gatekeeper
 from birdwatch.messaging.endpoint import bind, bound_peers
+from birdwatch.messaging.message_log import Entry
 from birdwatch.messaging.messages import Envelope, Message, frames, topic
 from birdwatch.messaging.replay import ReplayServer
 

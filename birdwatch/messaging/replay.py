@@ -17,9 +17,9 @@ from typing import Any
 import zmq
 
 from birdwatch.errors import SinkError
-from birdwatch.messaging.message_log import Entry, Journal, Page
 from birdwatch.messaging.curve import Gatekeeper, use_client_keys
 from birdwatch.messaging.endpoint import bind, bound_peers
+from birdwatch.messaging.message_log import Entry, Journal, Page
 from birdwatch.messaging.messages import SCHEMA
 
 __all__ = ["ReplayServer", "ask"]

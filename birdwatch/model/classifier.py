@@ -19,11 +19,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from birdwatch.audio.types import FloatArray, Window, WindowScores
+from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import METADATA_KEY, Manifest
-from birdwatch.process import cores
 from birdwatch.model.session import (
     CPU,
     CUDA,
@@ -36,6 +35,8 @@ from birdwatch.model.session import (
     open_session,
 )
 from birdwatch.model.species_filter import SpeciesFilter
+from birdwatch.model.types import WindowScores
+from birdwatch.process import cores
 
 __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from birdwatch.audio.resample import ResamplerKind
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.frontend import FrontendSpec
 
-__all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest", "ResamplerKind"]
+__all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest"]
 
 # The key in the ONNX file's metadata, and the manifest's version. A newer one is refused: its meaning is unknown.
 METADATA_KEY = "birdwatch.manifest"
@@ -22,7 +23,6 @@ SCHEMA = 1
 
 Input = Literal["mel", "waveform"]
 Activation = Literal["sigmoid", "softmax", "none"]
-ResamplerKind = Literal["soxr", "kaiser_fast"]
 
 
 @dataclass(frozen=True, slots=True)

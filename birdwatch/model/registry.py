@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, cast
 
+from birdwatch.atomic_write import written_beside
 from birdwatch.errors import ModelError, SinkError
 from birdwatch.model.builtin import built_in_model
-from birdwatch.tables.atomic_write import written_beside
 
 __all__ = [
     "find_model",

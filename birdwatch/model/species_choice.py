@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.label_names import find_locale, read_locale, translate
 from birdwatch.model.manifest import Label
-from birdwatch.model.registry import find_range_model
 from birdwatch.model.range_model import RangeModel
-from birdwatch.config.schema import Settings
-from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species, week_of
+from birdwatch.model.registry import find_range_model
+from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species
 
-__all__ = ["StationSpecies", "choose_species", "speak"]
+__all__ = ["choose_species", "speak"]
 
 
 def choose_species(
@@ -60,45 +58,3 @@ def speak(classifier: OnnxClassifier, locale: str) -> int:
     if unchanged == len(classifier.manifest.labels):
         raise ConfigError(f"the labels of {locale!r} name none of the species of {classifier.path.name}")
     return unchanged
-
-
-class StationSpecies:
-    """The filter of a station that stays for years: made anew when the week turns, or with other settings.
-
-    today: the day, UTC, by which the season goes; None for audio that is not live, which gets the whole year.
-    """
-
-    def __init__(self, classifier: OnnxClassifier, settings: Settings, today: Callable[[], date] | None) -> None:
-        self._classifier = classifier
-        self._today = today
-        self.apply(settings)
-
-    @property
-    def text(self) -> str | None:
-        """What is let through, in words, or None for all species."""
-        return None if self._classifier.species is None else str(self._classifier.species)
-
-    def apply(self, settings: Settings) -> None:
-        """Take over these settings. Raises ConfigError or ModelError, and the filter stays as it was."""
-        week = self._week(settings)
-        self._classifier.species = choose_species(
-            self._classifier.own_labels,
-            translated=self._classifier.manifest.labels,
-            latitude=settings.lat,
-            longitude=settings.lon,
-            week=week,
-            species=settings.species,
-        )
-        self._settings, self._applied_week = settings, week
-
-    def follow_season(self) -> bool:
-        """Make the filter anew if the week has turned, and say whether it has."""
-        if self._week(self._settings) == self._applied_week:
-            return False
-        self.apply(self._settings)
-        return True
-
-    def _week(self, settings: Settings) -> int | None:
-        if settings.week is not None or settings.lat is None or self._today is None:
-            return settings.week
-        return week_of(self._today())

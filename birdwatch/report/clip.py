@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio.types import AudioBlock, FloatArray
-from birdwatch.audio.resample import Resampler
 from birdwatch.audio.file import encode
+from birdwatch.audio.resample import Resampler
+from birdwatch.audio.types import AudioBlock, FloatArray
 
 __all__ = ["encode_clip"]
 

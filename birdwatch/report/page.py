@@ -10,9 +10,9 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-from birdwatch.tables.reading import Heard
 from birdwatch.report.heatmap import Row, heatmap
 from birdwatch.report.moments import Effort, Species
+from birdwatch.tables.reading import Heard
 
 __all__ = ["Moment", "Page", "describe", "render"]
 

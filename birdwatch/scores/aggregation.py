@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.audio.types import Detection, FloatArray, WindowScores
+from birdwatch.audio.types import FloatArray
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.types import Detection
 
 __all__ = ["Maximum", "SegmentMaximum", "detections", "segment_scores", "thresholds"]
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio.types import Detection, Event, FloatArray, WindowScores
+from birdwatch.audio.types import FloatArray
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.types import Detection, Event
 
 __all__ = ["EventRule", "EventTracker", "Heard"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from birdwatch.scores.aggregation import Maximum
-from birdwatch.audio.types import AudioBlock, Gap, RecordingScores, Window, WindowScores
+from birdwatch.audio.resample import Resampler
+from birdwatch.audio.types import AudioBlock, Gap, Window
+from birdwatch.audio.windows import MIN_TAIL_S, Windower, hop_frames_of
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest
-from birdwatch.audio.resample import Resampler
-from birdwatch.audio.windows import MIN_TAIL_S, Windower, hop_frames_of
+from birdwatch.model.types import WindowScores
+from birdwatch.scores.aggregation import Maximum
+from birdwatch.scores.types import RecordingScores
 
 __all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from birdwatch.model.types import WindowScores
 from birdwatch.scores.aggregation import Maximum
-from birdwatch.audio.types import RecordingMaximum, WindowScores
+from birdwatch.scores.types import RecordingMaximum
 
 __all__ = ["Recordings"]
 

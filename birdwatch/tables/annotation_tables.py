@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.audio.timestamps import utc_text
+from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = ["RAVEN_COLUMNS", "audacity_rows", "raven_rows"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.audio.timestamps import utc_text
+from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = ["DETECTION_COLUMNS", "KALEIDOSCOPE_COLUMNS", "detection_rows", "json_lines", "kaleidoscope_rows"]
 

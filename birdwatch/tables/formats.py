@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from birdwatch.atomic_write import check_writable, written_beside
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
-from birdwatch.tables.atomic_write import check_writable, written_beside
 from birdwatch.tables.detections import (
     DETECTION_COLUMNS,
     KALEIDOSCOPE_COLUMNS,

@@ -10,10 +10,10 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from birdwatch.audio.timestamps import parse_time
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.parquet import METADATA_KEY, require_pyarrow
-from birdwatch.audio.timestamps import parse_time
 
 __all__ = ["Heard", "HeardTable", "read_detections"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.errors import DecodeError
 from birdwatch.audio.file import AudioFile
+from birdwatch.errors import DecodeError
 
 
 def read(path, block_frames=4096):

@@ -8,8 +8,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatch.audio.types import AudioBlock
 from birdwatch.audio.resample import Resampler
+from birdwatch.audio.types import AudioBlock
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 30000).astype(np.float32)
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from birdwatch.errors import ConfigError
 from birdwatch.audio.timestamps import audiomoth_start, guano_start, name_start, parse_time, utc_text, zone
+from birdwatch.errors import ConfigError
 
 BERLIN = zone("Europe/Berlin")
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatch.audio.types import AudioBlock, Gap, Window
-from birdwatch.errors import ConfigError
 from birdwatch.audio.windows import Windower, hop_frames_of
+from birdwatch.errors import ConfigError
 
 
 def block(start: int, end: int) -> AudioBlock:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import Period, look_at, period_of
 from birdwatch.errors import ConfigError
-from birdwatch.audio.timestamps import zone
 
 DAY_NS = 24 * 3600 * 10**9
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdwatch.batch.run_database import PRESENT, Journal, journal_path
 from birdwatch.batch.jobs import Job
+from birdwatch.batch.run_database import PRESENT, Journal, journal_path
 from birdwatch.errors import ConfigError, SinkError
 
 PARAMETERS = {"model": "tiny", "hop_s": 2.5, "threshold": None}

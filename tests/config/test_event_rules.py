@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from tiny_model import manifest
 
-from birdwatch.errors import ConfigError
 from birdwatch.config.event_rules import event_rules
-from birdwatch.scores.events import EventRule
 from birdwatch.config.schema import ClassRules, Settings
+from birdwatch.errors import ConfigError
+from birdwatch.scores.events import EventRule
 
 
 def test_without_settings_the_models_own_thresholds_count():

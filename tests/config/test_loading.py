@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from birdwatch.cli.config import config
 from birdwatch.config.loading import Configuration, journal_path
-from birdwatch.errors import ConfigError
 from birdwatch.config.schema import Settings, rules
+from birdwatch.errors import ConfigError
 
 
 def read(text: str = "", folder: Path | None = None, *, environ: dict[str, str] | None = None, **options: Any) -> Any:

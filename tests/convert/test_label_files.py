@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.errors import ConfigError
 from birdwatch.convert.label_files import read_labels
+from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label
 
 TIT, ROBIN = Label("gretit1", "Parus major", "Great Tit"), Label("eurrob1", "Erithacus rubecula", "European Robin")

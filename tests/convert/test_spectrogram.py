@@ -13,10 +13,10 @@ pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip inst
 
 from tflite_files import TFLiteFile, options, run_litert
 
-from birdwatch.errors import ModelError
 from birdwatch.convert.convert import convert
 from birdwatch.convert.spectrogram import find_spectrograms
 from birdwatch.convert.tflite_file import read_tflite
+from birdwatch.errors import ModelError
 
 RNG = np.random.default_rng(2)
 MELS, BINS_LOW = 6, 3

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tflite_files import TFLiteFile, options
 
-from birdwatch.errors import ModelError
 from birdwatch.convert.tflite_file import read_tflite
+from birdwatch.errors import ModelError
 
 
 def small_file() -> bytes:

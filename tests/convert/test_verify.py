@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("ai_edge_litert", reason="needs the extra 'models': pip install 'birdwatch[models]'")
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ModelError
 from birdwatch.convert.verify import probe_sounds, verify
+from birdwatch.errors import ModelError
 
 INPUTS = {name: np.full(4, number, np.float32) for number, name in enumerate("abcde")}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from birdwatch.errors import ModelError
 from birdwatch.convert import wheels
+from birdwatch.errors import ModelError
 
 
 def test_pip_s_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from birdwatch.evaluation.annotations import Annotation
-from birdwatch.evaluation.alignment import Predictions, compare, read_predictions
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.alignment import Predictions, compare, read_predictions
+from birdwatch.evaluation.annotations import Annotation
 from birdwatch.tables.detections import DETECTION_COLUMNS
 
 KEYS = {"may/a": "may/a", "a": "may/a", "a.wav": "may/a", "b": "b"}

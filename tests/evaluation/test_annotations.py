@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from birdwatch.evaluation.annotations import Annotation, read_truth
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.annotations import Annotation, read_truth
 
 RAVEN = (
     "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies\n"

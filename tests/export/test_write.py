@@ -15,8 +15,8 @@ from small_checkpoint import by_hand, small_checkpoint
 
 import export.verify
 from birdwatch.errors import BirdwatchError, ModelError
-from birdwatch.model.frontend import log_mel
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import METADATA_KEY, Manifest
 from birdwatch.model.probe import replay_probe
 from export.clips import made_windows

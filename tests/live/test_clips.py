@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.live import clips as clips_module
 from birdwatch.audio.types import AudioBlock
+from birdwatch.live import clips as clips_module
 from birdwatch.live.clips import HELD_S, Clips
 
 RATE_HZ = 8000

@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 from sample_messages import status_message
 
-from birdwatch.live import doctor
 from birdwatch.cli.doctor import doctor as command
-from birdwatch.errors import DeviceError
 from birdwatch.config.schema import Settings
+from birdwatch.errors import DeviceError
+from birdwatch.live import doctor
+from birdwatch.live.devices import InputDevice
 from birdwatch.messaging.curve import make_server_keys
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
-from birdwatch.live.devices import InputDevice
 
 USB = InputDevice(index=3, stable="ALSA/USB Audio", channels=1, rate_hz=48_000, default=True)
 

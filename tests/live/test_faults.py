@@ -11,9 +11,9 @@ from fakes import FakeClock, FakeScorer, FakeSource
 from stations import RATE_HZ, FakeStation
 from tiny_model import manifest
 
+from birdwatch.errors import DeviceError
 from birdwatch.live import clips as clips_module
 from birdwatch.live.clips import Clips
-from birdwatch.errors import DeviceError
 
 
 def loud(numbers):

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from listener_bench import RATE_HZ, Bench
 from tiny_model import manifest
 
-from birdwatch.audio.types import AudioBlock, RecordingMaximum
+from birdwatch.audio.types import AudioBlock
+from birdwatch.live.listener import EndedEvent, Found
 from birdwatch.live.source import Chunk
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.live.listener import EndedEvent, Found
 from birdwatch.scores.pipeline import score_recording
+from birdwatch.scores.types import RecordingMaximum
 
 
 def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song, monkeypatch):

@@ -99,7 +99,12 @@ class Station:
         command += ["--station", "garden", "--bind", self.endpoint, "--replay-bind", f"ipc://{folder}/replay"]
         command += ["--threshold", "0.01", "--recording-seconds", "5", "--save-clips", str(folder / "clips")]
         command += ["--journal", str(folder / "journal.db")]
-        watch = [sys.executable, str(HERE / "plain_subscriber.py"), self.endpoint, str(ROOT / "birdwatch/messaging/schemas")]
+        watch = [
+            sys.executable,
+            str(HERE / "plain_subscriber.py"),
+            self.endpoint,
+            str(ROOT / "birdwatch/messaging/schemas"),
+        ]
         self.heard, self.log = folder / "heard", folder / "log"
         with self.heard.open("w") as stream:
             self.subscriber = subprocess.Popen(watch, stdout=stream, cwd=folder)

@@ -18,13 +18,13 @@ from tiny_model import manifest
 
 from birdwatch.live.clips import Clips
 from birdwatch.live.daemon import Daemon
-from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.live.listener import Listener
-from birdwatch.service.sd_notify import Notifier
-from birdwatch.process import open_files, rss_mb, threads
 from birdwatch.live.message_builder import Reporter
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
+from birdwatch.process import open_files, rss_mb, threads
+from birdwatch.scores.events import EventRule, EventTracker
+from birdwatch.service.sd_notify import Notifier
 
 # Low, so that a week of samples is 1.2 GB of them and not 77. For the same reason chunks are long and hops too.
 RATE_HZ = 500

@@ -6,9 +6,9 @@ import io
 
 from rich.console import Console
 
+from birdwatch.audio.levels import Level
 from birdwatch.live import terminal as module
 from birdwatch.live.terminal import Display
-from birdwatch.audio.levels import Level
 from birdwatch.messaging.messages import Seconds, Status
 
 STATUS = Status(

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sample_messages import NOW_NS, RECORDING, samples
 
-from birdwatch.audio.types import Detection, Gap
-from birdwatch.model.manifest import Label
-from birdwatch.messaging.schemas import schema
+from birdwatch.audio.types import Gap
 from birdwatch.messaging.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic
+from birdwatch.messaging.schemas import schema
+from birdwatch.model.manifest import Label
+from birdwatch.scores.types import Detection
 
 ENVELOPE = Envelope(station="garden", source="USB Mic", boot_id="b0")
 

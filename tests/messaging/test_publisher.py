@@ -14,12 +14,12 @@ from hearing import Ear, until
 from jsonschema import Draft202012Validator
 from sample_messages import fat_message, samples, status_message
 
-from birdwatch.audio.types import Detection
 from birdwatch.errors import SinkError
-from birdwatch.model.manifest import Label
-from birdwatch.messaging.schemas import schema
 from birdwatch.messaging.messages import Envelope, detection
 from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.schemas import schema
+from birdwatch.model.manifest import Label
+from birdwatch.scores.types import Detection
 
 ENVELOPE = Envelope(station="garden", source="USB Mic", boot_id="b0")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from birdwatch.api import analyze, load_model
-from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.builtin import built_in_model
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.probe import replay_probe
 
 

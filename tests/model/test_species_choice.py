@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from tiny_model import LABELS, write_range_model
 
-from birdwatch.errors import ConfigError, ModelError
-from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.model.species_choice import StationSpecies, choose_species, speak
 from birdwatch.config.schema import Settings
+from birdwatch.errors import ConfigError, ModelError
+from birdwatch.live.season_filter import StationSpecies
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.species_choice import choose_species, speak
 
 
 @pytest.fixture

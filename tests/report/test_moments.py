@@ -4,9 +4,9 @@ from datetime import UTC, date
 
 import pytest
 
-from birdwatch.tables.reading import Heard
-from birdwatch.report.moments import effort_of, species_of
 from birdwatch.audio.timestamps import zone
+from birdwatch.report.moments import effort_of, species_of
+from birdwatch.tables.reading import Heard
 
 START_NS = 1715574600 * 10**9  # 2024-05-13T04:30:00Z
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import manifest
 
+from birdwatch.model.types import WindowScores
 from birdwatch.scores.aggregation import Maximum, detections, segment_scores, thresholds
-from birdwatch.audio.types import WindowScores
 
 
 def scored(start: int, valid: int, *scores: float) -> WindowScores:

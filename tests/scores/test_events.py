@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatch.audio.types import WindowScores
+from birdwatch.model.types import WindowScores
 from birdwatch.scores.events import MAX_EVENT_S, EventRule, EventTracker
 
 HOP, WINDOW = 25, 50

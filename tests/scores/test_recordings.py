@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio.types import WindowScores
+from birdwatch.model.types import WindowScores
 from birdwatch.scores.recordings import Recordings
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatch.live.source import Chunk, Stamp
 from birdwatch.errors import DeviceError, InferenceError
-from birdwatch.model.manifest import Manifest
+from birdwatch.live.source import Chunk, Stamp
 from birdwatch.messaging.messages import Message
+from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
 
 S = 1_000_000_000

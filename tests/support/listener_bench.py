@@ -6,8 +6,8 @@ import pytest
 from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
 
-from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.live.listener import Listener
+from birdwatch.scores.events import EventRule, EventTracker
 
 RATE_HZ = 32000
 RULE = EventRule(on=0.5, off=0.3)

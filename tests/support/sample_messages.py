@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio.types import Detection, Event, Gap, RecordingMaximum
-from birdwatch.model.manifest import Label
+from birdwatch.audio.types import Gap
 from birdwatch.messaging.messages import Message, Seconds, Status, detection, event, gap, recording, status
+from birdwatch.model.manifest import Label
+from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
 SPARROW = Label("houspa", "Passer domesticus", "House Sparrow")
 NOW_NS = 1_746_072_723_250_000_000

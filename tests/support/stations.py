@@ -10,9 +10,9 @@ from tiny_model import manifest
 
 from birdwatch.live.clips import Clips
 from birdwatch.live.daemon import Daemon
-from birdwatch.scores.events import EventRule, EventTracker
 from birdwatch.live.listener import MAX_PENDING, Listener
 from birdwatch.live.message_builder import Reporter
+from birdwatch.scores.events import EventRule, EventTracker
 
 RATE_HZ = 32000
 
