@@ -101,6 +101,7 @@ def test_the_bound_is_the_fastest_way_to_run_the_network_on_all_cores(tiny_model
     assert 0 < seconds < 1
 
 
+@pytest.mark.slow
 def test_bench_measures_every_stage_and_the_whole(tiny_model):
     arguments = ["--model", str(tiny_model), "--provider", "cpu", "--seconds", "10", "--rounds", "1", "--json"]
     result = CliRunner().invoke(bench, arguments, catch_exceptions=False)
@@ -121,6 +122,7 @@ def test_a_waveform_model_has_no_mel_stage(tmp_path):
     assert set(work_s) == {"decode ogg", "decode flac", "decode wav", "resample"}
 
 
+@pytest.mark.slow
 def test_listening_is_measured_on_a_real_station_and_its_subscriber(tiny_model):
     measures = listening_measures(model=tiny_model, provider="cpu", seconds=5.5, start_s=0.5)
     values = {measure.name: measure.value for measure in measures}

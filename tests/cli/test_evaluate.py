@@ -29,6 +29,7 @@ def birdwatch(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_scikit_learn_on_an_independent_pipeline(birdwatch, tmp_path, tiny_model, song):
     (tmp_path / "season").mkdir()
     (tmp_path / "raven").mkdir()

@@ -68,6 +68,7 @@ def results_in(journal):
         connection.close()
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_it_writes_the_same_bytes(run, season, tmp_path, tiny_model):
     # A small hop makes much work of little audio, so that kills find the run in the middle of it.
     arguments = [season, *OUTPUTS, *FORMS, "--hop", "0.2", "--min-score", "0.3"]
@@ -117,6 +118,7 @@ def test_the_bytes_do_not_depend_on_jobs_or_batch(run, season, tmp_path, options
     assert written(tmp_path / "plain") == written(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_only_what_is_new_or_changed_is_done_by_resume(run, season, tmp_path, song):
     arguments = (
         season,

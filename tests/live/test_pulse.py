@@ -158,6 +158,7 @@ def station(pulse: Pulse, tiny_model: Path, tmp_path: Path) -> Iterator[Station]
     running.kill()
 
 
+@pytest.mark.slow
 def test_a_recording_played_into_a_microphone_is_heard(
     pulse: Pulse, station: Station, tmp_path: Path, song: np.ndarray
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_recording_played_into_a_microphone_is_heard(
     assert told == sorted(told)
 
 
+@pytest.mark.slow
 def test_a_sound_server_that_dies_and_comes_back_is_a_gap(pulse: Pulse, station: Station) -> None:
     station.wait_state("listening", "degraded")
     wait_for(lambda: station.messages("status")[-1]["seconds"]["captured"] > 2, "audio")

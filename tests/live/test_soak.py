@@ -44,6 +44,7 @@ class Garden:
         return hum * 16 if (numbers[0] // RATE_HZ) % 240 < 10 else hum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [7])
 def test_a_week(tmp_path, days):
     rng = random.Random(11)

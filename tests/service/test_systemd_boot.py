@@ -60,6 +60,7 @@ def boots(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_unit_runs_is_watched_and_comes_back(boots: Path, tiny_model: Path) -> None:
     for name in ("units", "etc", "out"):
         (boots / name).mkdir()
