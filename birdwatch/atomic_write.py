@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+"""Atomic writes: a file is written under a temporary name beside its place, then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_writable", "written_beside"]
 
 
 def check_writable(path: Path) -> None:
-    """Raise SinkError now, not after hours of work, where `path` could not be written in the end."""
+    """Raise SinkError where `path` cannot be written, before hours of work are lost."""
     if path.is_dir():
         raise SinkError(f"{path} is a folder; name a file to write")
     if not path.parent.is_dir():
@@ -25,12 +25,12 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO[bytes]]:
-    """A file that takes the place of `path` when the block ends well; otherwise the old one stays untouched.
+    """A file that takes the place of `path` when the block ends without an error; otherwise the old file stays untouched.
 
     Text is UTF-8 with line ends as written. Raises SinkError where the disk or the folder refuses.
     """
     check_writable(path)
-    # Always the same name: what a killed run left behind is written over, not collected.
+    # Always the same name, so that leftovers of killed runs do not accumulate.
     temporary = path.with_name(f".{path.name}.part")
     try:
         stream: IO[str] | IO[bytes] = (

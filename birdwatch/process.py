@@ -1,4 +1,4 @@
-"""What this process has of the machine and uses of it: cores, memory, processor time, threads, open files."""
+"""Resources of this process: cores, memory, processor time, threads, open files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["cores", "cpu_s", "open_files", "rss_mb", "threads"]
 
 
 def cores() -> int:
-    """How many processors this process may run on, which taskset, containers and batch systems make fewer."""
+    """Processors that this process may run on; taskset, containers and batch systems limit them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rss_mb() -> float:
-    """Resident memory in megabytes (10**6 bytes): now on Linux, the most so far elsewhere."""
+    """Resident memory in megabytes (10**6 bytes): current on Linux, the peak elsewhere."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
@@ -35,7 +35,7 @@ def cpu_s() -> float:
 
 
 def open_files() -> int:
-    """Open file descriptors; 0 where the machine does not tell."""
+    """Open file descriptors; 0 where the system does not report them."""
     try:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:
@@ -43,7 +43,7 @@ def open_files() -> int:
 
 
 def threads() -> int:
-    """Threads of the process, those of libraries included where the machine tells."""
+    """Threads of the process, including those of native libraries where the system reports them."""
     try:
         return sum(1 for _ in Path("/proc/self/task").iterdir())
     except OSError:

@@ -1,1 +1,1 @@
-"""How fast this machine is: each stage alone, the bare network, and the whole beside what that could do."""
+"""Benchmarks of this machine: each stage alone, the network alone, and the whole beside the network's rate."""

@@ -1,4 +1,4 @@
-"""What listening costs: a real `birdwatch listen` on a recording at the speed it sounds, and a subscriber to it."""
+"""The cost of listening: a real `birdwatch listen` on a recording in real time, and a subscriber to it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from birdwatch.messaging.subscriber import Subscriber
 
 __all__ = ["listening_measures"]
 
-# What this run costs is start, model and end; the long run's cost above it is the listening.
+# A short run costs start, model loading and shutdown; what a long run costs beyond it is listening.
 START_S = 5.0
 
 
 def listening_measures(*, model: Path, provider: str, seconds: float, start_s: float = START_S) -> list[Measure]:
-    """Listen for `seconds` beside a run of `start_s`, and read the station's status. Raises InferenceError."""
+    """Listen for `seconds`, compared with a run of `start_s`, and read the station's status. Raises InferenceError."""
     with tempfile.TemporaryDirectory(prefix="birdwatch-bench-") as name:
         folder = Path(name)
         endpoint = f"ipc://{folder}/station"
@@ -36,14 +36,14 @@ def listening_measures(*, model: Path, provider: str, seconds: float, start_s: f
             long = running.result()
             while (message := subscriber.receive(0.0)) is not None:
                 last = json.loads(message[1])
-    heard_s = seconds - start_s
-    share = 100 * (long.cpu_s - short.cpu_s) / heard_s
-    measures = [Measure("listen.cpu", share, "% of one core", "lower", f"over {heard_s:g} s, a window each hop")]
+    listened_s = seconds - start_s
+    share = 100 * (long.cpu_s - short.cpu_s) / listened_s
+    measures = [Measure("listen.cpu", share, "% of one core", "lower", f"over {listened_s:g} s, a window each hop")]
     if long.memory_bytes is not None:
-        measures.append(Measure("listen.memory", long.memory_bytes / 1e6, "MB", "lower", "resident at most"))
+        measures.append(Measure("listen.memory", long.memory_bytes / 1e6, "MB", "lower", "peak resident"))
     for which, value in (last.get("latency_ms") or {}).items():
         if value is not None:
-            note = "from a window's end to its messages, as the station's status says"
+            note = "from the end of a window to its messages, from the station's status"
             measures.append(Measure(f"listen.latency {which}", float(value), "ms", "lower", note))
     if last.get("windows"):
         measures.append(Measure("listen.windows", float(last["windows"]), "windows", "-", "scored in that time"))
@@ -60,8 +60,8 @@ def _listen(folder: Path, seconds: float, endpoint: str, *, model: Path, provide
         "--replay-bind": "off",
         "--journal": folder / "journal",
     }
-    words = [str(word) for option in options.items() for word in option]
-    cost = child_cost([sys.executable, "-m", "birdwatch", "listen", "--realtime", *words])
+    arguments = [str(word) for option in options.items() for word in option]
+    cost = child_cost([sys.executable, "-m", "birdwatch", "listen", "--realtime", *arguments])
     if cost.status:
-        raise InferenceError(f"`birdwatch listen` ended with {cost.status} in the benchmark: {cost.said.strip()}")
+        raise InferenceError(f"`birdwatch listen` ended with {cost.status} in the benchmark: {cost.stderr.strip()}")
     return cost

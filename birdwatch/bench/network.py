@@ -1,4 +1,4 @@
-"""The bare network: ready inputs, nothing decoded, nothing before or behind it. Its best setting is the bound."""
+"""The network alone, on ready-made inputs. Its fastest setting is the upper bound for everything else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CUDA_BATCHES = (1, 16, 64, 256)
 
 @dataclass(frozen=True, slots=True)
 class BareNetwork:
-    """One way to run the network: `at_once` runs side by side, each with `threads` threads and `batch` windows."""
+    """A setting of the network: `at_once` concurrent runs, each with `threads` threads and `batch` windows."""
 
     network: HostNetwork | DeviceNetwork
     output: str
@@ -34,18 +34,18 @@ class BareNetwork:
 
     @property
     def name(self) -> str:
-        """How it is run, in a few words."""
+        """The setting in a few words."""
         side = f"{self.at_once} x {self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"batch {self.batch}, {side if self.network.provider == CPU else 'cuda'}"
 
     def run(self, values: FloatArray, runs: int) -> None:
-        """`runs` batches on each of the places side by side."""
+        """Run `runs` batches in each of the concurrent runs."""
         with ThreadPoolExecutor(self.at_once) as pool:
             list(pool.map(lambda _: [self.network.run(self.output, values) for _ in range(runs)], range(self.at_once)))
 
 
 def bare_networks(data: bytes, path: Path, manifest: Manifest, *, provider: str) -> list[BareNetwork]:
-    """The ways that are worth comparing on a provider: by batch, one or many threads, side by side or together."""
+    """The settings worth comparing on a provider: batch sizes, one or many threads, one or several concurrent runs."""
     way = partial(BareNetwork, output=manifest.scores_output)
     if provider != CPU:
         return [
@@ -72,9 +72,9 @@ def inputs(manifest: Manifest, batch: int) -> FloatArray:
 def network_measures(
     data: bytes, path: Path, manifest: Manifest, *, provider: str, rounds: int, windows: int = 16
 ) -> tuple[list[Measure], BareNetwork, float]:
-    """The figures of every way, the fastest one, and the processor seconds a window of the best single thread.
+    """Figures of every setting, the fastest one, and processor seconds per window of the best single thread.
 
-    windows: how many each place scores before the next way has its turn.
+    windows: how many windows each run scores before the next setting has its turn.
     """
     ways = bare_networks(data, path, manifest, provider=provider)
     calls = {way.name: partial(way.run, inputs(manifest, way.batch), max(1, windows // way.batch)) for way in ways}
@@ -84,9 +84,9 @@ def network_measures(
         cost = costs[way.name]
         count = way.batch * max(1, windows // way.batch) * way.at_once
         rates.append(count / cost.wall_s)
-        note = f"{1e3 * cost.cpu_s / count:.2f} ms of one core a window, {cost.cores:.2f} cores busy"
+        note = f"{1e3 * cost.cpu_s / count:.2f} ms of one core per window, {cost.cores:.2f} cores busy"
         measures.append(Measure(f"network.{way.name}", rates[-1], "windows/s", "higher", note))
-    # On a machine that others use one thread may look as fast as all of them: the bound is that of all cores.
+    # On a busy machine one thread may look as fast as all: the bound is taken from settings that use all cores.
     whole = [way.at_once * way.threads >= cores() or way.network.provider != CPU for way in ways]
     best = ways[int(np.argmax(np.where(whole, rates, 0.0)))]
     single = [

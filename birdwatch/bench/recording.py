@@ -1,4 +1,4 @@
-"""A synthetic recording to measure with, as files of the usual formats."""
+"""A synthetic recording for benchmarks, as files of the usual formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from birdwatch.audio.types import FloatArray
 
 __all__ = ["RATE_HZ", "song", "write_recordings"]
 
-# What most recorders write; a model's own rate would leave out the resampling.
+# The rate of most recorders; at the model's own rate there would be no resampling to measure.
 RATE_HZ = 44100
 # Written, and decoded, a piece at a time: libsndfile's Vorbis encoder fails on pieces of many minutes.
 PIECE_S = 10

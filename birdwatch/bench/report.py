@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table for people and as JSON for `benchmarks/compare.py`."""
+"""Results of a benchmark, as a table and as JSON for `benchmarks/compare.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One figure. name: `group.what`, the same from run to run. better: which way is good, or `-` for neither."""
+    """One figure. name: `group.what`, the same from run to run. better: whether higher or lower is better, or `-`."""
 
     name: str
     value: float
@@ -30,21 +30,21 @@ class Measure:
 
     @property
     def text(self) -> str:
-        """The figure with three digits that count and its unit."""
+        """The figure with three significant digits and its unit."""
         value = f"{self.value:.0f}" if abs(self.value) >= 100 else f"{self.value:.3g}"
         return f"{value} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a run of the benchmark found, and on what."""
+    """All figures of a benchmark run, with machine and settings."""
 
     title: str
     setting: Mapping[str, Any]
     measures: tuple[Measure, ...]
 
     def table(self) -> str:
-        """One line a figure, grouped, with the notes behind them."""
+        """One line per figure, grouped, with notes."""
         wide = max(len(measure.name) for measure in self.measures)
         figures = max(len(measure.text) for measure in self.measures)
         lines = [self.title, *(f"  {key}: {value}" for key, value in self.setting.items())]
@@ -57,7 +57,7 @@ class Report:
         return "\n".join(lines)
 
     def json(self) -> str:
-        """The same for programs."""
+        """The report as JSON."""
         values = {
             "schema": SCHEMA,
             "title": self.title,
@@ -68,7 +68,7 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> Report:
-        """What `json` wrote. Raises ValueError for anything else."""
+        """Parse what `json` wrote. Raises ValueError for anything else."""
         try:
             values = json.loads(text)
             if values["schema"] != SCHEMA:

@@ -18,14 +18,14 @@ from birdwatch.model.manifest import Manifest
 
 __all__ = ["MEL_BATCH", "stage_measures"]
 
-# Windows a call of the front end.
+# Windows per call of the front end.
 MEL_BATCH = 8
 
 
 def stage_measures(
     recordings: Mapping[str, Path], manifest: Manifest, *, seconds: float, hop_s: float, rounds: int
 ) -> tuple[list[Measure], dict[str, float]]:
-    """The figures of each stage, and by stage its processor seconds for one window's worth of audio, a hop of it."""
+    """Figures of each stage, and by stage the processor seconds per hop of audio (per window scored)."""
     calls: dict[str, Callable[[], object]] = {
         f"decode {kind}": partial(_decode, path) for kind, path in recordings.items()
     }
@@ -41,11 +41,11 @@ def stage_measures(
     for name, cost in costs.items():
         if name == "mel":
             per_window[name] = cost.cpu_s / MEL_BATCH
-            measure = Measure("stage.mel", 1e3 * cost.wall_s / MEL_BATCH, "ms a window", "lower")
+            measure = Measure("stage.mel", 1e3 * cost.wall_s / MEL_BATCH, "ms per window", "lower")
         else:
             per_window[name] = cost.cpu_s * hop_s / seconds
             measure = Measure(f"stage.{name}", seconds / cost.wall_s, "x real time", "higher")
-        measures.append(replace(measure, note=f"{1e3 * per_window[name]:.2f} ms of one core a window"))
+        measures.append(replace(measure, note=f"{1e3 * per_window[name]:.2f} ms of one core per window"))
     return measures, per_window
 
 

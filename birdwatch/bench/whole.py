@@ -1,4 +1,4 @@
-"""From a file to scores: inside this process beside the bare network, one window's latency, and whole processes."""
+"""From a file to scores: in this process beside the network alone, latency of one window, and whole processes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def whole_measures(
     rounds: int,
     work_s: Mapping[str, float],
 ) -> list[Measure]:
-    """End to end by format, each turn beside one of the bare network at its best, whose rate is the bound.
+    """End to end by format, in turns with the network alone at its fastest setting, whose rate is the bound.
 
-    work_s: processor seconds a window of each stage, and of `network` where a processor computes it.
+    work_s: processor seconds per window of each stage, and of `network` where it runs on a CPU.
     """
     scored = 0
 
@@ -44,7 +44,7 @@ def whole_measures(
         audio = AudioFile(path)
         scored = len(score_recording(path.stem, audio.blocks(), classifier, rate_hz=audio.rate_hz, hop_s=hop_s).windows)
 
-    # About as much work for the bare network as for the rest.
+    # About as many windows for the network alone as end to end.
     runs = max(1, round(seconds / hop_s / bare.batch / bare.at_once))
     values = inputs(classifier.manifest, bare.batch)
     calls = {kind: partial(whole, path) for kind, path in recordings.items()}
@@ -56,7 +56,7 @@ def whole_measures(
             median(bare_rates),
             "windows/s",
             "higher",
-            f"the bare network, {bare.name}, {median_cost(turns['bare']).cores:.2f} cores busy",
+            f"the network alone, {bare.name}, {median_cost(turns['bare']).cores:.2f} cores busy",
         )
     ]
     for kind in recordings:
@@ -74,7 +74,7 @@ def whole_measures(
                     work_s["network"] * scored / cost.cpu_s,
                     "of the processor time",
                     "higher",
-                    f"is the network's own {1e3 * work_s['network']:.2f} ms a window; "
+                    f"is the network itself, {1e3 * work_s['network']:.2f} ms per window; "
                     f"the stages before it cost {1e3 * before_s:.2f} ms",
                 )
             )
@@ -83,13 +83,13 @@ def whole_measures(
 
 def _note(cost: Cost, seconds: float, windows: int) -> str:
     return (
-        f"{seconds / cost.wall_s:.0f} x real time, {1e3 * cost.cpu_s / windows:.2f} ms of one core a window, "
+        f"{seconds / cost.wall_s:.0f} x real time, {1e3 * cost.cpu_s / windows:.2f} ms of one core per window, "
         f"{cost.cores:.2f} cores busy"
     )
 
 
 def latency_measures(classifier: OnnxClassifier, *, calls: int = 50) -> list[Measure]:
-    """Milliseconds from one window of samples to its scores, alone: what a detection waits for when listening."""
+    """Milliseconds from one window of samples to its scores: the latency of a detection when listening."""
     rng = np.random.default_rng(4)
     window = rng.normal(0.0, 0.1, (1, classifier.manifest.window_frames)).astype(np.float32)
     classifier.score(window)
@@ -107,17 +107,17 @@ def latency_measures(classifier: OnnxClassifier, *, calls: int = 50) -> list[Mea
 def process_measures(
     recording: Path, short: Path, *, model: Path, provider: str, seconds: float, rounds: int
 ) -> list[Measure]:
-    """`birdwatch run` as its user meets it: ten seconds of audio from pressing return, and a long recording."""
+    """`birdwatch run` as a whole process: on ten seconds of audio, and on a long recording."""
     starts = [_run(short, model=model, provider=provider) for _ in range(rounds + 1)][1:]
     long = _run(recording, model=model, provider=provider)
     rate = Measure("process.recording", seconds / long.wall_s, "x real time", "higher", f"{long.wall_s:.1f} s")
     measures = [
-        Measure("process.10 s file", median(cost.wall_s for cost in starts), "s", "lower", "from pressing return"),
+        Measure("process.10 s file", median(cost.wall_s for cost in starts), "s", "lower", "whole process"),
         Measure("process.10 s file cpu", median(cost.cpu_s for cost in starts), "s", "lower"),
         rate,
     ]
     if long.memory_bytes is not None:
-        measures.append(Measure("process.memory", long.memory_bytes / 1e6, "MB", "lower", "resident at most"))
+        measures.append(Measure("process.memory", long.memory_bytes / 1e6, "MB", "lower", "peak resident"))
     return measures
 
 
@@ -126,5 +126,5 @@ def _run(recording: Path, *, model: Path, provider: str) -> ChildCost:
     command = [sys.executable, "-m", "birdwatch", "run", recording, "--out", out, "--model", model]
     cost = child_cost([*map(str, command), "--provider", provider])
     if cost.status:
-        raise InferenceError(f"`birdwatch run` ended with {cost.status} in the benchmark: {cost.said.strip()}")
+        raise InferenceError(f"`birdwatch run` ended with {cost.status} in the benchmark: {cost.stderr.strip()}")
     return cost

@@ -1,4 +1,4 @@
-"""THE audio front end: windows of samples in, min-max scaled log-mel images out.
+"""The audio front end: windows of samples in, min-max scaled log-mel images out.
 
 The trainer, the exporter, the daemon and the benchmarks all call this module. It equals, pixel by pixel, what the
 published BirdCLEF 2025 EfficientNetB0 notebooks compute with librosa 0.11 and OpenCV:

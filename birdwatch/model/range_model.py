@@ -19,7 +19,7 @@ RANGE_KEY = "birdwatch.range"
 
 
 class RangeModel:
-    """The range model in an ONNX file. Raises ModelError where the file is none."""
+    """The range model in an ONNX file. Raises ModelError for another file."""
 
     def __init__(self, path: Path) -> None:
         self._session = open_network(path)
@@ -33,7 +33,7 @@ class RangeModel:
     def probabilities(self, latitude: float, longitude: float, week: int | None) -> Mapping[str, float]:
         """The probability 0..1 of each species, by scientific name, in degrees north and east.
 
-        week: 1..48, or None for the whole year. Raises ConfigError for a place or week that is none.
+        week: 1..48, or None for the whole year. Raises ConfigError for an invalid place or week.
         """
         if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
             raise ConfigError(
@@ -46,6 +46,6 @@ class RangeModel:
         return dict(zip(self.species, scores[0].tolist(), strict=True))
 
     def source(self, latitude: float, longitude: float, week: int | None) -> str:
-        """What was asked, in words for people."""
+        """The place and season of a question, as text."""
         season = "all year" if week is None else f"week {week}"
         return f"the range model of {self.name} at {latitude:g}, {longitude:g}, {season}"

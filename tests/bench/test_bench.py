@@ -83,7 +83,7 @@ def test_a_childs_memory_and_time_are_its_own():
     if cost.memory_bytes is not None:
         assert 60e6 < cost.memory_bytes < 150e6
     failed = child_cost([sys.executable, "-c", "raise SystemExit('it went wrong')"])
-    assert (failed.status, failed.said.strip()) == (1, "it went wrong")
+    assert (failed.status, failed.stderr.strip()) == (1, "it went wrong")
 
 
 def test_the_bound_is_the_fastest_way_to_run_the_network_on_all_cores(tiny_model):
