@@ -25,7 +25,7 @@ def check_writable(path: Path) -> None:
 
 @contextmanager
 def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO[bytes]]:
-    """A file that takes the place of `path` when the block ends without an error; otherwise the old file stays untouched.
+    """A file that replaces `path` when the block ends without an error; otherwise the old file stays untouched.
 
     Text is UTF-8 with line ends as written. Raises SinkError where the disk or the folder refuses.
     """
