@@ -56,7 +56,7 @@ def test_the_question_gets_all_that_was_sent(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == [f"{seq} birdwatch/1/gap/garden/-/" for seq in range(1, 601)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "spectrum"])
 def test_every_field_is_described(kind: str) -> None:
     common = TEXT.split("## What every message has")[1].split("## The kinds")[0]
     own = TEXT.split(f"**`{kind}`**")[1].split("\n\n")[0]

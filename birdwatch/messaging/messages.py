@@ -6,11 +6,15 @@ for each kind. Times are given as nanoseconds since 1970 (UTC), computed from fr
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import FloatArray, Gap
@@ -24,6 +28,7 @@ __all__ = [
     "Envelope",
     "Message",
     "Seconds",
+    "Spectrum",
     "State",
     "Status",
     "detection",
@@ -32,12 +37,14 @@ __all__ = [
     "gap",
     "recording",
     "rfc3339",
+    "spectrum",
     "status",
     "topic",
 ]
 
 SCHEMA = "birdwatch/1"
-Kind = Literal["detection", "event", "recording", "gap", "status"]
+Kind = Literal["detection", "event", "recording", "gap", "status", "spectrum"]
+# The kinds that carry a `seq` and are kept in the message log; `spectrum` is neither.
 KINDS: tuple[Kind, ...] = ("detection", "event", "recording", "gap", "status")
 State = Literal["starting", "listening", "waiting-device", "degraded", "stopping"]
 
@@ -105,6 +112,25 @@ class Status:
     rss_mb: float = 0.0
     reason: str | None = None
     flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Consecutive columns of the mel image of a live stream, for display.
+
+    levels: uint8 `(columns, bands)`, lowest band first; 0 is `floor_db` or less, 255 is `ceiling_db` or more, linear
+    between. start_frame: of the first column, at `rate_hz`. frames_per_column: from one column to the next. low_hz and
+    high_hz: edges of the mel filter bank. floor_db and ceiling_db: dB of the power of a full-scale sine.
+    """
+
+    levels: npt.NDArray[np.uint8]
+    start_frame: int
+    frames_per_column: int
+    rate_hz: int
+    low_hz: float
+    high_hz: float
+    floor_db: float
+    ceiling_db: float
 
 
 def detection(
@@ -189,17 +215,40 @@ def status(value: Status) -> Message:
     return Message("status", NO_LABEL, fields)
 
 
+def spectrum(value: Spectrum, *, start_ns: int) -> Message:
+    """Columns of the mel image. Raises ValueError where `levels` is not uint8 `(columns, bands)`."""
+    levels = value.levels
+    if levels.dtype != np.uint8 or levels.ndim != 2 or not levels.size:
+        raise ValueError(f"levels are {levels.dtype} {levels.shape}, expected uint8 (columns, bands)")
+    fields = {
+        "start": rfc3339(start_ns),
+        "start_s": round(value.start_frame / value.rate_hz, 6),
+        "column_s": round(value.frames_per_column / value.rate_hz, 6),
+        "columns": levels.shape[0],
+        "bands": levels.shape[1],
+        "low_hz": value.low_hz,
+        "high_hz": value.high_hz,
+        "floor_db": value.floor_db,
+        "ceiling_db": value.ceiling_db,
+        "levels": base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii"),
+    }
+    return Message("spectrum", NO_LABEL, fields)
+
+
 def frames(
-    message: Message, envelope: Envelope, *, seq: int, sent_ns: int, more: Mapping[str, Any] | None = None
+    message: Message, envelope: Envelope, *, seq: int | None, sent_ns: int, more: Mapping[str, Any] | None = None
 ) -> tuple[bytes, bytes]:
-    """The topic and the body as UTF-8. Raises ValueError where a number is NaN or infinite: such is never sent."""
+    """The topic and the body as UTF-8. Raises ValueError where a number is NaN or infinite: such is never sent.
+
+    seq: None for a kind that is not numbered.
+    """
     body = {
         "schema": SCHEMA,
         "kind": message.kind,
         "station": envelope.station,
         "source": envelope.source,
         "boot_id": envelope.boot_id,
-        "seq": seq,
+        **({} if seq is None else {"seq": seq}),
         "sent": rfc3339(sent_ns),
         "version": envelope.version,
         "filter": envelope.filter,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ import zmq
 from birdwatch.messaging.curve import Gatekeeper
 from birdwatch.messaging.endpoint import bind, bound_peers
 from birdwatch.messaging.message_log import Entry
-from birdwatch.messaging.messages import Envelope, Message, frames, topic
+from birdwatch.messaging.messages import SCHEMA, Envelope, Message, frames, topic
 from birdwatch.messaging.replay import ReplayServer
 
 __all__ = ["Publisher"]
@@ -33,6 +34,9 @@ LINGER_MS = 1000
 
 # However many come at once, the daemon's loop goes on; the rest waits for the next poll.
 MAX_REQUESTS_A_POLL = 1000
+
+# Subscriptions that ask for spectra; `birdwatch/1/` does not.
+SPECTRUM_PREFIX = f"{SCHEMA}/spectrum/".encode()
 
 # Contexts whose journal waits for a disk that does not answer: to end them, as their finalizer does, is to wait too.
 _STUCK: list[zmq.Context[Any]] = []
@@ -67,7 +71,7 @@ class Publisher:
         self.dropped = 0
         self._status: Message | None = None
         self._greet = False
-        self._subscriptions = 0
+        self._subscriptions = self._spectrum_subscriptions = 0
         # A context of its own, with its own gatekeeper.
         self._context: zmq.Context[Any] = zmq.Context()
         self._gatekeeper: Gatekeeper | None = None
@@ -106,6 +110,11 @@ class Publisher:
     def subscriptions(self) -> int:
         """Subscriptions in force; a subscriber may hold several."""
         return self._subscriptions
+
+    @property
+    def spectrum_wanted(self) -> bool:
+        """Whether a subscription names the kind `spectrum`, so that it is worth computing."""
+        return self._spectrum_subscriptions > 0
 
     @property
     def source(self) -> str:
@@ -148,6 +157,13 @@ class Publisher:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         return seq
 
+    def publish_spectrum(self, message: Message) -> None:
+        """Send columns of the mel image, if `spectrum_wanted`: without a number, never kept. Never waits."""
+        if self.spectrum_wanted:
+            pair = frames(message, self._envelope, seq=None, sent_ns=self._clock())
+            with suppress(zmq.Again):
+                self._socket.send_multipart(pair, zmq.NOBLOCK)
+
     def poll(self) -> None:
         """Take in who came and went, and greet those who came for the status. Never waits."""
         own = topic("status", self._envelope.station).encode()
@@ -156,11 +172,10 @@ class Publisher:
                 request = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 break
-            if request[:1] == b"\x01":
-                self._subscriptions += 1
-                self._greet |= own.startswith(request[1:])
-            elif request[:1] == b"\x00":
-                self._subscriptions -= 1
+            change = {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
+            self._subscriptions += change
+            self._spectrum_subscriptions += change * request[1:].startswith(SPECTRUM_PREFIX)
+            self._greet |= change > 0 and own.startswith(request[1:])
         if self._greet and self._status is not None:
             self.publish(self._status)
 

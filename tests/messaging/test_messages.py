@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from sample_messages import NOW_NS, RECORDING, samples
+from sample_messages import NOW_NS, RECORDING, samples, spectrum_message
 
 from birdwatch.audio.types import Gap
-from birdwatch.messaging.messages import KINDS, Envelope, Message, detection, frames, gap, recording, rfc3339, topic
+from birdwatch.messaging.messages import (
+    KINDS,
+    Envelope,
+    Message,
+    Spectrum,
+    detection,
+    frames,
+    gap,
+    recording,
+    rfc3339,
+    spectrum,
+    topic,
+)
 from birdwatch.messaging.schemas import schema
 from birdwatch.model.manifest import Label
 from birdwatch.scores.types import Detection
@@ -122,3 +135,22 @@ def test_a_species_filter_is_said_and_what_it_holds_back_is_left_out() -> None:
     )
     Draft202012Validator(schema("recording")).validate(value)
     assert json.loads(frames(message, ENVELOPE, seq=1, sent_ns=NOW_NS)[1])["filter"] is None
+
+
+def test_a_spectrum_fits_its_schema_has_no_number_and_gives_its_levels_back() -> None:
+    head, body = frames(spectrum_message(), ENVELOPE, seq=None, sent_ns=NOW_NS)
+    value = json.loads(body)
+    Draft202012Validator.check_schema(schema("spectrum"))
+    Draft202012Validator(schema("spectrum")).validate(value)
+    assert head == b"birdwatch/1/spectrum/garden/-/"
+    assert "seq" not in value
+    assert set(schema("spectrum")["required"]) <= set(value) <= set(schema("spectrum")["properties"])
+    levels = np.frombuffer(base64.b64decode(value["levels"]), np.uint8).reshape(value["columns"], value["bands"])
+    assert np.array_equal(levels, np.arange(640).astype(np.uint8).reshape(5, 128))
+    assert (value["column_s"], value["start_s"]) == (0.1, 1.0)
+
+
+@pytest.mark.parametrize("levels", [np.zeros((2, 3)), np.zeros(3, np.uint8), np.zeros((0, 128), np.uint8)])
+def test_levels_of_another_form_are_refused(levels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 \(columns, bands\)"):
+        spectrum(Spectrum(levels, 0, 3_200, 32_000, 50.0, 14_000.0, -100.0, 0.0), start_ns=0)

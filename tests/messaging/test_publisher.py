@@ -12,7 +12,7 @@ import pytest
 import zmq
 from hearing import Ear, until
 from jsonschema import Draft202012Validator
-from sample_messages import fat_message, samples, status_message
+from sample_messages import fat_message, samples, spectrum_message, status_message
 
 from birdwatch.errors import SinkError
 from birdwatch.messaging.messages import Envelope, detection
@@ -229,3 +229,18 @@ def test_rubbish_from_a_peer_changes_nothing(publisher: Publisher) -> None:
         joined(publisher, 1, ear)
         publisher.publish(samples()[0])
         assert ear.hear()["seq"] == 1
+
+
+def test_a_spectrum_is_wanted_only_while_its_kind_is_subscribed_and_takes_no_number(publisher: Publisher) -> None:
+    with Ear(publisher.endpoint) as everything:
+        joined(publisher, 1, everything)
+        assert not publisher.spectrum_wanted
+        with Ear(publisher.endpoint, "birdwatch/1/spectrum/garden/") as display:
+            joined(publisher, 2, display)
+            assert publisher.spectrum_wanted
+            publisher.publish_spectrum(spectrum_message())
+            publisher.publish(samples()[0])
+            value = display.hear()
+            assert (value["kind"], value["columns"]) == ("spectrum", 5)
+        until(lambda: not publisher.spectrum_wanted, lambda: (publisher.poll(), everything.socket.poll(5)))
+    assert publisher.last_seq == 1

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from birdwatch.audio.types import Gap
-from birdwatch.messaging.messages import Message, Seconds, Status, detection, event, gap, recording, status
+from birdwatch.messaging.messages import (
+    Message,
+    Seconds,
+    Spectrum,
+    Status,
+    detection,
+    event,
+    gap,
+    recording,
+    spectrum,
+    status,
+)
 from birdwatch.model.manifest import Label
 from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
@@ -27,6 +38,12 @@ def status_message(state: str = "listening") -> Message:
         rss_mb=123.456,
     )
     return status(value)
+
+
+def spectrum_message() -> Message:
+    """Five columns of 128 bands, half a second."""
+    levels = np.arange(5 * 128, dtype=np.int64).astype(np.uint8).reshape(5, 128)
+    return spectrum(Spectrum(levels, 32_000, 3_200, 32_000, 50.0, 14_000.0, -100.0, 0.0), start_ns=NOW_NS)
 
 
 def samples() -> list[Message]:

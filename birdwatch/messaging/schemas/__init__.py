@@ -10,7 +10,7 @@ __all__ = ["schema"]
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The schema of messages of `kind` (detection, event, recording, gap, status)."""
+    """The schema of messages of `kind` (detection, event, recording, gap, status, spectrum)."""
     value = json.loads((files(__name__) / f"{kind}.json").read_text(encoding="utf-8"))
     assert isinstance(value, dict)
     return value
