@@ -38,7 +38,10 @@ DOORS = {
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
     "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
-    "zmq": {f"birdwatch/messaging/{name}.py" for name in ("publisher", "replay", "subscriber", "curve", "endpoint")},
+    "zmq": {
+        f"birdwatch/messaging/{name}.py"
+        for name in ("publisher", "replay", "replay_server", "subscriber", "curve", "endpoint")
+    },
 }
 # What the daemon never loads; only converting other projects' models on request does.
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}

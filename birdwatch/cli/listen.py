@@ -139,6 +139,7 @@ def _assembled(
             replay_endpoint=None if settings.replay_bind == "off" else settings.replay_bind,
             keys=settings.curve_keys,
             insecure=settings.insecure_bind,
+            clips=settings.save_clips,
         )
     )
     log.info("%s on %s; publishing on %s", manifest.name, classifier.provider, publisher.endpoint)

@@ -108,7 +108,8 @@ class Reporter:
         start_ns, end_ns = self._times(event.start_frame, event.end_frame)
         clip = None
         if self.clips is not None:
-            name = f"{_compact(start_ns)}_{self._station}_{label.code}_{number}"
+            # The event id comes last: clips are found by it.
+            name = f"{_compact(start_ns)}_{self._station}_{label.code}_{self._event_id(number)}"
             clip = self.clips.save(name.replace("/", "-"), event.start_frame / rate_hz, event.end_frame / rate_hz)
         log.info("%s, %d windows, at most %.2f", label.common_name or label.code, event.windows, event.max_score)
         self._publish(

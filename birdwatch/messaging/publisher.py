@@ -21,7 +21,7 @@ from birdwatch.messaging.curve import Gatekeeper
 from birdwatch.messaging.endpoint import bind, bound_peers
 from birdwatch.messaging.message_log import Entry
 from birdwatch.messaging.messages import SCHEMA, Envelope, Message, frames, topic
-from birdwatch.messaging.replay import ReplayServer
+from birdwatch.messaging.replay_server import ReplayServer
 
 __all__ = ["Publisher"]
 
@@ -46,10 +46,10 @@ class Publisher:
     """Numbers messages and sends them to all who subscribed; `poll` now and then, `close` at the end.
 
     endpoint: where to bind, loopback or ipc unless `keys` or `insecure`. journal: the file that keeps what was
-    published, up to `journal_max_bytes`, to be asked for at `replay_endpoint`; None for none. keys: the folder of
-    the station's CURVE keys. clock: nanoseconds since 1970, for `sent` only. Raises ConfigError for an endpoint or
-    keys that do not do, SinkError where an endpoint cannot be bound; a journal that cannot be written is no error
-    but counted. To be used from one thread.
+    published, up to `journal_max_bytes`, to be asked for at `replay_endpoint`; None for none. clips: the folder whose
+    clips may be asked for there too. keys: the folder of the station's CURVE keys. clock: nanoseconds since 1970, for
+    `sent` only. Raises ConfigError for an endpoint or keys that do not do, SinkError where an endpoint cannot be bound;
+    a journal that cannot be written is no error but counted. To be used from one thread.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Publisher:
         replay_endpoint: str | None = None,
         keys: Path | None = None,
         insecure: bool = False,
+        clips: Path | None = None,
         high_water: int = HIGH_WATER,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -96,6 +97,7 @@ class Publisher:
                     endpoint=replay_endpoint,
                     gatekeeper=self._gatekeeper,
                     insecure=insecure,
+                    clips=clips,
                 )
         except BaseException:
             self.close()

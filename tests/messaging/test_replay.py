@@ -15,10 +15,11 @@ from sample_messages import fat_message, samples, status_message
 
 from birdwatch.cli.replay import replay
 from birdwatch.errors import SinkError
-from birdwatch.messaging.message_log import Entry, Journal
+from birdwatch.messaging.message_log import Entry, Journal, Page
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
-from birdwatch.messaging.replay import ask
+from birdwatch.messaging.replay import ask, ask_clip
+from birdwatch.messaging.replay_protocol import page_frames
 
 
 def station(folder: Path, boot_id: str = "b0", **more: Any) -> Publisher:
@@ -258,3 +259,41 @@ def test_the_command_shows_lines_or_json_and_says_what_is_missing(publisher: Pub
     assert "knows nothing of boot gone" in unknown.stderr
     none = CliRunner().invoke(replay, ["--journal", str(tmp_path / "none"), "--since", "0"])
     assert isinstance(none.exception, SinkError)
+
+
+def test_a_clip_is_had_in_chunks_and_messages_in_between(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 3000
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "20250501T041203Z_garden_houspa_b0-7.flac").write_bytes(content)
+    with station(tmp_path, clips=tmp_path / "clips") as publisher:
+        publisher.publish(samples()[0])
+        chunks = list(ask_clip(publisher.replay_endpoint or "", "b0-7", timeout_s=DEADLINE_S))
+        assert b"".join(chunk.content for chunk in chunks) == content
+        assert len(chunks) == 3
+        with pytest.raises(SinkError, match="there is no clip of event 'b0-8'"):
+            list(ask_clip(publisher.replay_endpoint or "", "b0-8", timeout_s=DEADLINE_S))
+        assert asked(publisher, 0) == [1]
+
+
+def test_a_station_without_clips_says_so(publisher: Publisher) -> None:
+    with pytest.raises(SinkError, match="there is no clip"):
+        list(ask_clip(publisher.replay_endpoint or "", "b0-7", timeout_s=DEADLINE_S))
+
+
+def test_a_station_of_an_older_version_answers_a_question_for_a_clip_with_messages() -> None:
+    def older(context: zmq.Context[Any], ready: list[str], bound: threading.Event) -> None:
+        with context.socket(zmq.REP) as sock:
+            ready.append(f"tcp://127.0.0.1:{sock.bind_to_random_port('tcp://127.0.0.1')}")
+            bound.set()
+            sock.recv()
+            sock.send_multipart(page_frames(Page((), "b0", 0, False, 0)))
+
+    with zmq.Context() as context:
+        ready: list[str] = []
+        bound = threading.Event()
+        thread = threading.Thread(target=older, args=(context, ready, bound))
+        thread.start()
+        assert bound.wait(DEADLINE_S)
+        with pytest.raises(SinkError, match="is the station of a version that serves clips"):
+            list(ask_clip(ready[0], "b0-7", timeout_s=DEADLINE_S))
+        thread.join()
