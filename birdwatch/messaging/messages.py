@@ -46,7 +46,7 @@ SCHEMA = "birdwatch/1"
 Kind = Literal["detection", "event", "recording", "gap", "status", "spectrum"]
 # The kinds that carry a `seq` and are kept in the message log; `spectrum` is neither.
 KINDS: tuple[Kind, ...] = ("detection", "event", "recording", "gap", "status")
-State = Literal["starting", "listening", "waiting-device", "degraded", "stopping"]
+State = Literal["starting", "listening", "waiting-device", "degraded", "asleep", "stopping"]
 
 # The label's place in the topic of a kind that has none.
 NO_LABEL = "-"
@@ -79,7 +79,8 @@ class Envelope:
 class Seconds:
     """Where every second of audio went: captured = analysed + skipped_silent + dropped + pending.
 
-    drift: how far the device's clock has run slow: wall time = captured + gap + drift.
+    drift: how far the device's clock has run slow. inactive: what was not captured on purpose, by schedule. Wall time =
+    captured + gap + inactive + drift.
     """
 
     captured: float = 0.0
@@ -89,6 +90,7 @@ class Seconds:
     gap: float = 0.0
     pending: float = 0.0
     drift: float = 0.0
+    inactive: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ import zmq
 from birdwatch.messaging.curve import Gatekeeper
 from birdwatch.messaging.endpoint import bind, bound_peers
 from birdwatch.messaging.message_log import Entry
-from birdwatch.messaging.messages import SCHEMA, Envelope, Message, frames, topic
+from birdwatch.messaging.messages import SCHEMA, Envelope, Message, frames
 from birdwatch.messaging.replay_server import ReplayServer
+from birdwatch.messaging.series import Series
 
 __all__ = ["Publisher"]
 
@@ -66,12 +67,11 @@ class Publisher:
         high_water: int = HIGH_WATER,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._envelope = envelope
+        # The first station's; further ones join (station_publisher).
+        self._own = Series(envelope)
+        self._all: list[Series] = [self._own]
         self._clock = clock
-        self.last_seq = 0
         self.dropped = 0
-        self._status: Message | None = None
-        self._greet = False
         self._subscriptions = self._spectrum_subscriptions = 0
         # A context of its own, with its own gatekeeper.
         self._context: zmq.Context[Any] = zmq.Context()
@@ -119,36 +119,53 @@ class Publisher:
         return self._spectrum_subscriptions > 0
 
     @property
+    def last_seq(self) -> int:
+        """Number of the newest message of the first station."""
+        return self._own.last_seq
+
+    @property
     def source(self) -> str:
         """The device or file that messages name."""
-        return self._envelope.source
+        return self._own.envelope.source
 
     @source.setter
     def source(self, name: str) -> None:
-        self._envelope = replace(self._envelope, source=name)
+        self._own.envelope = replace(self._own.envelope, source=name)
 
     @property
     def filter(self) -> str | None:
         """Which species messages say are let through."""
-        return self._envelope.filter
+        return self._own.envelope.filter
 
     @filter.setter
     def filter(self, text: str | None) -> None:
-        self._envelope = replace(self._envelope, filter=text)
+        self._own.envelope = replace(self._own.envelope, filter=text)
 
-    def publish(self, message: Message) -> int:
-        """Send `message` and return its number. Never waits. Raises ValueError for NaN or infinity in it."""
-        seq = self.last_seq + 1
+    def join(self, series: Series) -> None:
+        """Publish one more station's messages on this socket."""
+        self._all.append(series)
+
+    def leave(self, series: Series) -> None:
+        """A station is gone."""
+        self._all.remove(series)
+
+    def publish(self, message: Message, series: Series | None = None) -> int:
+        """Send `message` of a station (the first one) and return its number. Never waits.
+
+        Raises ValueError for NaN or infinity in it.
+        """
+        series = series or self._own
+        seq = series.last_seq + 1
         more: dict[str, Any] = {}
         if message.kind == "status":
-            more = {"subscribers_dropped": self.dropped, "last_seq": self.last_seq, "journal": self._journal_state()}
-        pair = frames(message, self._envelope, seq=seq, sent_ns=self._clock(), more=more)
+            more = {"subscribers_dropped": self.dropped, "last_seq": series.last_seq, "journal": self._journal_state()}
+        pair = frames(message, series.envelope, seq=seq, sent_ns=self._clock(), more=more)
         if message.kind == "status":
-            self._status, self._greet = message, False
-        self.last_seq = seq
+            series.status, series.greet = message, False
+        series.last_seq = seq
         if self._replay is not None:
             # Before anybody hears of it, so that a hole can be filled as soon as it is noticed.
-            self._replay.offer(Entry(self._envelope.boot_id, seq, *pair))
+            self._replay.offer(Entry(series.envelope.boot_id, seq, *pair))
         try:
             self._socket.send_multipart(pair, zmq.NOBLOCK)
         except zmq.Again:
@@ -159,16 +176,15 @@ class Publisher:
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         return seq
 
-    def publish_spectrum(self, message: Message) -> None:
+    def publish_spectrum(self, message: Message, series: Series | None = None) -> None:
         """Send columns of the mel image, if `spectrum_wanted`: without a number, never kept. Never waits."""
         if self.spectrum_wanted:
-            pair = frames(message, self._envelope, seq=None, sent_ns=self._clock())
+            pair = frames(message, (series or self._own).envelope, seq=None, sent_ns=self._clock())
             with suppress(zmq.Again):
                 self._socket.send_multipart(pair, zmq.NOBLOCK)
 
     def poll(self) -> None:
         """Take in who came and went, and greet those who came for the status. Never waits."""
-        own = topic("status", self._envelope.station).encode()
         for _ in range(MAX_REQUESTS_A_POLL):
             try:
                 request = self._socket.recv(zmq.NOBLOCK)
@@ -177,9 +193,11 @@ class Publisher:
             change = {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
             self._subscriptions += change
             self._spectrum_subscriptions += change * request[1:].startswith(SPECTRUM_PREFIX)
-            self._greet |= change > 0 and own.startswith(request[1:])
-        if self._greet and self._status is not None:
-            self.publish(self._status)
+            for series in self._all if change > 0 else ():
+                series.greet |= series.status_topic.startswith(request[1:])
+        for series in self._all:
+            if series.greet and series.status is not None:
+                self.publish(series.status, series)
 
     def reload_keys(self) -> None:
         """Let in whose keys are in the folder now. Raises ConfigError, and all stays as it was."""

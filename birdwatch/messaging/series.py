@@ -1,0 +1,27 @@
+"""The numbered messages of one station: what they share, how far they have been numbered, and the newest status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from birdwatch.messaging.messages import Envelope, Message, topic
+
+__all__ = ["Series"]
+
+
+@dataclass(slots=True)
+class Series:
+    """envelope: what every message carries. last_seq: number of the newest one. status: the newest, for greetings.
+
+    greet: whether somebody has subscribed to the status since the newest one.
+    """
+
+    envelope: Envelope
+    last_seq: int = 0
+    status: Message | None = None
+    greet: bool = False
+
+    @property
+    def status_topic(self) -> bytes:
+        """The topic of its status messages."""
+        return topic("status", self.envelope.station).encode()
