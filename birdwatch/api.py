@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from birdwatch.audio.file import AudioFile
+from birdwatch.config.policy import scoring_policy
+from birdwatch.config.schema import Settings
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import score_recording
@@ -26,17 +28,27 @@ def load_model(path: str | os.PathLike[str] | None = None, *, provider: Provider
 
 
 def analyze(
-    path: str | os.PathLike[str], model: OnnxClassifier | None = None, hop_s: float | None = None
+    path: str | os.PathLike[str],
+    model: OnnxClassifier | None = None,
+    hop_s: float | None = None,
+    *,
+    settings: Settings | None = None,
 ) -> RecordingScores:
     """Score one recording: `.scores` `(classes,)` is the maximum over `.windows`, each with its own scores.
 
-    hop_s: seconds from one window's start to the next's, by default half a window (2.5 s for the built-in model).
-    Classes are in the order of `model.manifest.labels`. A recording that is cut off gives what is there, and a warning
-    in the log. Raises DecodeError for a file that is no audio.
+    hop_s: seconds from the start of one window to the next, by default that of `settings`, else half a window (2.5 s
+    for the built-in model). settings: thresholds, event rules and species filter, by default those of the model; the
+    configuration file is not read (`birdwatch.config.loading.Configuration` does that). `.detections` and `.events`
+    follow from them, as in `birdwatch run` and `birdwatch listen`. Classes are in the order of `model.manifest.labels`.
+    A recording that is cut off gives what is there, and a warning in the log. Raises DecodeError for a file that is not
+    audio.
     """
     model = load_model() if model is None else model
+    settings = settings or Settings()
+    hop_s = settings.hop if hop_s is None else hop_s
+    policy = scoring_policy(settings, model, week=settings.week)
     audio = AudioFile(path)
-    result = score_recording(Path(path).stem, audio.blocks(), model, rate_hz=audio.rate_hz, hop_s=hop_s)
+    result = score_recording(Path(path).stem, audio.blocks(), model, policy, rate_hz=audio.rate_hz, hop_s=hop_s)
     for warning in audio.warnings:
         log.warning(warning)
     return result

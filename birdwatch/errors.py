@@ -2,6 +2,7 @@
 
     BirdwatchError
     ├── ConfigError        a setting is unknown, missing or out of range
+    │   └── UsageError     ... as an option of the command line
     ├── ModelError         a model file is missing, damaged or does not fit its manifest
     ├── SourceError        audio could not be had
     │   ├── DecodeError    ... from a file
@@ -13,6 +14,10 @@ Every message says what went wrong, with which value, what was expected and what
 line turns these into exit codes; nothing below it catches them to carry on silently.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 __all__ = [
     "BirdwatchError",
     "ConfigError",
@@ -22,15 +27,28 @@ __all__ = [
     "ModelError",
     "SinkError",
     "SourceError",
+    "UsageError",
 ]
 
 
 class BirdwatchError(Exception):
-    """Anything that birdwatch refuses or fails to do, with a message meant for its user."""
+    """Anything that birdwatch refuses or fails to do, with a message for its user.
+
+    path: the file or folder that it is about, where there is one. setting: the name of the setting, likewise.
+    """
+
+    def __init__(self, message: str, *, path: Path | None = None, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.setting = setting
 
 
 class ConfigError(BirdwatchError):
     """A setting is unknown, missing or out of range."""
+
+
+class UsageError(ConfigError):
+    """All that is wrong came from options of the command line."""
 
 
 class ModelError(BirdwatchError):

@@ -47,10 +47,10 @@ DOORS = {
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}
 # Modules that take values and return values: no clock, thread, socket or file.
 PURE = [
-    *(f"audio/{name}" for name in ("types", "resample", "kaiser_fast", "ring", "windows", "levels")),
+    *(f"audio/{name}" for name in ("types", "finite", "resample", "kaiser_fast", "ring", "windows", "levels")),
     *(f"model/{name}" for name in ("types", "frontend", "manifest")),
-    *(f"scores/{name}" for name in ("types", "aggregation", "events", "recordings")),
-    *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync", "accounting")),
+    *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
+    *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync")),
 ]
 WORLD = {"os", "threading", "time", "socket", "subprocess", "pathlib", "zmq", "soundfile", "sounddevice", "onnxruntime"}
 

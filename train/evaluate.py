@@ -14,7 +14,7 @@ import numpy.typing as npt
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.aggregation import segment_scores, thresholds
+from birdwatch.scores.aggregation import segment_scores
 
 from .dataset import Recording, read_folder, read_table, read_unlabelled
 from .ensemble import Ensemble
@@ -126,7 +126,7 @@ def write_results(
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
-    limits = thresholds(ensemble.manifest)
+    limits = np.array([ensemble.manifest.threshold_of(code) for code in ensemble.manifest.codes], np.float32)
     precision, recall = precision_recall(scores, truth, limits)
     columns: dict[str, npt.NDArray[np.floating]] = {
         "auc": roc_auc(scores, truth),

@@ -33,8 +33,6 @@ class Resampler:
         self._stream: soxr.ResampleStream | KaiserStream | None = None
         self._next_frame: int | None = None
         self._out_frame = 0
-        # The time of output frame `_anchor_frame`, from the newest block that carried one.
-        self._anchor: tuple[int, int] | None = None
 
     def push(self, block: AudioBlock) -> list[AudioBlock]:
         """The output that `block` completes: no block, one, or two where a hole ended the stream before it."""
@@ -49,8 +47,6 @@ class Resampler:
             self._out_frame = self._to_out(block.start_frame)
         assert self._stream is not None
         self._next_frame = block.end_frame
-        if block.utc_ns is not None:
-            self._anchor = (block.start_frame, block.utc_ns)
         return out + self._emit(self._stream.resample_chunk(block.samples))
 
     def finish(self) -> list[AudioBlock]:
@@ -58,9 +54,7 @@ class Resampler:
         if self._stream is None:
             return []
         stream, self._stream, self._next_frame = self._stream, None, None
-        out = self._emit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-        self._anchor = None
-        return out
+        return self._emit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
 
     def _new_stream(self) -> soxr.ResampleStream | KaiserStream:
         if self._kind == "kaiser_fast":
@@ -73,12 +67,6 @@ class Resampler:
     def _emit(self, samples: FloatArray) -> list[AudioBlock]:
         if not len(samples):
             return []
-        utc_ns = None
-        if self._anchor is not None:
-            frame, anchor_ns = self._anchor
-            # In integers: a float of nanoseconds since 1970 is exact to 256 ns only.
-            ahead = self._out_frame * self.rate_hz - frame * self.out_rate_hz
-            utc_ns = anchor_ns + ahead * 1_000_000_000 // (self.rate_hz * self.out_rate_hz)
-        block = AudioBlock(samples, self._out_frame, self.out_rate_hz, utc_ns)
+        block = AudioBlock(samples, self._out_frame, self.out_rate_hz)
         self._out_frame = block.end_frame
         return [block]

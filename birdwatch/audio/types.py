@@ -25,13 +25,11 @@ class AudioBlock:
     """Consecutive mono samples of one stream.
 
     samples: float32 `(n,)`, full scale +-1. start_frame: frames since the stream began, at `rate_hz`.
-    utc_ns: the first sample's time in nanoseconds since 1970, or None where nobody knows it.
     """
 
     samples: FloatArray
     start_frame: int
     rate_hz: int
-    utc_ns: int | None = None
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.dtype != np.float32:

@@ -1,16 +1,16 @@
-"""Overlapping windows out of a stream of blocks: no window spans a hole, no tail is dropped unseen."""
+"""Overlapping windows of a stream of blocks: no window spans a gap, and frames that no window holds are counted."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from birdwatch.audio.ring import RingBuffer
-from birdwatch.audio.types import AudioBlock, Gap, Window
+from birdwatch.audio.types import AudioBlock, Window
 from birdwatch.errors import ConfigError
 
 __all__ = ["MIN_TAIL_S", "Windower", "hop_frames_of"]
 
-# A tail with less audio than this says little about birds and a padded image of it mostly shows the padding.
+# The padded image of a tail with less audio than this mostly shows the padding.
 MIN_TAIL_S = 0.5
 
 
@@ -22,7 +22,7 @@ def hop_frames_of(hop_s: float | None, window_frames: int, rate_hz: int) -> int:
     if not 1 <= frames <= window_frames:
         raise ConfigError(
             f"hop is {hop_s:g} s; it must be more than 0 and at most the model's window of "
-            f"{window_frames / rate_hz:g} s, or audio between two windows would never be looked at"
+            f"{window_frames / rate_hz:g} s, or audio between two windows would not be scored"
         )
     return frames
 
@@ -30,9 +30,9 @@ def hop_frames_of(hop_s: float | None, window_frames: int, rate_hz: int) -> int:
 class Windower:
     """Cuts a stream into windows of `window_frames`, one each `hop_frames`.
 
-    Windows start at the stream's first frame, and afresh behind each hole. What is left behind the last full window
-    before a hole or the end is padded with zeros and scored too, if at least `min_tail_frames` of it are audio or it
-    is all there is; what is shorter is counted in `unscored_frames`.
+    Windows start at the stream's first frame, and at the first frame after each gap. What is left behind the last full
+    window before a gap or the end is padded with zeros if at least `min_tail_frames` of it are audio, or if it is the
+    whole stream; what is shorter is counted in `unscored_frames`.
     """
 
     def __init__(self, window_frames: int, hop_frames: int, *, min_tail_frames: int = 1) -> None:
@@ -45,11 +45,12 @@ class Windower:
         # Blocks are copied in a hop at a time, so a window and a hop are all that is ever needed at once.
         self._ring = RingBuffer(window_frames + hop_frames)
         self._origin: int | None = None
+        self._begun = False
         self._next_start = 0
 
-    def push(self, block: AudioBlock) -> list[Window | Gap]:
-        """The windows that `block` completes, in order; before them a Gap where frames are missing."""
-        out: list[Window | Gap] = []
+    def push(self, block: AudioBlock) -> list[Window]:
+        """The windows that `block` completes, in order; before them the padded tail before a gap."""
+        out: list[Window] = []
         if not len(block.samples):
             return out
         if self._origin is None:
@@ -58,8 +59,7 @@ class Windower:
             missing = block.start_frame - self._ring.end_frame
             if missing < 0:
                 raise ValueError(f"a block starts at frame {block.start_frame}, before {self._ring.end_frame}")
-            gap = Gap(self._ring.end_frame, missing, "missing")
-            out += [*self.finish(), gap]
+            out += self.finish()
             self._restart(block.start_frame)
         for offset in range(0, len(block.samples), self.hop_frames):
             self._ring.append(block.samples[offset : offset + self.hop_frames])
@@ -73,11 +73,12 @@ class Windower:
             return []
         origin, self._origin = self._origin, None
         end = self._ring.end_frame
+        first, self._begun = not self._begun, True
         only = self._next_start == origin
         covered = origin if only else self._next_start - self.hop_frames + self.window_frames
         if covered >= end:
             return []
-        if not only and end - self._next_start < self.min_tail_frames:
+        if not (only and first) and end - self._next_start < self.min_tail_frames:
             self.unscored_frames += end - covered
             return []
         return [self._window(end - self._next_start)]

@@ -1,4 +1,4 @@
-"""The run itself: several recordings in flight, each into the journal; one that fails costs no other."""
+"""Scores several recordings at once into the run database; one that fails costs no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
-from birdwatch.batch.run_database import Journal
+from birdwatch.batch.run_database import RunDatabase
 from birdwatch.batch.scoring import Scoring, score_job
 from birdwatch.errors import InferenceError, SourceError
 
@@ -27,7 +27,7 @@ class _StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one recording went: fault is why it failed, warning what to know about it; both may be empty."""
+    """The outcome of one recording: why it failed, or what is wrong with it; both may be empty."""
 
     job: Job
     fault: str = ""
@@ -35,12 +35,18 @@ class Outcome:
 
 
 def score_jobs(
-    jobs: Sequence[Job], scoring: Scoring, journal: Journal, meter: Meter, *, at_once: int, show: Callable[[], None]
+    jobs: Sequence[Job],
+    scoring: Scoring,
+    database: RunDatabase,
+    meter: Meter,
+    *,
+    at_once: int,
+    show: Callable[[], None],
 ) -> list[Outcome]:
     """Score `jobs`, `at_once` of them side by side, and say how each went, in their order.
 
     show: called a few times a second. Whatever ends the run early (KeyboardInterrupt, SinkError ...) is raised once
-    all threads have stopped; the journal then holds the recordings that were done.
+    all threads have stopped; the database then holds the recordings that were done.
     """
     stop = threading.Event()
 
@@ -56,7 +62,7 @@ def score_jobs(
             if job.fault is not None:
                 meter.finish(job, failed=True)
                 return Outcome(job, fault=job.fault)
-            warning = score_job(job, scoring, journal, advance)
+            warning = score_job(job, scoring, database, advance)
         except (SourceError, InferenceError) as error:
             meter.finish(job, failed=True)
             return Outcome(job, fault=str(error))

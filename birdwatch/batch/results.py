@@ -1,4 +1,4 @@
-"""From the journal to the tables: the recordings of a run in their order, what is said about them, what failed."""
+"""From the run database to the tables: the recordings of a run in order, their metadata, and those that failed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.local_runner import Outcome
-from birdwatch.batch.run_database import Entry, Journal
+from birdwatch.batch.run_database import Entry, RunDatabase
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
-from birdwatch.tables.result import DETECTIONS, Result
+from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows
 
 __all__ = ["describe_run", "errors_path", "result_of", "write_errors", "write_filtered"]
 
 
-def result_of(job: Job, entry: Entry, journal: Journal, manifest: Manifest) -> Result:
-    """What the tables are written from; detections and segments are read from the journal when they are asked for."""
+def result_of(job: Job, entry: Entry, database: RunDatabase, manifest: Manifest) -> Result:
+    """What the tables are written from; rows and segments are read from the run database when they are asked for."""
     classes = len(manifest.labels)
     present = np.zeros(classes, bool)
     present[entry.present["label"]] = True
 
-    def detections() -> Iterator[Any]:
-        for piece in filter(None, journal.pieces(entry, "detections")):
-            yield np.frombuffer(piece, DETECTIONS)
+    def rows(kind: Rows) -> Iterator[Any]:
+        pieces = filter(None, database.pieces(entry, kind))
+        if kind == "windows":
+            yield from (np.frombuffer(piece, DETECTIONS) for piece in pieces)
+        elif events := [np.frombuffer(piece, EVENTS) for piece in pieces]:
+            # Kept in the order in which they ended; a few thousand per recording at most.
+            yield np.sort(np.concatenate(events), order=("start_frame", "label"))
 
     def segments() -> Iterator[FloatArray]:
-        for piece in journal.pieces(entry, "segments"):
+        for piece in database.pieces(entry, "segments"):
             yield np.frombuffer(piece, np.float32).reshape(-1, classes)
 
     return Result(
@@ -41,8 +45,11 @@ def result_of(job: Job, entry: Entry, journal: Journal, manifest: Manifest) -> R
         job.channel,
         job.start_utc_ns,
         entry.frames,
+        entry.silent_frames,
+        entry.unscored_frames,
+        entry.warning,
         present,
-        detections=detections,
+        rows=rows,
         segments=segments,
     )
 
@@ -64,6 +71,9 @@ def describe_run(
                 "channel": result.channel,
                 "start_utc_ns": result.start_utc_ns,
                 "duration_s": result.frames / manifest.rate_hz,
+                "silent_s": result.silent_frames / manifest.rate_hz,
+                "unscored_s": result.unscored_frames / manifest.rate_hz,
+                "warning": result.warning,
             }
             for result in results
         ],

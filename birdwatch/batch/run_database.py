@@ -1,7 +1,7 @@
-"""The journal of a run: what each recording gave, kept beside the output so that a killed run can go on.
+"""The run database: the results of each recording, kept beside the output so that an interrupted run can be resumed.
 
-One SQLite file. A recording's pieces are written as they come and count only once it is marked done; whatever a kill
-leaves half done is thrown away when the journal is opened again.
+One SQLite file. The pieces of a recording are written as they come and count only once it is marked done; what a kill
+leaves unfinished is deleted when the database is opened again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy.typing as npt
 from birdwatch.batch.jobs import Job
 from birdwatch.errors import ConfigError, SinkError
 
-__all__ = ["PRESENT", "Entry", "Journal", "Kind", "Piece", "journal_path"]
+__all__ = ["PRESENT", "Entry", "Kind", "Piece", "RunDatabase", "database_path"]
 
 # The version of the tables below; another one's journal is refused, not guessed at.
-SCHEMA = 1
-Kind = Literal["detections", "segments"]
+SCHEMA = 2
+Kind = Literal["windows", "events", "segments"]
 # Its kind, its number within the kind from 0 on, and its bytes.
 Piece = tuple[Kind, int, bytes]
 PRESENT = np.dtype([("label", "<i4"), ("score", "<f4")])
@@ -36,38 +36,40 @@ TABLES = """
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE recording (
     id INTEGER PRIMARY KEY, path TEXT NOT NULL, channel INTEGER NOT NULL, size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, frames INTEGER, windows INTEGER, present BLOB,
-    warning TEXT, UNIQUE (path, channel));
+    mtime_ns INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, frames INTEGER, silent INTEGER, unscored INTEGER,
+    windows INTEGER, present BLOB, warning TEXT, UNIQUE (path, channel));
 CREATE TABLE piece (
     recording INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (recording, kind, number));
 """
 
 
-def journal_path(out: Path) -> Path:
-    """Where the journal of a run that writes `out` lies."""
+def database_path(out: Path) -> Path:
+    """Where the database of a run that writes `out` lies."""
     return out.with_name(out.name + ".journal")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recording that is done. frames at the model's rate.
+    """A recording that is done. Frames at the model's rate: all, those of digital silence, and those in no window.
 
     present: `(n,)` of `PRESENT`, the classes whose maximum over the recording reached their limit, with that maximum.
     """
 
     id: int
     frames: int
+    silent_frames: int
+    unscored_frames: int
     windows: int
     present: npt.NDArray[np.void]
     warning: str
 
 
-class Journal:
+class RunDatabase:
     """Open it with the run's `parameters`; safe to write to from several threads.
 
-    resume: go on with a journal that is there. Its parameters must be the same, or ConfigError says which differ.
-    Without it a journal that holds results is refused, so that no night's work is thrown away by a forgotten option.
+    resume: continue with the database that is there. Its parameters must be the same, or ConfigError says which differ.
+    Without it a database that holds results is refused, so that a forgotten option costs no night's work.
     """
 
     def __init__(self, path: Path, parameters: Mapping[str, Any], *, resume: bool) -> None:
@@ -87,9 +89,9 @@ class Journal:
                     raise SinkError(
                         f"another run is writing to {path}; wait for it, or choose another --out"
                     ) from error
-                raise SinkError(f"the journal {path} cannot be written ({error})") from error
+                raise SinkError(f"the run database {path} cannot be written ({error})") from error
             except sqlite3.DatabaseError as error:
-                raise SinkError(f"{path} is not a journal of birdwatch ({error}); move it away") from error
+                raise SinkError(f"{path} is not a run database of birdwatch ({error}); move it away") from error
             closing.pop_all()
 
     def _begin_run(self, parameters: Mapping[str, Any], *, resume: bool) -> None:
@@ -116,14 +118,14 @@ class Journal:
         if values.get("schema") != SCHEMA:
             raise ConfigError(
                 f"{self.path} was written by another version of birdwatch (schema {values.get('schema')}, this one "
-                f"reads {SCHEMA}); delete it and start afresh"
+                f"reads {SCHEMA}); delete it and start again"
             )
         done = self._db.execute("SELECT count(*) FROM recording WHERE done").fetchone()[0]
-        # An old run's journal that is only kept for its failed recordings holds nothing that is not written.
+        # A database that is only kept for its failed recordings holds nothing that is not written.
         if not resume and done and not values.get("written"):
             raise ConfigError(
                 f"{self.path} holds {done} recordings that an interrupted run has scored; "
-                "add --resume to go on from there, or delete it to start afresh"
+                "add --resume to continue, or delete it to start again"
             )
         if not resume:
             for table in ("run", "recording", "piece"):
@@ -139,20 +141,21 @@ class Journal:
         ]
         if changed:
             raise ConfigError(
-                f"--resume cannot go on, its results would not belong together: {'; '.join(changed)}. "
-                f"Use the same as before, or delete {self.path} to start afresh"
+                f"--resume cannot continue, the results would not belong together: {'; '.join(changed)}. "
+                f"Use the same as before, or delete {self.path} to start again"
             )
 
     def find(self, job: Job) -> Entry | None:
         """What the recording gave, if it is done and the file is still the same."""
         row = self._execute(
-            "SELECT id, frames, windows, present, warning FROM recording "
+            "SELECT id, frames, silent, unscored, windows, present, warning FROM recording "
             "WHERE path = ? AND channel = ? AND size = ? AND mtime_ns = ? AND done",
             (*job.key, job.size_bytes, job.mtime_ns),
         ).fetchone()
         if row is None:
             return None
-        return Entry(row[0], row[1], row[2], np.frombuffer(row[3], PRESENT), row[4])
+        number, frames, silent, unscored, windows, present, warning = row
+        return Entry(number, frames, silent, unscored, windows, np.frombuffer(present, PRESENT), warning)
 
     def begin(self, job: Job) -> int:
         """A recording whose pieces come before it is done; what an earlier state of it gave is forgotten. Its id."""
@@ -171,6 +174,8 @@ class Journal:
         pieces: Sequence[Piece],
         *,
         frames: int,
+        silent_frames: int,
+        unscored_frames: int,
         windows: int,
         present: npt.NDArray[np.void],
         warning: str,
@@ -183,8 +188,9 @@ class Journal:
             recording = self._insert(job) if recording is None else recording
             self._insert_pieces(recording, pieces)
             self._db.execute(
-                "UPDATE recording SET done = 1, frames = ?, windows = ?, present = ?, warning = ? WHERE id = ?",
-                (frames, windows, present.tobytes(), warning, recording),
+                "UPDATE recording SET done = 1, frames = ?, silent = ?, unscored = ?, windows = ?, present = ?, "
+                "warning = ? WHERE id = ?",
+                (frames, silent_frames, unscored_frames, windows, present.tobytes(), warning, recording),
             )
 
     @contextmanager
@@ -195,7 +201,9 @@ class Journal:
                 yield
                 self._db.execute("COMMIT")
             except sqlite3.OperationalError as error:
-                raise SinkError(f"the journal {self.path} cannot be written ({error}); is the disk full?") from error
+                raise SinkError(
+                    f"the run database {self.path} cannot be written ({error}); is the disk full?"
+                ) from error
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -232,7 +240,9 @@ class Journal:
             try:
                 return self._db.execute(statement, values)
             except sqlite3.OperationalError as error:
-                raise SinkError(f"the journal {self.path} cannot be written ({error}); is the disk full?") from error
+                raise SinkError(
+                    f"the run database {self.path} cannot be written ({error}); is the disk full?"
+                ) from error
 
     def written(self) -> None:
         """All outputs are written: whoever starts over loses nothing."""
@@ -243,7 +253,7 @@ class Journal:
         self._db.close()
         self.path.unlink(missing_ok=True)
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> RunDatabase:
         return self
 
     def __exit__(

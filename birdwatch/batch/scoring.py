@@ -1,9 +1,9 @@
-"""One recording through the model and into the journal, in flat memory."""
+"""One recording through the model and into the run database, in flat memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,77 +11,92 @@ import numpy as np
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
-from birdwatch.batch.run_database import PRESENT, Journal, Kind, Piece
+from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.aggregation import Maximum, SegmentMaximum
+from birdwatch.scores.aggregation import RecordingFold, SegmentMaximum
 from birdwatch.scores.pipeline import WindowStream, score_blocks
-from birdwatch.tables.result import DETECTIONS
+from birdwatch.scores.policy import ScoringPolicy
+from birdwatch.scores.types import Event
+from birdwatch.tables.result import DETECTIONS, EVENTS
 
 __all__ = ["Scoring", "score_job"]
 
-# A piece of the journal: some thousand detections, or a few segments of a model of thousands of classes.
+# A piece of the database: some thousand detections, or a few segments of a model of thousands of classes.
 PIECE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What is kept of the scores, and how they come about.
+    """How recordings are scored, and what is kept.
 
-    limits, floors: float32 `(classes,)`: presence from `limits` on, a detection from `floors` on. keep_segments: also
-    keep every class's score in every segment as long as a window.
+    floors: float32 `(classes,)`, the score at or above which a window's row is kept. keep_segments: also keep the
+    scores of every class in every segment as long as a window. in_flight: see `OnnxClassifier.score_windows`.
     """
 
     classifier: OnnxClassifier
+    policy: ScoringPolicy
     hop_s: float | None
-    limits: FloatArray
     floors: FloatArray
     keep_segments: bool
+    in_flight: int | None = None
 
 
-def score_job(job: Job, scoring: Scoring, journal: Journal, advance: Callable[[float], None]) -> str:
+def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callable[[float], None]) -> str:
     """Score one recording and mark it done; returns a warning, or an empty text.
 
-    advance: told the seconds of audio that are behind it, as they go by. Raises SourceError or InferenceError.
+    advance: is called with the seconds of audio done since the last call. Raises SourceError or InferenceError.
     """
     manifest = scoring.classifier.manifest
     audio = AudioFile(job.path, channel=job.channel)
-    pieces = _Pieces(journal, job)
-    classes = len(manifest.labels)
-    maximum = Maximum(classes)
-    # A segment belongs to the recording's own time, and is as long as what the model hears at once.
-    rows = SegmentMaximum(manifest.window_frames, classes)
+    pieces = _Pieces(database, job)
+    fold = RecordingFold(scoring.policy, manifest.rate_hz)
+    # A segment belongs to the recording's own time, and is as long as a window.
+    segments = SegmentMaximum(manifest.window_frames, len(manifest.labels))
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
-    for window in score_blocks(audio.blocks(), scoring.classifier, stream):
-        maximum.push(window)
-        pieces.add("detections", _detections(window, scoring.floors))
+    for item in score_blocks(audio.blocks(), scoring.classifier, stream, scoring.policy, in_flight=scoring.in_flight):
+        result = fold.push(item)
+        if isinstance(item, WindowScores):
+            pieces.add("windows", _rows(item, scoring.floors))
+            before = segments.push(item)
+        else:
+            before = segments.skip(item)
+        pieces.add("events", _events(event for event, _ in result.ended))
         if scoring.keep_segments:
-            for row in rows.push(window):
+            for row in before:
                 pieces.add("segments", row.tobytes())
-        end = window.start_frame + window.valid_frames
+        end = item.start_frame + item.valid_frames
         advance((end - behind) / manifest.rate_hz)
         behind = end
+    pieces.add("events", _events(event for event, _ in fold.finish(stream.end_frame)))
     if scoring.keep_segments:
-        for row in rows.finish():
+        for row in segments.finish():
             pieces.add("segments", row.tobytes())
-    warning = "; ".join(audio.warnings)
-    labels = np.flatnonzero(maximum.scores >= scoring.limits)
+    warnings = list(audio.warnings)
+    if stream.invalid_frames:
+        warnings.append(
+            f"{job.path} holds NaN or infinity in {stream.invalid_frames / audio.rate_hz:.3f} s, which are not scored"
+        )
+    warning = "; ".join(warnings)
+    labels = np.flatnonzero(fold.maximum.scores >= scoring.policy.thresholds)
     present = np.empty(len(labels), PRESENT)
-    present["label"], present["score"] = labels, maximum.scores[labels]
-    journal.finish(
+    present["label"], present["score"] = labels, fold.maximum.scores[labels]
+    database.finish(
         job,
         pieces.recording,
         [pieces.take(kind) for kind in pieces.held],
         frames=stream.end_frame,
-        windows=maximum.windows,
+        silent_frames=fold.accounting.skipped_silent,
+        unscored_frames=fold.accounting.dropped,
+        windows=fold.maximum.windows,
         present=present,
         warning=warning,
     )
     return warning
 
 
-def _detections(window: WindowScores, floors: FloatArray) -> bytes:
+def _rows(window: WindowScores, floors: FloatArray) -> bytes:
     found = np.flatnonzero(window.scores >= floors)
     rows = np.empty(len(found), DETECTIONS)
     rows["start_frame"] = window.start_frame
@@ -91,11 +106,16 @@ def _detections(window: WindowScores, floors: FloatArray) -> bytes:
     return rows.tobytes()
 
 
-class _Pieces:
-    """Gathers bytes of each kind and hands them to the journal a piece at a time, so that memory is flat."""
+def _events(events: Iterable[Event]) -> bytes:
+    rows = [(e.start_frame, e.end_frame, e.label, e.max_score, e.mean_score, e.windows) for e in events]
+    return np.array(rows, EVENTS).tobytes()
 
-    def __init__(self, journal: Journal, job: Job) -> None:
-        self.journal, self.job = journal, job
+
+class _Pieces:
+    """Gathers bytes of each kind and hands them to the database a piece at a time, so that memory is flat."""
+
+    def __init__(self, database: RunDatabase, job: Job) -> None:
+        self.database, self.job = database, job
         self.recording: int | None = None
         self.held: dict[Kind, bytearray] = {}
         self.number: Counter[Kind] = Counter()
@@ -105,8 +125,8 @@ class _Pieces:
         held += data
         if len(held) >= PIECE_BYTES:
             if self.recording is None:
-                self.recording = self.journal.begin(self.job)
-            self.journal.add(self.recording, self.take(kind))
+                self.recording = self.database.begin(self.job)
+            self.database.add(self.recording, self.take(kind))
 
     def take(self, kind: Kind) -> Piece:
         data = bytes(self.held[kind])

@@ -16,6 +16,8 @@ from birdwatch.bench.child import ChildCost, child_cost
 from birdwatch.bench.network import BareNetwork, inputs
 from birdwatch.bench.report import Measure
 from birdwatch.bench.timing import Cost, median_cost, taking_turns
+from birdwatch.config.policy import scoring_policy
+from birdwatch.config.schema import Settings
 from birdwatch.errors import InferenceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import score_recording
@@ -38,11 +40,14 @@ def whole_measures(
     work_s: processor seconds per window of each stage, and of `network` where it runs on a CPU.
     """
     scored = 0
+    policy = scoring_policy(Settings(), classifier, week=None)
 
     def whole(path: Path) -> None:
         nonlocal scored
         audio = AudioFile(path)
-        scored = len(score_recording(path.stem, audio.blocks(), classifier, rate_hz=audio.rate_hz, hop_s=hop_s).windows)
+        scored = len(
+            score_recording(path.stem, audio.blocks(), classifier, policy, rate_hz=audio.rate_hz, hop_s=hop_s).windows
+        )
 
     # About as many windows for the network alone as end to end.
     runs = max(1, round(seconds / hop_s / bare.batch / bare.at_once))

@@ -20,7 +20,6 @@ import click
 import numpy as np
 
 from birdwatch.cli.options import setting_options
-from birdwatch.config.event_rules import event_rules
 from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError, DeviceError
@@ -30,14 +29,13 @@ from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.microphone import Microphone
 from birdwatch.live.recorded import PipeSource, RecordedSource
-from birdwatch.live.season_filter import StationSpecies
 from birdwatch.live.source import Clock, Source, SystemClock
+from birdwatch.live.station_policy import StationPolicy
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
+from birdwatch.model.label_names import locale_names
 from birdwatch.model.registry import find_model
-from birdwatch.model.species_choice import speak
-from birdwatch.scores.events import EventTracker
 from birdwatch.service.sd_notify import Notifier
 
 if TYPE_CHECKING:
@@ -107,14 +105,13 @@ def _assembled(
     settings = loaded.settings
     # A window every hop, one thread: the rest of the machine belongs to others. CUDA fills every batch up, so a
     # large one would be computed in vain.
-    classifier = OnnxClassifier(find_model(settings.model), provider=settings.provider, batch_size=CPU_BATCH, workers=1)
-    if settings.locale is not None:
-        speak(classifier, settings.locale)
-    species = StationSpecies(classifier, settings, partial(_today, clock) if source.live else None)
+    path = find_model(settings.model)
+    names = None if settings.locale is None else locale_names(settings.locale, path)
+    classifier = OnnxClassifier(path, provider=settings.provider, batch_size=CPU_BATCH, workers=1, names=names)
+    policy = StationPolicy(classifier, settings, partial(_today, clock) if source.live else None)
     manifest = classifier.manifest
     # The first run allocates what the others use: not to be waited for by the first detection.
     classifier.score(np.zeros((1, manifest.window_frames), np.float32))
-    tracker = EventTracker(event_rules(settings, manifest), manifest.rate_hz)
     clips = None
     if settings.save_clips is not None:
         clips = Clips(settings.save_clips, max_bytes=round(settings.clips_max_gb * 1e9))
@@ -122,7 +119,7 @@ def _assembled(
     whole = settings.source is not None and settings.source != STDIN
     listener = Listener(
         classifier,
-        tracker,
+        policy.policy,
         clock.now(),
         hop_s=settings.hop,
         recording=Path(settings.source).stem if whole and settings.source else settings.station,
@@ -133,7 +130,7 @@ def _assembled(
     publisher = stack.enter_context(
         Publisher(
             settings.bind,
-            Envelope(station=settings.station, source=source.name, boot_id=boot_id, filter=species.text),
+            Envelope(station=settings.station, source=source.name, boot_id=boot_id, filter=policy.filter),
             journal=journal_path(settings),
             journal_max_bytes=round(settings.journal_max_mb * 1e6),
             replay_endpoint=None if settings.replay_bind == "off" else settings.replay_bind,
@@ -143,8 +140,8 @@ def _assembled(
         )
     )
     log.info("%s on %s; publishing on %s", manifest.name, classifier.provider, publisher.endpoint)
-    if species.text is not None:
-        log.info("species filter: %s", species.text)
+    if policy.filter is not None:
+        log.info("species filter: %s", policy.filter)
     reporter = Reporter(
         listener,
         publisher.publish,
@@ -160,11 +157,11 @@ def _assembled(
     def reload() -> str:
         nonlocal loaded
         newer = configuration.read()
-        rules = event_rules(newer.settings, manifest)
-        species.apply(newer.settings)
+        policy.made_of(newer.settings)
         publisher.reload_keys()
-        tracker.set_rules(rules)
-        publisher.filter = species.text
+        policy.apply(newer.settings)
+        listener.use(policy.policy)
+        publisher.filter = policy.filter
         if clips is not None:
             clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
         restart = loaded.needs_restart(newer)
@@ -184,7 +181,7 @@ def _assembled(
         Notifier(),
         clock,
         reload=reload,
-        on_turn=lambda: _after_turn(daemon, listener, publisher, source, display, species),
+        on_turn=lambda: _after_turn(daemon, listener, publisher, source, display, policy),
     )
     return daemon
 
@@ -195,11 +192,12 @@ def _after_turn(
     publisher: Publisher,
     source: Source,
     display: Display | None,
-    species: StationSpecies,
+    policy: StationPolicy,
 ) -> None:
-    if species.follow_season():
-        publisher.filter = species.text
-        log.info("species filter: %s", species.text)
+    if policy.follow_season():
+        listener.use(policy.policy)
+        publisher.filter = policy.filter
+        log.info("species filter: %s", policy.filter)
     # A device's stable name is known only once it was found.
     if publisher.source != source.name:
         publisher.source = source.name

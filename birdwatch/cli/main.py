@@ -10,7 +10,7 @@ import click
 
 from birdwatch._version import __version__
 from birdwatch.cli.lazy_group import LazyGroup
-from birdwatch.errors import BirdwatchError
+from birdwatch.errors import BirdwatchError, UsageError
 
 __all__ = ["main"]
 
@@ -18,27 +18,27 @@ __all__ = ["main"]
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
-    "evaluate": ("evaluate", "Judge a table by somebody's labels."),
-    "report": ("report", "Make a page of pictures and sounds of what was heard."),
-    "embed": ("embed", "Write one vector a window, to cluster and search."),
-    "model": ("model", "Look at models, add BirdNET, wrap other people's ONNX files."),
-    "listen": ("listen", "Listen to a microphone, a file or a pipe, and publish what is heard."),
-    "devices": ("devices", "List microphones by names that last."),
-    "bench": ("bench", "How fast this machine is, beside what its network alone could do."),
+    "evaluate": ("evaluate", "Evaluate a table against ground truth."),
+    "report": ("report", "Make a page of spectrograms and sounds of what was detected."),
+    "embed": ("embed", "Write one embedding per window, to cluster and search."),
+    "model": ("model", "Show models, add BirdNET, wrap other ONNX files."),
+    "listen": ("listen", "Listen to a microphone, a file or a pipe, and publish detections."),
+    "devices": ("devices", "List microphones by stable names."),
+    "bench": ("bench", "Measure the speed of this machine."),
     "config": ("config", "Show the settings in force and where each came from."),
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
-    "replay": ("replay", "Show what was published while a subscriber was away."),
+    "replay": ("replay", "Show messages that a subscriber missed."),
     "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
-    "service": ("service", "Install birdwatch as a systemd service, remove it, look at it."),
-    "doctor": ("doctor", "Check everything that listening needs, and say what to do."),
+    "service": ("service", "Install, remove or inspect the systemd service."),
+    "doctor": ("doctor", "Check everything that listening needs."),
 }
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="birdwatch")
-@click.option("-v", "--verbose", count=True, help="Say more on stderr (-vv for all).")
+@click.option("-v", "--verbose", count=True, help="More messages on stderr (-vv for all).")
 def birdwatch(verbose: int) -> None:
-    """A daemon that hears birds: live or from files, every second accounted for."""
+    """Detects birds, live or in recordings, with every second accounted for."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
@@ -53,7 +53,7 @@ def main() -> None:
         birdwatch(prog_name="birdwatch")
     except BirdwatchError as error:
         click.echo(f"birdwatch: {error}", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error, but nothing more can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The options of `birdwatch run`: each name, default and line of help once."""
+"""The options of `birdwatch run` that are not settings: each name, default and line of help once."""
 
 from __future__ import annotations
 
@@ -39,20 +39,32 @@ class ChannelType(ChannelParam):
 
 OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.argument("recordings", nargs=-1, required=True),
-    click.option("--out", "outs", multiple=True, help="A table to write, its suffix says the form; may be repeated."),
     click.option(
-        "--format", "formats", multiple=True, type=click.Choice(list(FORMS)), help="The form, whatever the suffix says."
+        "--out", "outs", multiple=True, help="A table to write; its suffix decides the format; may be repeated."
+    ),
+    click.option(
+        "--format", "formats", multiple=True, type=click.Choice(list(FORMS)), help="The format, whatever the suffix."
     ),
     click.option(
         "--template", type=click.Path(path_type=Path), help="A sample_submission.csv: kaggle takes its order."
     ),
-    click.option("--model", help="An .onnx file, or the name of an added model. [default: built in]"),
-    click.option("--hop", "hop_s", type=float, help="Seconds between windows. [default: half a window]"),
-    click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the model's own]"),
     click.option(
-        "--min-score", type=click.FloatRange(0, 1), help="Detections from here on. [default: the class's threshold]"
+        "--rows",
+        type=click.Choice(["windows", "events"]),
+        help="One row per window and species, or per event. [default: events for raven and audacity, else windows]",
     ),
-    click.option("--channel", type=ChannelType(), default="mix", show_default=True, help="What of several to hear."),
+    click.option(
+        "--min-score",
+        type=click.FloatRange(0, 1),
+        help="Keep rows of windows at or above this score. [default: the class's threshold]",
+    ),
+    click.option(
+        "--channel",
+        type=ChannelType(),
+        default="mix",
+        show_default=True,
+        help="Downmix all channels, score each, or score one.",
+    ),
     click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders."),
     click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'."),
     click.option("--since", help="Only recordings that began at this ISO 8601 time or later."),
@@ -64,18 +76,11 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         show_default=True,
         help="Of times that name none: UTC, +02:00, Europe/Berlin.",
     ),
-    click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Recordings in work at once."),
-    click.option("--batch", type=click.IntRange(1), help="Windows the network takes at once. [default: by provider]"),
-    click.option("--resume", is_flag=True, help="Go on where a run stopped; keep its journal for the next."),
+    click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Recordings scored at once."),
+    click.option("--batch", type=click.IntRange(1), help="Windows per run of the network. [default: by provider]"),
+    click.option("--resume", is_flag=True, help="Continue an interrupted run; keep its run database for the next."),
     click.option("--dry-run", is_flag=True, help="Only list what would be scored."),
     click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs."),
-    click.option(
-        "--provider",
-        type=click.Choice(["auto", "cuda", "cpu"]),
-        default="auto",
-        show_default=True,
-        help="What runs it.",
-    ),
 )
 
 

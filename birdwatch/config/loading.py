@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatch.config.schema import ClassRules, Rule, Settings, class_rules, rules
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, UsageError
 
 __all__ = ["Configuration", "Loaded", "journal_path"]
 
@@ -58,6 +58,7 @@ class Configuration:
     def read(self) -> Loaded:
         """All settings. Raises ConfigError that names everything unknown or out of range."""
         faults: list[str] = []
+        wrong: set[str] = set()
         values: dict[str, Any] = {}
         origins: dict[str, str] = dict.fromkeys(rules(), "default")
 
@@ -69,6 +70,7 @@ class Configuration:
                 value, expected = None, _KINDS[rule.kind]
             if expected:
                 faults.append(f"{origin}: {name} is {raw!r}, expected {expected}")
+                wrong.add(name)
             return value
 
         path = self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
@@ -107,7 +109,8 @@ class Configuration:
                     faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
             own[code] = ClassRules(**{**every_class, **chosen})
         if faults:
-            raise ConfigError("; ".join(faults))
+            kind = UsageError if all(fault.startswith("--") for fault in faults) else ConfigError
+            raise kind("; ".join(faults), path=path, setting=min(wrong, default=None))
         return Loaded(Settings(**values, class_=own), origins)
 
 

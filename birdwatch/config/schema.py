@@ -1,4 +1,4 @@
-"""What can be set: every setting with its default, its bounds and one line of help, each once.
+"""Every setting with its default, its bounds and one line of help, each once.
 
 A setting has one name everywhere: `hop = 2.5` in the file, `BIRDWATCH_HOP=2.5`, `--hop 2.5`. How they are read is
 birdwatch.config.loading's.
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from birdwatch.model.classifier import Provider
 
-__all__ = ["ClassRules", "Rule", "Settings", "class_rules", "rules"]
+__all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting may be. live: a reload takes it over; the others need a restart."""
+    """The type and bounds of a setting. live: applied by a reload; the others need a restart."""
 
     kind: type
     help: str
@@ -33,7 +33,7 @@ class Rule:
     live: bool = False
 
     def fault(self, value: Any) -> str | None:
-        """What `value` should have been, or None if it will do."""
+        """What was expected instead of `value`, or None if it is valid."""
         if value is None:
             return None if self.optional else "a value"
         if self.choices and value not in self.choices:
@@ -68,41 +68,55 @@ _score: Mapping[str, Any] = {"low": 0.0, "high": 1.0, "live": True}
 
 @dataclass(frozen=True, slots=True)
 class ClassRules:
-    """When one class is heard, and what of it makes one event."""
+    """Detection threshold and event rules of one class."""
 
     threshold: float | None = setting(
-        None, float, "Score from which a class is heard; none: the model's own.", **_score
+        None, float, "Detection threshold of all classes; none: the model's own.", **_score
     )
     event_off: float | None = setting(
-        None, float, "Score below which an event ends; none: a detection's threshold.", **_score
+        None, float, "Score below which an event ends; none: the detection threshold.", **_score
     )
-    event_min_windows: int = setting(1, int, "Windows that must hear a class to make an event.", low=1, live=True)
-    event_bridge: float = setting(5.0, float, "Seconds of quiet that do not end an event.", low=0.0, live=True)
+    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, live=True)
+    event_bridge: float = setting(5.0, float, "Longest pause within an event, in seconds.", low=0.0, live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings(ClassRules):
-    """All that `birdwatch listen` can be told. Paths are as the user wrote them, `~` resolved."""
+    """All settings. Paths are as the user wrote them, with `~` resolved."""
 
     device: str | None = setting(None, str, "Microphone: a stable name, a part of one, or a number; none: the default.")
-    source: str | None = setting(None, str, "Listen to a file, or - for raw audio on stdin, instead of a microphone.")
-    realtime: bool = setting(False, bool, "Read --source no faster than it would sound.")
-    raw_rate: int = setting(48000, int, "Frames a second of raw audio on stdin.", low=1)
-    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, mixed to one.", low=1)
+    source: str | None = setting(None, str, "A file, or - for raw audio on stdin, instead of a microphone.")
+    realtime: bool = setting(False, bool, "Read --source in real time.")
+    raw_rate: int = setting(48000, int, "Sample rate of raw audio on stdin, in Hz.", low=1)
+    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1)
     station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s]+")
     model: Path | None = setting(None, Path, "An .onnx file, or the name of an added model; none: the built-in one.")
-    lat: float | None = setting(None, float, "Latitude: with lon, only species there.", low=-90.0, high=90.0, live=True)
+    lat: float | None = setting(
+        None,
+        float,
+        "Latitude, degrees north: with lon, only species that occur there.",
+        low=-90.0,
+        high=90.0,
+        live=True,
+    )
     lon: float | None = setting(None, float, "Longitude, degrees east.", low=-180.0, high=180.0, live=True)
-    week: int | None = setting(None, int, "Of the year, 48 weeks; none: today's.", low=1, high=48, live=True)
-    species: Path | None = setting(None, Path, "A list, one species a line: only these are heard.", live=True)
-    locale: str | None = setting(None, str, "Names in this language (the model's own), or from this file.")
-    provider: Provider = setting("auto", str, "What computes.", choices=("auto", "cuda", "cpu"))
-    hop: float | None = setting(None, float, "Seconds from window to window; none: half a window.", low=0.01)
+    week: int | None = setting(
+        None,
+        int,
+        "Week of the year, 1 to 48 (four a month); none: today's when live, else the whole year.",
+        low=1,
+        high=48,
+        live=True,
+    )
+    species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", live=True)
+    locale: str | None = setting(None, str, "Label names in this language (as the model has), or from this file.")
+    provider: Provider = setting("auto", str, "What the network runs on.", choices=("auto", "cuda", "cpu"))
+    hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01)
     recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0)
     bind: str = setting("tcp://127.0.0.1:5570", str, "Where subscribers connect.")
-    replay_bind: str = setting("tcp://127.0.0.1:5571", str, "Where replay is asked for; `off` for nowhere.")
+    replay_bind: str = setting("tcp://127.0.0.1:5571", str, "Where replay is served; `off` for nowhere.")
     curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
-    insecure_bind: bool = setting(False, bool, "Let other machines connect without keys.")
+    insecure_bind: bool = setting(False, bool, "Allow other machines to connect without keys.")
     journal: Path | None = setting(None, Path, "File of published messages; none: in the state folder.")
     journal_max_mb: float = setting(256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0)
     save_clips: Path | None = setting(None, Path, "Folder for the audio of events; none: not saved.")
@@ -110,8 +124,25 @@ class Settings(ClassRules):
     class_: Mapping[str, ClassRules] = field(default_factory=dict)
 
     def for_class(self, code: str) -> ClassRules:
-        """The rules of class `code`: its own where it has some, else those of all."""
+        """The rules of class `code`: its own, or those of all classes."""
         return self.class_.get(code) or ClassRules(**{name: getattr(self, name) for name in class_rules()})
+
+
+# The settings that decide scores, detections and events: `birdwatch run` takes them as a station does.
+SCORING = (
+    "model",
+    "provider",
+    "hop",
+    "threshold",
+    "event_off",
+    "event_min_windows",
+    "event_bridge",
+    "lat",
+    "lon",
+    "week",
+    "species",
+    "locale",
+)
 
 
 def rules() -> dict[str, Rule]:

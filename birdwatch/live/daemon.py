@@ -67,7 +67,7 @@ class Daemon:
         self._troubles = Troubles()
         self._stopping = self._reloading = self._up = self._open = self._failing = False
         self._told: tuple[State, str | None] | None = None
-        self._attempts = self._dropped_windows = self._bad_chunks = 0
+        self._attempts = self._dropped_windows = self._invalid_frames = 0
         self._retry_at = self._last_chunk = self._status_at = self._now()
         self._opening_since: float | None = None
 
@@ -119,7 +119,7 @@ class Daemon:
 
     def status(self) -> Status:
         """How it is at this moment."""
-        ledger, rate_hz, scorer = self._listener.ledger, self._listener.rate_hz, self._listener.scorer
+        accounting, rate_hz, scorer = self._listener.accounting, self._listener.rate_hz, self._listener.scorer
         return Status(
             state=self.state,
             device=self._source.name,
@@ -127,12 +127,12 @@ class Daemon:
             model=scorer.manifest.name,
             model_sha256=scorer.sha256,
             seconds=Seconds(
-                captured=ledger.captured / rate_hz,
-                analysed=ledger.analysed / rate_hz,
-                skipped_silent=ledger.skipped_silent / rate_hz,
-                dropped=ledger.dropped / rate_hz,
-                gap=ledger.gap / rate_hz,
-                pending=ledger.pending / rate_hz,
+                captured=accounting.captured / rate_hz,
+                analysed=accounting.analysed / rate_hz,
+                skipped_silent=accounting.skipped_silent / rate_hz,
+                dropped=accounting.dropped / rate_hz,
+                gap=accounting.gap / rate_hz,
+                pending=accounting.pending / rate_hz,
                 drift=self._listener.timeline.adjusted_ns / 1e9,
             ),
             latency_p50_ms=self._reporter.latency_ms(50),
@@ -214,13 +214,13 @@ class Daemon:
 
     def _score(self) -> None:
         """Score a batch; all there is where the source waits for us."""
-        before = self._listener.windows, self._listener.ledger.skipped_silent
+        before = self._listener.windows, self._listener.accounting.skipped_silent
         faults = self._listener.inference_faults
         # Without a waiting window too: there may be events to end.
         self._reporter.report(self._listener.score())
         while self._listener.waiting and not self._source.live:
             self._reporter.report(self._listener.score())
-        if (self._listener.windows, self._listener.ledger.skipped_silent) != before:
+        if (self._listener.windows, self._listener.accounting.skipped_silent) != before:
             self._failing = False
         elif self._listener.inference_faults > faults:
             self._failing = True
@@ -230,12 +230,12 @@ class Daemon:
         listener, now = self._listener, self._now()
         if listener.dropped_windows > self._dropped_windows:
             self._dropped_windows = listener.dropped_windows
-            dropped = f"{listener.ledger.dropped / listener.rate_hz:.1f} s dropped since the start"
+            dropped = f"{listener.accounting.dropped / listener.rate_hz:.1f} s dropped since the start"
             fault, listener.inference_fault = listener.inference_fault, None
             why = fault or "inference is slower than real time, the oldest windows are dropped"
             self._troubles.add("slow" if fault is None else "inference", f"{why} ({dropped})", now)
-        if listener.bad_chunks > self._bad_chunks:
-            self._bad_chunks = listener.bad_chunks
+        if listener.invalid_frames > self._invalid_frames:
+            self._invalid_frames = listener.invalid_frames
             self._troubles.add("bad-audio", f"{self._source.name} delivers NaN or infinity, which is dropped", now)
         for flag in set(listener.level.flags) & {"digital-zero", "stuck"}:
             self._troubles.add("dead-input", f"the input is {flag}, nothing can be heard: is it muted?", now)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdwatch.audio.types import AudioBlock, Gap
-from birdwatch.live.accounting import Ledger
 from birdwatch.live.clock_sync import Timeline
 from birdwatch.live.source import Chunk, Stamp
+from birdwatch.scores.accounting import Accounting
 
 __all__ = ["Placed", "Placement"]
 
@@ -34,14 +34,14 @@ class Placed:
 class Placement:
     """Numbers the frames of one stream through any number of devices, rates and gaps.
 
-    `ledger` and `timeline` count frames at `rate_hz`, the model's; frame 0 is at `start`, and frames that were never
-    captured are counted too. Blocks are numbered at their device's own rate, so that its samples are consecutive.
+    `accounting` and `timeline` count frames at `rate_hz`, the model's; frame 0 is at `start`, and frames that were
+    never captured are counted too. Blocks are numbered at their device's own rate, so that its samples are consecutive.
     """
 
     def __init__(self, rate_hz: int, start: Stamp) -> None:
         self.rate_hz = rate_hz
         self.timeline = Timeline(rate_hz, start)
-        self.ledger = Ledger()
+        self.accounting = Accounting()
         self._broken: str | None = "device-lost"
         self._begun = False
         self._device_frame = 0
@@ -61,12 +61,12 @@ class Placement:
         mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
         gaps = []
         lost, reason, stepped = 0, "", False
-        for jump in self.timeline.jumps(self.ledger.end_frame, chunk.stamp):
+        for jump in self.timeline.jumps(self.accounting.end_frame, chunk.stamp):
             frames = jump.ns * self.rate_hz // 1_000_000_000
             if jump.reason == "suspended":
                 lost, reason = frames, jump.reason
             else:
-                gaps.append(Gap(self.ledger.end_frame, frames, jump.reason))
+                gaps.append(Gap(self.accounting.end_frame, frames, jump.reason))
                 stepped = True
         if self._broken is not None:
             lost, reason = self._reopened(chunk), reason or self._broken
@@ -78,14 +78,14 @@ class Placement:
             gaps.append(self._hole(lost, rate_hz, reason))
         block = AudioBlock(np.ascontiguousarray(mono), self._device_frame, rate_hz)
         self._device_frame = block.end_frame
-        self.ledger.capture(self._to_model(block.end_frame, rate_hz) - self.ledger.end_frame)
+        self.accounting.capture(self._to_model(block.end_frame, rate_hz) - self.accounting.end_frame)
         return Placed(block, tuple(gaps), hole=bool(lost), stepped=stepped)
 
     def _missing(self, chunk: Chunk, *, known: bool) -> tuple[int, str]:
         """How many frames are missing within a stream that runs, and why."""
         if chunk.lost_frames:
             return self._to_model(chunk.lost_frames, chunk.rate_hz), "queue-full"
-        end = self.ledger.end_frame + self._to_model(len(chunk.samples), chunk.rate_hz)
+        end = self.accounting.end_frame + self._to_model(len(chunk.samples), chunk.rate_hz)
         if chunk.overflow and not known:
             # How much was lost nobody says; the clock does. One frame at least, so that no window spans the place.
             return max(1, self.timeline.frame_at(chunk.stamp.steady_ns) - end), "overflow"
@@ -93,7 +93,7 @@ class Placement:
 
     def _reopened(self, chunk: Chunk) -> int:
         """How many frames are missing between the last device's last frame and a new one's first."""
-        rate_hz, end = chunk.rate_hz, self.ledger.end_frame
+        rate_hz, end = chunk.rate_hz, self.accounting.end_frame
         began_ns = chunk.stamp.steady_ns - len(chunk.samples) * 1_000_000_000 // rate_hz
         first, self._begun = not self._begun, True
         self._device_frame = self._to_device(end, rate_hz)
@@ -105,11 +105,11 @@ class Placement:
 
     def _hole(self, frames: int, rate_hz: int, reason: str) -> Gap:
         """Skip `frames`, and up to one frame of the device more: a block begins with a whole one."""
-        start = self.ledger.end_frame
+        start = self.accounting.end_frame
         self._device_frame = self._to_device(start + frames, rate_hz)
         gap = Gap(start, self._to_model(self._device_frame, rate_hz) - start, reason)
-        self.ledger.hole(gap.frames)
-        self.timeline.rebase(self.ledger.end_frame)
+        self.accounting.hole(gap.frames)
+        self.timeline.rebase(self.accounting.end_frame)
         return gap
 
     def _to_model(self, frames: int, rate_hz: int) -> int:

@@ -14,17 +14,17 @@ from typing import Protocol
 
 import numpy as np
 
-from birdwatch.audio.levels import Level, LevelMeter, is_constant
+from birdwatch.audio.finite import finite_runs
+from birdwatch.audio.levels import Level, LevelMeter
 from birdwatch.audio.types import AudioBlock, FloatArray, Gap, Window
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.errors import InferenceError
 from birdwatch.live.frame_numbering import Placement
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.model.manifest import Manifest
-from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.events import EventTracker
 from birdwatch.scores.pipeline import WindowStream
+from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.recordings import Recordings
 from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
@@ -60,11 +60,6 @@ class Scorer(Protocol):
     @property
     def setback(self) -> str | None:
         """Why it goes on with less than it began with, or None."""
-        ...
-
-    @property
-    def species(self) -> SpeciesFilter | None:
-        """Which classes are let through; the others score 0. None for all of them."""
         ...
 
     def score(self, samples: FloatArray) -> FloatArray:
@@ -104,14 +99,14 @@ class Listener:
 
     Frames are at the model's rate, frame 0 is at `start`, and they go on counting through gaps. recording_s: how long
     a recording is, None for one that lasts to the end. on_block: is shown each mono block at its device's own rate
-    (for clips). `windows`, `detections`, `dropped_windows`, `bad_chunks` (NaN or infinity in them) are counts since
+    (for clips). `windows`, `detections`, `dropped_windows`, `invalid_frames` (NaN or infinity) are counts since
     the start, as is `inference_faults`; `inference_fault` is what the network said when it last failed.
     """
 
     def __init__(
         self,
         scorer: Scorer,
-        tracker: EventTracker,
+        policy: ScoringPolicy,
         start: Stamp,
         *,
         hop_s: float | None = None,
@@ -122,12 +117,13 @@ class Listener:
     ) -> None:
         manifest = scorer.manifest
         self.scorer = scorer
-        self.tracker = tracker
+        self.policy = policy
+        self._tracker = policy.tracker(manifest.rate_hz)
         self.rate_hz = manifest.rate_hz
         self.placement = Placement(self.rate_hz, start)
         self.timeline = self.placement.timeline
-        self.ledger = self.placement.ledger
-        self.windows = self.detections = self.dropped_windows = self.bad_chunks = self.waiting = 0
+        self.accounting = self.placement.accounting
+        self.windows = self.detections = self.dropped_windows = self.invalid_frames = self.waiting = 0
         self.inference_fault: str | None = None
         self.inference_faults = 0
         self._hop_s = hop_s
@@ -143,12 +139,17 @@ class Listener:
 
     @property
     def level(self) -> Level:
-        """How the input sounds."""
+        """The level of the input."""
         return self._meter.level
+
+    def use(self, policy: ScoringPolicy) -> None:
+        """Apply another policy from the next window on; open events stay open."""
+        self.policy = policy
+        self._tracker.set_rules(policy.rules, None if policy.species is None else policy.species.allowed)
 
     def push(self, chunk: Chunk) -> list[Gap]:
         """Take one chunk: count it, place it in time, queue the windows it completes. Returns the gaps before it."""
-        before = self.ledger.end_frame
+        before = self.accounting.end_frame
         placed = self.placement.place(chunk)
         if placed.hole or placed.stepped:
             self._break(before, through=not placed.hole, end_events=placed.stepped)
@@ -156,14 +157,13 @@ class Listener:
             self._device_rate_hz = chunk.rate_hz
             self._stream = WindowStream(chunk.rate_hz, self.scorer.manifest, hop_s=self._hop_s)
             self._meter = LevelMeter(chunk.rate_hz)
-        if not np.isfinite(placed.block.samples).all():
-            # Nothing can be made of such audio: it was captured, is dropped, and no window spans it.
-            self.bad_chunks += 1
-            self._break(self.ledger.end_frame)
-            return list(placed.gaps)
-        self._meter.push(placed.block.samples)
-        if self._on_block is not None:
-            self._on_block(placed.block)
+        # NaN and infinity were captured and are dropped: no window spans them, and no clip holds them.
+        runs = finite_runs(placed.block)
+        self.invalid_frames += len(placed.block.samples) - sum(len(run.samples) for run in runs)
+        for run in runs:
+            self._meter.push(run.samples)
+            if self._on_block is not None:
+                self._on_block(run)
         self._enqueue(self._stream.push(placed.block))
         return list(placed.gaps)
 
@@ -171,7 +171,7 @@ class Listener:
         """The device stopped. Its last windows are queued and its events end; the gap is counted when audio comes."""
         if not self.placement.interrupted:
             self.placement.interrupt(reason)
-            self._break(self.ledger.end_frame, end_events=True)
+            self._break(self.accounting.end_frame, end_events=True)
 
     def score(self) -> list[Result]:
         """Score the oldest waiting windows, a batch at most. Costs nothing where none waits."""
@@ -179,7 +179,7 @@ class Listener:
         batch: list[Window] = []
         while self._queue and len(batch) < self.scorer.batch_size:
             item = self._queue[0]
-            if isinstance(item, Window) and not is_constant(item.samples):
+            if isinstance(item, Window) and self.policy.is_scored(item):
                 batch.append(item)
             elif batch:
                 break
@@ -202,8 +202,8 @@ class Listener:
         out: list[Result] = []
         while self._queue:
             out += self.score()
-        end = self.ledger.end_frame
-        return [*out, *_ended(self.tracker.finish()), *self._recordings.finish(end)]
+        end = self.accounting.end_frame
+        return [*out, *_ended(self._tracker.finish()), *self._recordings.finish(end)]
 
     def _break(self, frame: int, *, through: bool = False, end_events: bool = False) -> None:
         """A place that no window spans (`through`: that windows may span) and, if it says so, no event."""
@@ -217,11 +217,9 @@ class Listener:
             settled, end_events = max(settled, last.frame), end_events or last.end_events
         self._queue.append(_Mark(settled, end_events))
 
-    def _enqueue(self, items: Iterable[Window | Gap]) -> None:
-        for item in items:
-            if isinstance(item, Window):
-                self._queue.append(item)
-                self.waiting += 1
+    def _enqueue(self, windows: list[Window]) -> None:
+        self._queue.extend(windows)
+        self.waiting += len(windows)
         while self.waiting > self._max_pending:
             self._drop_oldest()
 
@@ -236,25 +234,25 @@ class Listener:
     def _lost(self, window: Window) -> list[Result]:
         """A window goes unscored: what no later one will reach is dropped."""
         self.dropped_windows += 1
-        self.ledger.settle(
+        self.accounting.settle(
             window.start_frame, window.start_frame + min(self._hop_frames, window.valid_frames), "dropped"
         )
         return []
 
     def _pass_by(self, item: Window | _Mark) -> list[Result]:
         if isinstance(item, _Mark):
-            self.ledger.settle(item.frame, item.frame, "dropped")
-            return _ended(self.tracker.finish()) if item.end_events else []
+            self.accounting.settle(item.frame, item.frame, "dropped")
+            return _ended(self._tracker.finish()) if item.end_events else []
         self.waiting -= 1
-        self.ledger.settle(item.start_frame, item.start_frame + item.valid_frames, "skipped_silent")
-        return [*self._recordings.advance(item.start_frame), *_ended(self.tracker.quiet(item.start_frame))]
+        self.accounting.settle(item.start_frame, item.start_frame + item.valid_frames, "skipped_silent")
+        return [*self._recordings.advance(item.start_frame), *_ended(self._tracker.quiet(item.start_frame))]
 
     def _scores_of(self, batch: list[Window]) -> list[FloatArray | None]:
         """Each window's scores, or None where the network failed on it."""
         if not batch:
             return []
         try:
-            return list(self.scorer.score(np.stack([window.samples for window in batch])))
+            return list(self.policy.filtered(self.scorer.score(np.stack([window.samples for window in batch]))))
         except InferenceError as error:
             if len(batch) > 1:
                 return [scores for window in batch for scores in self._scores_of([window])]
@@ -264,12 +262,12 @@ class Listener:
 
     def _scored(self, window: Window, scores: FloatArray) -> list[Result]:
         end = window.start_frame + window.valid_frames
-        self.ledger.settle(window.start_frame, end, "analysed")
+        self.accounting.settle(window.start_frame, end, "analysed")
         self.windows += 1
         scored = WindowScores(window.start_frame, window.valid_frames, scores)
-        heard = self.tracker.push(scored)
-        self.detections += len(heard.detections)
-        return [*self._recordings.push(scored), Found(end, heard.detections), *_ended(heard.ended)]
+        result = self._tracker.push(scored)
+        self.detections += len(result.detections)
+        return [*self._recordings.push(scored), Found(end, result.detections), *_ended(result.ended)]
 
 
 def _ended(events: Iterable[tuple[Event, int]]) -> list[Result]:

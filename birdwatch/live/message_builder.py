@@ -128,8 +128,8 @@ class Reporter:
         start_ns, end_ns = self._times(scores.start_frame, scores.end_frame)
         if self._minutes:
             scores = replace(scores, recording=f"{self._station}_{_compact(start_ns)}")
-        manifest, limits = self._listener.scorer.manifest, self._listener.tracker.on
-        species = self._listener.scorer.species
+        manifest, policy = self._listener.scorer.manifest, self._listener.policy
+        limits, species = policy.thresholds, policy.species
         allowed = None if species is None else species.allowed.tolist()
         self._publish(
             messages.recording(scores, manifest.codes, limits, start_ns=start_ns, end_ns=end_ns, allowed=allowed)

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.model.frontend import log_mel
+from birdwatch.model.label_names import translate
 from birdwatch.model.manifest import METADATA_KEY, Manifest
 from birdwatch.model.session import (
     CPU,
@@ -34,7 +35,6 @@ from birdwatch.model.session import (
     cuda_network,
     open_session,
 )
-from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.model.types import WindowScores
 from birdwatch.process import cores
 
@@ -58,8 +58,9 @@ class OnnxClassifier:
 
     provider: `auto` takes CUDA where it works, else the CPU; `cuda` raises InferenceError, with the reason, where it
     does not work. workers: how many windows' batches are in flight on a CPU, each with one thread (default: one a
-    core; side by side they beat one run with many threads, above all on a busy machine). Raises ModelError, with all
-    that is wrong at once, for a file that is no ONNX model, has no manifest, or does not fit it.
+    core; side by side they beat one run with many threads, above all on a busy machine). names: common names by
+    scientific name, which replace those of the file. Raises ModelError, with all that is wrong at once, for a file that
+    is no ONNX model, has no manifest, or does not fit it.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class OnnxClassifier:
         provider: Provider = "auto",
         batch_size: int | None = None,
         workers: int | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         if provider not in get_args(Provider):
             raise InferenceError(f"provider is {provider!r}, expected one of {', '.join(get_args(Provider))}")
@@ -94,10 +96,10 @@ class OnnxClassifier:
         if batch_size is None and self.provider == CPU and (self.manifest.macs or 0) > ALONE_MACS:
             self.batch_size = 1
         self.batch_size = self._network.batch or self.batch_size
-        # As the file has them: a locale may translate the manifest's.
+        # As the file has them; the manifest's may be translated.
         self.own_labels = self.manifest.labels
-        # Classes that it does not let through score 0, whatever the network says.
-        self.species: SpeciesFilter | None = None
+        if names is not None:
+            self.manifest = translate(self.manifest, names)
         # On CUDA the workers make images, where the model wants them, and keep both lanes of the device busy.
         self.workers = workers or (cores() if self.provider == CPU or self.manifest.input == "mel" else LANES + 1)
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="score")
@@ -116,7 +118,7 @@ class OnnxClassifier:
         scores = _activated(self._run(self.manifest.scores_output, samples), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
-        return scores if self.species is None else scores * self.species.allowed
+        return scores
 
     def embed(self, samples: FloatArray) -> FloatArray:
         """The model's embeddings float32 `(B, size)` of windows `(B, window_frames)`, to cluster and search.
@@ -127,17 +129,20 @@ class OnnxClassifier:
             raise ModelError(f"{self.path.name} has no embedding output; use a model that has one, such as birdnet")
         return self._run(self.manifest.embedding_output, samples)
 
-    def score_windows(self, windows: Iterable[Window]) -> Iterator[WindowScores]:
-        """The scores of each window, in order; several batches are in flight, never more than two above the workers."""
-        for window, scores in self._in_order(windows, self.score):
+    def score_windows(self, windows: Iterable[Window], *, in_flight: int | None = None) -> Iterator[WindowScores]:
+        """The scores of each window, in order.
+
+        in_flight: how many batches are computed at once, by default as many as there are workers; two more are ready.
+        """
+        for window, scores in self._in_order(windows, self.score, in_flight or self.workers):
             yield WindowScores(window.start_frame, window.valid_frames, scores)
 
     def embed_windows(self, windows: Iterable[Window]) -> Iterator[tuple[Window, FloatArray]]:
         """Each window with its embedding `(size,)`, in order, as `score_windows`."""
-        return self._in_order(windows, self.embed)
+        return self._in_order(windows, self.embed, self.workers)
 
     def _in_order(
-        self, windows: Iterable[Window], answer: Callable[[FloatArray], FloatArray]
+        self, windows: Iterable[Window], answer: Callable[[FloatArray], FloatArray], in_flight: int
     ) -> Iterator[tuple[Window, FloatArray]]:
         iterator = iter(windows)
         flying: deque[tuple[list[Window], Future[FloatArray]]] = deque()
@@ -146,7 +151,7 @@ class OnnxClassifier:
                 batch = list(islice(iterator, self.batch_size))
                 if batch:
                     flying.append((batch, self._pool.submit(_answers, answer, batch)))
-                while flying and (len(flying) >= self.workers + 2 or not batch):
+                while flying and (len(flying) >= in_flight + 2 or not batch):
                     done, future = flying.popleft()
                     yield from zip(done, future.result(), strict=True)
                 if not batch:
@@ -291,11 +296,8 @@ def _check_samples(samples: FloatArray, window_frames: int) -> None:
 
 
 def _activated(raw: FloatArray, activation: str) -> FloatArray:
-    if activation == "sigmoid":
-        # exp of a negative number never overflows.
-        e = np.exp(-np.abs(raw))
-        return np.where(raw >= 0, 1.0 / (1.0 + e), e / (1.0 + e)).astype(np.float32)
-    if activation == "softmax":
-        e = np.exp(raw - raw.max(axis=1, keepdims=True))
-        return np.asarray(e / e.sum(axis=1, keepdims=True), np.float32)
-    return raw
+    if activation == "none":
+        return raw
+    from scipy.special import expit, softmax
+
+    return np.asarray(expit(raw) if activation == "sigmoid" else softmax(raw, axis=1), np.float32)

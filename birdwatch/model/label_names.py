@@ -11,7 +11,7 @@ from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label, Manifest
 from birdwatch.model.registry import locale_folder
 
-__all__ = ["find_locale", "read_locale", "translate"]
+__all__ = ["find_locale", "locale_names", "read_locale", "translate", "untranslated"]
 
 
 def find_locale(locale: str, model: Path) -> Path:
@@ -52,10 +52,25 @@ def read_locale(path: Path) -> dict[str, str]:
     return names
 
 
-def translate(manifest: Manifest, names: Mapping[str, str]) -> tuple[Manifest, int]:
-    """The manifest with common names out of `names`, and how many labels kept theirs because none was there."""
+def locale_names(locale: str, model: Path) -> dict[str, str]:
+    """Common names by scientific name in a language that came with the model, or from a file. Raises ConfigError."""
+    return read_locale(find_locale(locale, model))
+
+
+def translate(manifest: Manifest, names: Mapping[str, str]) -> Manifest:
+    """The manifest with common names out of `names`; labels that are not in `names` keep theirs.
+
+    Raises ConfigError where `names` holds none of the manifest's species.
+    """
     labels = tuple(
         Label(label.code, label.scientific_name, names.get(label.scientific_name) or label.common_name)
         for label in manifest.labels
     )
-    return replace(manifest, labels=labels), sum(label.scientific_name not in names for label in labels)
+    if untranslated(manifest, names) == len(labels):
+        raise ConfigError(f"the label names hold none of the species of {manifest.name}; choose another locale")
+    return replace(manifest, labels=labels)
+
+
+def untranslated(manifest: Manifest, names: Mapping[str, str]) -> int:
+    """How many labels have no entry in `names`."""
+    return sum(label.scientific_name not in names for label in manifest.labels)

@@ -1,4 +1,4 @@
-"""Which species a run or a station lets through: its place, its season and its list, turned into one filter."""
+"""The species filter of a run or a station: from its place, week and list."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
-from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.model.label_names import find_locale, read_locale, translate
 from birdwatch.model.manifest import Label
 from birdwatch.model.range_model import RangeModel
 from birdwatch.model.registry import find_range_model
 from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species
 
-__all__ = ["choose_species", "speak"]
+__all__ = ["choose_species"]
 
 
 def choose_species(
@@ -46,15 +44,3 @@ def choose_species(
     if found is not None and not found.allowed.any():
         raise ConfigError(f"no species is left: {found}")
     return found
-
-
-def speak(classifier: OnnxClassifier, locale: str) -> int:
-    """Put common names in another language into the classifier's manifest; returns how many labels have none there.
-
-    locale: a language that came with the model, or a file. Raises ConfigError.
-    """
-    names = read_locale(find_locale(locale, classifier.path))
-    classifier.manifest, unchanged = translate(classifier.manifest, names)
-    if unchanged == len(classifier.manifest.labels):
-        raise ConfigError(f"the labels of {locale!r} name none of the species of {classifier.path.name}")
-    return unchanged

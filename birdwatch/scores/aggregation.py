@@ -1,4 +1,4 @@
-"""From the scores of windows to those of recordings and segments, and to what counts as present."""
+"""From the scores of windows to those of recordings and segments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.types import Detection
+from birdwatch.scores.accounting import Accounting
+from birdwatch.scores.events import WindowResult
+from birdwatch.scores.policy import ScoringPolicy
+from birdwatch.scores.types import Event, SkippedWindow
 
-__all__ = ["Maximum", "SegmentMaximum", "detections", "segment_scores", "thresholds"]
+__all__ = ["Maximum", "RecordingFold", "SegmentMaximum", "segment_scores"]
 
 
 class Maximum:
@@ -28,19 +30,33 @@ class Maximum:
         self.windows += 1
 
 
-def thresholds(manifest: Manifest, override: float | None = None) -> FloatArray:
-    """The score from which each class counts as present, float32 `(classes,)`; `override` for all of them."""
-    values = [manifest.threshold_of(code) if override is None else override for code in manifest.codes]
-    return np.array(values, np.float32)
+class RecordingFold:
+    """Folds the windows of one recording, in order, into its maximum, detections, events and accounting.
 
+    Frames are at `rate_hz`, the model's rate.
+    """
 
-def detections(window: WindowScores, limits: FloatArray) -> list[Detection]:
-    """The classes at or over their threshold in one window, in label order. limits: float32 `(classes,)`."""
-    end = window.start_frame + window.valid_frames
-    return [
-        Detection(int(label), float(window.scores[label]), float(limits[label]), window.start_frame, end)
-        for label in np.flatnonzero(window.scores >= limits)
-    ]
+    def __init__(self, policy: ScoringPolicy, rate_hz: int) -> None:
+        self.maximum = Maximum(len(policy.rules))
+        self.accounting = Accounting()
+        self._tracker = policy.tracker(rate_hz)
+
+    def push(self, item: WindowScores | SkippedWindow) -> WindowResult:
+        """The detections of a window, and the events that end with it."""
+        end = item.start_frame + item.valid_frames
+        self.accounting.capture(max(0, end - self.accounting.end_frame))
+        if isinstance(item, SkippedWindow):
+            self.accounting.settle(item.start_frame, end, "skipped_silent")
+            return WindowResult((), self._tracker.quiet(item.start_frame))
+        self.accounting.settle(item.start_frame, end, "analysed")
+        self.maximum.push(item)
+        return self._tracker.push(item)
+
+    def finish(self, end_frame: int) -> tuple[tuple[Event, int], ...]:
+        """The events that the end of the recording ends; frames up to `end_frame` that no window held are dropped."""
+        self.accounting.capture(max(0, end_frame - self.accounting.end_frame))
+        self.accounting.settle(self.accounting.end_frame, self.accounting.end_frame, "dropped")
+        return self._tracker.finish()
 
 
 class SegmentMaximum:
@@ -55,6 +71,10 @@ class SegmentMaximum:
         self.classes = classes
         self._given = 0
         self._open: list[FloatArray] = []
+
+    def skip(self, window: SkippedWindow) -> list[FloatArray]:
+        """A window that was not scored: its segments are 0 where no other window reaches them."""
+        return self.push(WindowScores(window.start_frame, window.valid_frames, np.zeros(self.classes, np.float32)))
 
     def push(self, window: WindowScores) -> list[FloatArray]:
         """The segments that lie before `window`; windows must come in order of their start."""

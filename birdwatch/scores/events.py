@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.types import Detection, Event
 
-__all__ = ["EventRule", "EventTracker", "Heard"]
+__all__ = ["EventRule", "EventTracker", "WindowResult"]
 
-# A class that never falls silent (a pump, a ringing ear) is reported at least this often.
+# A class that is detected without a pause (a pump that looks like a bird) is reported at least this often.
 MAX_EVENT_S = 1800
 
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """When a class's event begins, goes on and ends.
+    """When an event of a class begins, continues and ends.
 
-    on: a score from here on begins one. off: it goes on while scores reach this. min_windows: with fewer it is not
-    reported. bridge_frames: a silence no longer than this between two windows does not end it.
+    on: the detection threshold, which begins an event. off: the score at or above which it continues. min_windows:
+    events of fewer windows are not reported. bridge_frames: the longest pause between two windows of one event.
     """
 
     on: float
@@ -36,8 +37,8 @@ class EventRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one window brought: its detections, each with its event's number, and the events that it ended."""
+class WindowResult:
+    """The detections of one window, each with the number of its event, and the events that ended with it."""
 
     detections: tuple[tuple[Detection, int], ...]
     ended: tuple[tuple[Event, int], ...]
@@ -74,40 +75,46 @@ class _Open:
 class EventTracker:
     """Merges detections: `push` each window in order of time, `finish` at the end.
 
-    rules: one a class, in label order. Events are numbered from 1 as they begin. `on` `(classes,)` are the scores
-    from which each class is heard.
+    rules: one per class, in label order. allowed: bool `(classes,)`, the classes that may be detected; None for all.
+    Events are numbered from 1 as they begin. `on` `(classes,)` are the detection thresholds.
     """
 
-    def __init__(self, rules: Sequence[EventRule], rate_hz: int) -> None:
-        self.set_rules(rules)
+    def __init__(
+        self, rules: Sequence[EventRule], rate_hz: int, *, allowed: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        self.set_rules(rules, allowed)
         self._max_frames = MAX_EVENT_S * rate_hz
         self._open: dict[int, _Open] = {}
         self._number = 0
 
-    def push(self, window: WindowScores) -> Heard:
+    def push(self, window: WindowScores) -> WindowResult:
         """Take one window's scores `(classes,)` into account."""
         end = window.start_frame + window.valid_frames
         ended = self._end_before(window.start_frame)
         detections = []
         for label in np.flatnonzero(window.scores >= self._off).tolist():
             score, limit = float(window.scores[label]), float(self.on[label])
-            heard = window.scores[label] >= self.on[label]
+            detected = window.scores[label] >= self.on[label]
             event = self._open.get(label)
             if event is None:
-                if not heard:
+                if not detected:
                     continue
                 self._number += 1
                 event = self._open[label] = _Open(self._number, window.start_frame)
             event.add(score, end)
-            if heard:
+            if detected:
                 detections.append((Detection(label, score, limit, window.start_frame, end), event.number))
-        return Heard(tuple(detections), tuple(ended + self._end_after(window.start_frame)))
+        return WindowResult(tuple(detections), tuple(ended + self._end_after(window.start_frame)))
 
-    def set_rules(self, rules: Sequence[EventRule]) -> None:
-        """Go by other rules from the next window on; open events stay open."""
-        self.rules = list(rules)
+    def set_rules(self, rules: Sequence[EventRule], allowed: npt.NDArray[np.bool_] | None = None) -> None:
+        """Apply other rules from the next window on; open events stay open."""
+        self.rules = tuple(rules)
+        # A threshold of 0 must not let an excluded class through, whose score is 0.
+        never = np.float32(np.inf)
         self.on: FloatArray = np.array([rule.on for rule in rules], np.float32)
         self._off: FloatArray = np.array([rule.off for rule in rules], np.float32)
+        if allowed is not None:
+            self.on, self._off = np.where(allowed, self.on, never), np.where(allowed, self._off, never)
 
     @property
     def open_events(self) -> int:
@@ -119,7 +126,7 @@ class EventTracker:
         return tuple(self._close(list(self._open)))
 
     def quiet(self, start_frame: int) -> tuple[tuple[Event, int], ...]:
-        """The window at `start_frame` held nothing: what it could have continued, and it was the last to, has ended."""
+        """The window at `start_frame` was not scored: events that only it could have continued have ended."""
         return tuple(self._end_after(start_frame))
 
     def _end_before(self, frame: int) -> list[tuple[Event, int]]:

@@ -1,17 +1,22 @@
-"""The stages put together: blocks of audio in, the scores of windows out. `run` and `listen` both go through here."""
+"""From blocks of audio to window scores: the stages that live and batch share."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
+from birdwatch.audio.finite import finite_runs
 from birdwatch.audio.resample import Resampler
-from birdwatch.audio.types import AudioBlock, Gap, Window
+from birdwatch.audio.types import AudioBlock, Window
 from birdwatch.audio.windows import MIN_TAIL_S, Windower, hop_frames_of
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.aggregation import Maximum
-from birdwatch.scores.types import RecordingScores
+from birdwatch.scores.aggregation import RecordingFold
+from birdwatch.scores.policy import ScoringPolicy
+from birdwatch.scores.types import RecordingScores, SkippedWindow
 
 __all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
 
@@ -19,7 +24,9 @@ __all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
 class WindowStream:
     """Blocks of one source to windows at the model's rate: `push` each block, `finish` at the end.
 
-    Resampling and windowing in one, so that a file and a microphone take the very same way.
+    NaN and infinity are cut out, the rest is resampled and windowed; no window spans what is missing. `end_frame` is
+    the end of the audio so far at the model's rate, `invalid_frames` counts NaN and infinite samples at the source's
+    rate, `unscored_frames` the frames of tails too short for a window.
     """
 
     def __init__(self, rate_hz: int, manifest: Manifest, *, hop_s: float | None = None) -> None:
@@ -28,23 +35,49 @@ class WindowStream:
         self._windower = Windower(
             manifest.window_frames, hop_frames, min_tail_frames=round(MIN_TAIL_S * manifest.rate_hz)
         )
+        # A resampled stretch may end a frame later than its samples: the next one begins clear of it.
+        self._margin = 0 if rate_hz == manifest.rate_hz else -(-2 * rate_hz // manifest.rate_hz) + 1
+        self._rates = rate_hz, manifest.rate_hz
+        self._invalid_end = self._skip_to = -1
+        self._input_end = self._used_end = 0
         self.end_frame = 0
+        self.invalid_frames = 0
 
     @property
     def unscored_frames(self) -> int:
         """Frames of tails too short to score, at the model's rate."""
         return self._windower.unscored_frames
 
-    def push(self, block: AudioBlock) -> list[Window | Gap]:
-        """The windows that this block completes, and gaps where frames are missing."""
-        return self._through(self._resampler.push(block))
+    def push(self, block: AudioBlock) -> list[Window]:
+        """The windows that this block completes."""
+        out: list[Window] = []
+        runs = finite_runs(block)
+        for run in runs:
+            if run.start_frame > block.start_frame or run.start_frame == self._invalid_end:
+                self._skip_to = run.start_frame + self._margin
+            late = max(0, self._skip_to - run.start_frame)
+            if late:
+                run = AudioBlock(run.samples[late:], run.start_frame + late, run.rate_hz)
+            if len(run.samples):
+                out += self._windows(self._resampler.push(run))
+                self._used_end = run.end_frame
+        self._input_end = block.end_frame
+        self.invalid_frames += len(block.samples) - sum(len(run.samples) for run in runs)
+        if len(block.samples) and (not runs or runs[-1].end_frame < block.end_frame):
+            self._invalid_end = block.end_frame
+        return out
 
-    def finish(self) -> list[Window | Gap]:
+    def finish(self) -> list[Window]:
         """The windows that the end completes: the resampler's rest and the padded tail."""
-        return [*self._through(self._resampler.finish()), *self._windower.finish()]
+        out = [*self._windows(self._resampler.finish()), *self._windower.finish()]
+        if self._used_end < self._input_end:
+            # The last frames were cut out; the end is rounded as the resampler does.
+            rate_hz, out_rate_hz = self._rates
+            self.end_frame = (self._input_end * out_rate_hz + rate_hz // 2) // rate_hz
+        return out
 
-    def _through(self, blocks: list[AudioBlock]) -> list[Window | Gap]:
-        out: list[Window | Gap] = []
+    def _windows(self, blocks: list[AudioBlock]) -> list[Window]:
+        out: list[Window] = []
         for block in blocks:
             out += self._windower.push(block)
             self.end_frame = block.end_frame
@@ -54,42 +87,71 @@ class WindowStream:
 def windows_of(blocks: Iterable[AudioBlock], stream: WindowStream) -> Iterator[Window]:
     """The windows of `blocks`, in order, as they come; `stream` is fresh and made for the blocks' rate."""
     for block in blocks:
-        yield from (item for item in stream.push(block) if isinstance(item, Window))
-    yield from (item for item in stream.finish() if isinstance(item, Window))
+        yield from stream.push(block)
+    yield from stream.finish()
 
 
 def score_blocks(
-    blocks: Iterable[AudioBlock], classifier: OnnxClassifier, stream: WindowStream
-) -> Iterator[WindowScores]:
-    """The scores of each window of `blocks`, in order, as they come; a bounded number of windows is in memory.
+    blocks: Iterable[AudioBlock],
+    classifier: OnnxClassifier,
+    stream: WindowStream,
+    policy: ScoringPolicy,
+    *,
+    in_flight: int | None = None,
+) -> Iterator[WindowScores | SkippedWindow]:
+    """Each window of `blocks` in order: its scores by `policy`, or that it was skipped.
 
-    `stream`, fresh and made for the blocks' rate, says afterwards how long the audio was.
+    A bounded number of scored windows is in memory. `stream`, fresh and made for the blocks' rate, tells afterwards how
+    long the audio was. in_flight: see `OnnxClassifier.score_windows`.
     """
-    return classifier.score_windows(windows_of(blocks, stream))
+    # None stands for a window that is with the network.
+    order: deque[SkippedWindow | None] = deque()
+
+    def scorable() -> Iterator[Window]:
+        for window in windows_of(blocks, stream):
+            if policy.is_scored(window):
+                order.append(None)
+                yield window
+            else:
+                order.append(SkippedWindow(window.start_frame, window.valid_frames))
+
+    for scored in classifier.score_windows(scorable(), in_flight=in_flight):
+        while (skipped := order.popleft()) is not None:
+            yield skipped
+        yield WindowScores(scored.start_frame, scored.valid_frames, np.asarray(policy.filtered(scored.scores)))
+    yield from (skipped for skipped in order if skipped is not None)
 
 
 def score_recording(
     name: str,
     blocks: Iterable[AudioBlock],
     classifier: OnnxClassifier,
+    policy: ScoringPolicy,
     *,
     rate_hz: int,
     hop_s: float | None = None,
 ) -> RecordingScores:
-    """Score a whole recording: all of its windows and their maximum. Frames are at the model's rate."""
+    """Score a whole recording: its windows and their maximum, detections and events. Frames are at the model's rate."""
     manifest = classifier.manifest
     stream = WindowStream(rate_hz, manifest, hop_s=hop_s)
-    maximum = Maximum(len(manifest.labels))
-    scored = []
-    for window in score_blocks(blocks, classifier, stream):
-        maximum.push(window)
-        scored.append(window)
+    fold = RecordingFold(policy, manifest.rate_hz)
+    windows, detections, events = [], [], []
+    for item in score_blocks(blocks, classifier, stream, policy):
+        result = fold.push(item)
+        detections += [detection for detection, _ in result.detections]
+        events += [event for event, _ in result.ended]
+        if isinstance(item, WindowScores):
+            windows.append(item)
+    events += [event for event, _ in fold.finish(stream.end_frame)]
     return RecordingScores(
         recording=name,
         rate_hz=manifest.rate_hz,
         start_frame=0,
         end_frame=stream.end_frame,
-        windows=tuple(scored),
-        scores=maximum.scores,
-        unscored_frames=stream.unscored_frames,
+        windows=tuple(windows),
+        scores=fold.maximum.scores,
+        detections=tuple(detections),
+        events=tuple(events),
+        silent_frames=fold.accounting.skipped_silent,
+        unscored_frames=fold.accounting.dropped,
     )

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.types import WindowScores
 
-__all__ = ["Detection", "Event", "RecordingMaximum", "RecordingScores"]
+__all__ = ["Detection", "Event", "RecordingMaximum", "RecordingScores", "SkippedWindow"]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingScores:
-    """All that was found in one recording.
+    """The result of scoring one recording.
 
-    Frames are at the model's rate, `rate_hz`. `scores` float32 `(classes,)` is the maximum over the windows;
-    `windows` holds them in order of time. `unscored_frames` counts a tail too short to score.
+    Frames are at the model's rate, `rate_hz`. `windows` holds the scored windows in order of time; `scores` float32
+    `(classes,)` is their maximum. `detections` and `events` follow from the scoring policy. Frames in no scored window:
+    `silent_frames` of digital silence, `unscored_frames` of NaN, infinity and tails too short for a window.
     """
 
     recording: str
@@ -24,6 +25,9 @@ class RecordingScores:
     end_frame: int
     windows: tuple[WindowScores, ...]
     scores: FloatArray
+    detections: tuple[Detection, ...] = ()
+    events: tuple[Event, ...] = ()
+    silent_frames: int = 0
     unscored_frames: int = 0
 
     @property
@@ -68,3 +72,11 @@ class Event:
     max_score: float
     mean_score: float
     windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedWindow:
+    """A window of digital silence, which is not scored; frames at the model's rate."""
+
+    start_frame: int
+    valid_frames: int

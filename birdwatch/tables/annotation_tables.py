@@ -1,4 +1,4 @@
-"""What Raven Pro and Audacity open: selection tables and label tracks."""
+"""Tables for Raven Pro and Audacity: selection tables and label tracks, one row per event by default."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def raven_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequenc
             clock[path] = total
             total += result.frames
         before = clock[path]
-        for rows in result.detections():
-            for start, end, label, score in rows.tolist():
+        for rows in result.rows(words.rows):
+            for start, end, label, score, *_ in rows.tolist():
                 selection += 1
                 names = labels[label]
                 utc_ns = words.utc_ns(result, start)
@@ -74,7 +74,7 @@ def audacity_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequ
     """Audacity's label track: start and end in seconds and a text, without a header. One recording's only."""
     labels = words.manifest.labels
     for result in results:
-        for rows in result.detections():
-            for start, end, label, score in rows.tolist():
+        for rows in result.rows(words.rows):
+            for start, end, label, score, *_ in rows.tolist():
                 name = labels[label].common_name or labels[label].code
                 yield f"{words.seconds(start):.6f}", f"{words.seconds(end):.6f}", f"{name} {score:.2f}"

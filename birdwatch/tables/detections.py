@@ -1,4 +1,4 @@
-"""Tables with one row a detection: csv, JSON lines and Kaleidoscope-style csv."""
+"""Tables of detections or events: csv, JSON lines and Kaleidoscope-style csv."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from birdwatch.audio.timestamps import utc_text
 from birdwatch.tables.result import Result, Vocabulary
 
-__all__ = ["DETECTION_COLUMNS", "KALEIDOSCOPE_COLUMNS", "detection_rows", "json_lines", "kaleidoscope_rows"]
+__all__ = [
+    "DETECTION_COLUMNS",
+    "EVENT_COLUMNS",
+    "KALEIDOSCOPE_COLUMNS",
+    "detection_rows",
+    "json_lines",
+    "kaleidoscope_rows",
+]
 
-# The words of the messages that `listen` publishes; parquet has the same columns.
+# As in the messages of a station; parquet has the same columns.
 DETECTION_COLUMNS = (
     "recording",
     "path",
@@ -25,6 +32,8 @@ DETECTION_COLUMNS = (
     "start",
     "end",
 )
+# What a row that is an event has in addition; its `score` is the maximum over its windows.
+EVENT_COLUMNS = ("mean_score", "windows")
 # Kaleidoscope Pro's own columns, then those that BirdNET-Analyzer's table for it adds.
 KALEIDOSCOPE_COLUMNS = (
     "INDIR",
@@ -45,13 +54,13 @@ KALEIDOSCOPE_COLUMNS = (
 
 
 def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
-    """One row a detection. channel is empty where the channels were mixed, start and end where nobody knows them."""
+    """One row per detection or event. channel is empty for a downmix, start and end where unknown."""
     labels = words.manifest.labels
     limits = words.limits.tolist()
     for result in results:
         path, channel = result.path.as_posix(), "" if result.channel is None else result.channel
-        for rows in result.detections():
-            for start, end, label, score in rows.tolist():
+        for rows in result.rows(words.rows):
+            for start, end, label, score, *event in rows.tolist():
                 names = labels[label]
                 yield (
                     result.name,
@@ -66,16 +75,18 @@ def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Seq
                     f"{limits[label]:.6f}",
                     _utc(words.utc_ns(result, start)),
                     _utc(words.utc_ns(result, end)),
+                    *(() if not event else (f"{event[0]:.6f}", event[1])),
                 )
 
 
 def json_lines(results: Iterable[Result], words: Vocabulary) -> Iterator[str]:
-    """One JSON object a detection, its keys those of the csv; null where the csv is empty."""
-    numbers = {"start_s", "end_s", "score", "threshold"}
+    """One JSON object per row, its keys the columns of the csv; null where the csv is empty."""
+    numbers = {"start_s", "end_s", "score", "threshold", "mean_score"}
+    columns = DETECTION_COLUMNS if words.rows == "windows" else (*DETECTION_COLUMNS, *EVENT_COLUMNS)
     for row in detection_rows(results, words):
         values = {
             key: float(str(value)) if key in numbers else (None if value == "" else value)
-            for key, value in zip(DETECTION_COLUMNS, row, strict=True)
+            for key, value in zip(columns, row, strict=True)
         }
         yield json.dumps(values, ensure_ascii=False)
 
@@ -86,8 +97,8 @@ def kaleidoscope_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[
     for result in results:
         whole = result.path.absolute()
         channel = "" if result.channel is None else result.channel
-        for rows in result.detections():
-            for start, end, label, score in rows.tolist():
+        for rows in result.rows(words.rows):
+            for start, end, label, score, *_ in rows.tolist():
                 names = labels[label]
                 utc_ns = words.utc_ns(result, start)
                 stamp = "" if utc_ns is None else utc_text(utc_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -13,13 +13,14 @@ from birdwatch.errors import ConfigError, SinkError
 from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
 from birdwatch.tables.detections import (
     DETECTION_COLUMNS,
+    EVENT_COLUMNS,
     KALEIDOSCOPE_COLUMNS,
     detection_rows,
     json_lines,
     kaleidoscope_rows,
 )
 from birdwatch.tables.parquet import require_pyarrow, write_parquet
-from birdwatch.tables.result import Result, Vocabulary
+from birdwatch.tables.result import Result, Rows, Vocabulary
 from birdwatch.tables.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
 
 __all__ = ["FORMS", "Output", "choose_outputs", "write_output"]
@@ -35,17 +36,20 @@ FORMS: dict[str, str | None] = {
     "audacity": ".labels.txt",
     "kaleidoscope": None,
 }
+# One row per event unless another is asked for: a person looks at each of them.
+READ_BY_PEOPLE = {"raven", "audacity"}
 # The end of a name -> the form, where the name leaves no doubt.
 DECISIVE = {".parquet": "parquet", ".jsonl": "jsonl", ".selections.txt": "raven", ".labels.txt": "audacity"}
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One `--out`. folder: one file a recording goes into the folder `path`, instead of all into the file `path`."""
+    """One `--out`. folder: one file per recording in the folder `path`, instead of one file. rows: what a row is."""
 
     path: Path
     form: str
     folder: bool = False
+    rows: Rows = "windows"
 
     def check(self, recordings: int) -> None:
         """Raise SinkError or ConfigError now, not after a night's work, where it could not be written in the end."""
@@ -61,7 +65,7 @@ class Output:
         check_writable(self.path)
 
 
-def choose_outputs(outs: Sequence[str], formats: Sequence[str]) -> list[Output]:
+def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | None = None) -> list[Output]:
     """What each `--out` is: `--format` decides, else the end of its name. Raises ConfigError.
 
     One `--format` for several `--out` counts for those whose names leave it open (.csv and folders); as many as there
@@ -94,7 +98,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str]) -> list[Output]:
                 )
         if folder and FORMS[form] is None:
             raise SinkError(f"{path} is a folder; name a file to write, since {form} is one table")
-        chosen.append(Output(path, form, folder))
+        chosen.append(Output(path, form, folder, rows or ("events" if form in READ_BY_PEOPLE else "windows")))
     paths = [output.path.absolute() for output in chosen]
     if len(set(paths)) < len(paths):
         raise ConfigError("two --out name the same file; give each its own")
@@ -111,6 +115,7 @@ def write_output(
 ) -> list[str]:
     """Write one output whole, or leave what was there; returns the template's row ids that no recording gave."""
     absent: list[str] = []
+    words = replace(words, rows=output.rows)
     if output.folder:
         end = FORMS[output.form]
         for result in results:
@@ -146,6 +151,8 @@ def _write(
         header, rows = ("row_id", *words.manifest.codes), kaggle_rows(results, words)
     else:
         header, make = _PLAIN[form]
+        if form == "detections" and words.rows == "events":
+            header = (*DETECTION_COLUMNS, *EVENT_COLUMNS)
         rows = make(results, words)
     # Raven and Audacity know no quotes: what could break their lines is not in our names, and paths hold no tabs.
     writer = csv.writer(stream, lineterminator="\n", delimiter="\t" if FORMS[form] else ",")

@@ -1,4 +1,4 @@
-"""Detections as Parquet, the one place that imports pyarrow: typed, small, and with the run written into its footer."""
+"""Detections or events as Parquet: typed, small, and with the run's parameters in the footer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def require_pyarrow() -> Any:
 
 
 def write_parquet(stream: IO[bytes], results: Iterable[Result], words: Vocabulary, run: Mapping[str, Any]) -> None:
-    """One row a detection, the columns of the csv; times are timestamps in UTC, names are dictionaries.
+    """One row per detection or event, the columns of the csv; times are timestamps in UTC, names are dictionaries.
 
     Row groups are filled to the same size whatever the recordings' lengths, so memory is flat.
     """
@@ -54,6 +54,7 @@ def write_parquet(stream: IO[bytes], results: Iterable[Result], words: Vocabular
             ("threshold", pa.float32()),
             ("start", moment),
             ("end", moment),
+            *([("mean_score", pa.float32()), ("windows", pa.int32())] if words.rows == "events" else []),
         ],
         metadata={METADATA_KEY: json.dumps(run, ensure_ascii=False, sort_keys=True)},
     )
@@ -66,7 +67,7 @@ def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) 
     labels = words.manifest.labels
     rate = words.manifest.rate_hz
     for result in results:
-        for rows in result.detections():
+        for rows in result.rows(words.rows):
             count = len(rows)
             number = pa.array(rows["label"].astype(np.int32))
 
@@ -98,6 +99,8 @@ def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) 
                 times(rows["start_frame"]),
                 times(rows["end_frame"]),
             ]
+            if words.rows == "events":
+                columns += [pa.array(rows["mean_score"]), pa.array(rows["windows"])]
             yield pa.Table.from_arrays(columns, schema=schema)
 
 

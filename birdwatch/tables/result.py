@@ -1,10 +1,11 @@
-"""What every table is written from: one scored recording, its bulk read piece by piece."""
+"""What every table is written from: one scored recording, read piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +13,25 @@ import numpy.typing as npt
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.manifest import Manifest
 
-__all__ = ["DETECTIONS", "Result", "Vocabulary"]
+__all__ = ["DETECTIONS", "EVENTS", "Result", "Rows", "Vocabulary"]
 
-# One row a window and class; frames at the model's rate, the label an index into the model's.
+# What a row of a table is: a window in which a class was detected, or an event.
+Rows = Literal["windows", "events"]
+
+# One row per window and class; frames at the model's rate, the label an index into the model's labels.
 DETECTIONS = np.dtype([("start_frame", "<i8"), ("end_frame", "<i8"), ("label", "<i4"), ("score", "<f4")])
+# One row per event: `score` is the maximum over its windows, `mean_score` their mean.
+EVENTS = np.dtype([*DETECTIONS.descr, ("mean_score", "<f4"), ("windows", "<i4")])
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One scored recording, or one channel of it (counted from 0; None: mixed).
 
-    start_utc_ns: ns since 1970, or None where nobody knows. frames at the model's rate. present: bool `(classes,)`.
-    detections: arrays `(n,)` of `DETECTIONS` in order of time, then label. segments: float32 `(n, classes)` in order.
+    start_utc_ns: ns since 1970, or None where unknown. Frames at the model's rate: all, those of digital silence, and
+    those in no window (NaN, infinity, short tails). warning: what is wrong with the file. present: bool `(classes,)`.
+    rows: arrays `(n,)` of `DETECTIONS` in order of time, then label, or of `EVENTS`, likewise.
+    segments: float32 `(n, classes)` in order.
     """
 
     name: str
@@ -31,17 +39,21 @@ class Result:
     channel: int | None
     start_utc_ns: int | None
     frames: int
+    silent_frames: int
+    unscored_frames: int
+    warning: str
     present: npt.NDArray[np.bool_]
-    detections: Callable[[], Iterator[npt.NDArray[np.void]]]
+    rows: Callable[[Rows], Iterator[npt.NDArray[np.void]]]
     segments: Callable[[], Iterator[FloatArray]]
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What turns a model's indices and frames into words and seconds. limits: float32 `(classes,)`."""
+    """Turns a model's indices and frames into names and seconds. limits: detection thresholds float32 `(classes,)`."""
 
     manifest: Manifest
     limits: FloatArray
+    rows: Rows = "windows"
 
     def seconds(self, frame: int) -> float:
         """A frame's time since the recording began."""
@@ -55,6 +67,6 @@ class Vocabulary:
 
     @property
     def band_hz(self) -> tuple[float, float]:
-        """The lowest and highest frequency that the model hears."""
+        """The lowest and highest frequency of the model's input."""
         spec = self.manifest.frontend
         return (0.0, self.manifest.rate_hz / 2) if spec is None else (spec.fmin_hz, spec.fmax_hz)

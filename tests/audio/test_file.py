@@ -41,16 +41,12 @@ def test_bad_files_say_what_is_wrong(tmp_path):
     (tmp_path / "text.wav").write_text("I am no recording")
     (tmp_path / "empty.wav").write_bytes(b"")
     soundfile.write(tmp_path / "header.wav", np.zeros(0, np.float32), 32000)
-    nan = np.zeros(1000, np.float32)
-    nan[320] = np.nan
-    soundfile.write(tmp_path / "nan.wav", nan, 32000, subtype="FLOAT")
     for name, said in {
         "missing.wav": "no such file",
         ".": "is a folder",
         "text.wav": "is not audio that can be read",
         "empty.wav": r"is empty \(0 bytes\)",
         "header.wav": "holds no audio",
-        "nan.wav": r"NaN or infinity at 0\.010 s",
     }.items():
         with pytest.raises(DecodeError, match=said):
             read(tmp_path / name)

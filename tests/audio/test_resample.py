@@ -14,13 +14,12 @@ from birdwatch.audio.types import AudioBlock
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 30000).astype(np.float32)
 
 
-def resample(samples: np.ndarray, cuts: list[int], rate_hz: int = 44100, utc_ns: int | None = None) -> list[AudioBlock]:
+def resample(samples: np.ndarray, cuts: list[int], rate_hz: int = 44100) -> list[AudioBlock]:
     resampler = Resampler(rate_hz, 32000)
     out = []
     edges = [0, *sorted(min(cut, len(samples)) for cut in cuts), len(samples)]
     for start, end in pairwise(edges):
-        time_ns = None if utc_ns is None else utc_ns + start * 1_000_000_000 // rate_hz
-        out += resampler.push(AudioBlock(samples[start:end], start, rate_hz, time_ns))
+        out += resampler.push(AudioBlock(samples[start:end], start, rate_hz))
     return out + resampler.finish()
 
 
@@ -65,12 +64,6 @@ def test_a_hole_ends_the_stream_and_begins_another():
     split = next(i for i, block in enumerate(out) if block.start_frame == 32000)
     np.testing.assert_array_equal(joined(out[:split]), soxr.resample(first, 44100, 32000))
     np.testing.assert_array_equal(joined(out[split:]), soxr.resample(second, 44100, 32000))
-
-
-def test_utc_follows_the_frames():
-    began_ns = 1_700_000_000_123_456_789
-    for block in resample(NOISE, [1000, 5000, 20000], utc_ns=began_ns):
-        assert block.utc_ns == pytest.approx(began_ns + block.start_frame * 1e9 / 32000, abs=300)
 
 
 def test_a_block_at_another_rate_is_refused():

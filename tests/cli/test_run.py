@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import reference
 import soundfile
 import soxr
+
+import birdwatch
+from birdwatch.config.schema import Settings
 
 LABELS = ["gretit1", "eurrob1", "eurbla"]
 
@@ -60,6 +65,61 @@ def test_a_threshold_decides_presence(run, recording, tmp_path):
     for threshold, presence in (("0", "1"), ("1", "0")):
         assert run(recording, "--out", "sub.csv", "--threshold", threshold).returncode == 0
         assert {row[2] for row in rows(tmp_path / "sub.csv")[1:]} == {presence}
+
+
+def test_the_configuration_of_a_station_reaches_a_run_and_options_win(run, recording, tmp_path, monkeypatch):
+    def present(*options):
+        assert run(recording, "--out", "sub.csv", *options).returncode == 0
+        return [row[2] for row in rows(tmp_path / "sub.csv")[1:]]
+
+    (tmp_path / "station.toml").write_text('device = "usb"\nthreshold = 0.0\n[class.eurrob1]\nthreshold = 1.0\n')
+    assert present("--config", "station.toml") == ["1", "0", "1"]
+    assert present("--config", "station.toml", "--threshold", "1") == ["0", "0", "0"]
+    monkeypatch.setenv("BIRDWATCH_THRESHOLD", "0")
+    assert present() == ["1", "1", "1"]
+    (tmp_path / "wrong.toml").write_text("[class.nobird]\nthreshold = 0.5\n")
+    done = run(recording, "--out", "sub.csv", "--config", "wrong.toml")
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert "class.nobird: tiny has no such class" in done.stderr
+
+
+def test_events_are_rows_and_the_same_as_those_of_analyze(run, recording, tmp_path, tiny_model):
+    options = ("--threshold", "0.4", "--event-off", "0.3", "--event-bridge", "0")
+    assert run(recording, "--out", "e.csv", "--format", "detections", "--rows", "events", *options).returncode == 0
+    settings = Settings(threshold=0.4, event_off=0.3, event_bridge=0.0)
+    found = birdwatch.analyze(recording, birdwatch.load_model(tiny_model), settings=settings)
+    with (tmp_path / "e.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert found.events
+    assert {(row["start_s"], row["end_s"], row["label"], row["score"], row["windows"]) for row in table} == {
+        (
+            f"{event.start_frame / 32000:.3f}",
+            f"{event.end_frame / 32000:.3f}",
+            LABELS[event.label],
+            f"{np.float32(event.max_score):.6f}",
+            str(event.windows),
+        )
+        for event in found.events
+    }
+
+
+def test_silence_has_no_species_and_nan_costs_its_frames_only(run, tmp_path, song):
+    soundfile.write(tmp_path / "zeros.wav", np.zeros(10 * 32000), 32000)
+    soundfile.write(tmp_path / "song.wav", song, 32000, subtype="FLOAT")
+    holes = song.copy()
+    holes[6 * 32000 : 6 * 32000 + 320] = np.nan
+    soundfile.write(tmp_path / "nan.wav", holes, 32000, subtype="FLOAT")
+    done = run("zeros.wav", "nan.wav", "--out", "d.parquet", "--threshold", "0")
+    assert done.returncode == 0
+    assert "nan.wav holds NaN or infinity in 0.010 s, which are not scored" in done.stderr
+    table = pyarrow.parquet.read_table(tmp_path / "d.parquet")
+    assert set(table["recording"].to_pylist()) == {"nan"}
+    about = json.loads(table.schema.metadata[b"birdwatch.run"])["recordings"]
+    assert [(row["name"], row["duration_s"], row["silent_s"]) for row in about] == [
+        ("zeros", 10.0, 10.0),
+        ("nan", 13.0, 0.0),
+    ]
+    assert about[1]["unscored_s"] == pytest.approx(0.01)
 
 
 def test_the_same_recording_in_other_forms_gives_the_same_species(run, tmp_path, song):

@@ -172,14 +172,14 @@ def test_stopped_by_a_signal_it_keeps_what_is_done(season, tmp_path, tiny_model,
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "add --resume to go on" in said
+    assert "add --resume to continue" in said
     assert "Traceback" not in said
     assert not (tmp_path / "d.csv").exists()
     kept = results_in(journal)
     forgotten = run(*arguments)
     if kept:
         assert forgotten.returncode == 1
-        assert "add --resume to go on from there" in forgotten.stderr
+        assert "add --resume to continue from there" in forgotten.stderr
 
 
 def test_progress_for_programs(run, season, tmp_path):

@@ -85,8 +85,8 @@ def test_a_run_is_resumed_with_the_same_filter_only(recording: Path, tiny_model:
     ("arguments", "reason"),
     [
         (["--lat", "47"], "longitude"),
-        (["--lat", "95", "--lon", "0"], "latitude 95"),
-        (["--lat", "47", "--lon", "9", "--week", "49"], "week is 49"),
+        (["--lat", "95", "--lon", "0"], "lat is '95', expected -90 to 90"),
+        (["--lat", "47", "--lon", "9", "--week", "49"], "week is '49', expected 1 to 48"),
         (["--week", "4"], "without a place"),
         (["--species", "absent.txt"], "absent.txt cannot be read"),
         (["--locale", "xx"], "no labels in 'xx'"),

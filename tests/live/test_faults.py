@@ -125,7 +125,7 @@ def test_an_input_that_is_dead_or_bad_is_flagged_and_silence_not_scored(make, fl
     assert station.statuses[-1]["flags"] == [flag]
     assert station.daemon.state == state
     assert (station.scorer.calls > 0) == scored
-    assert (station.listener.ledger.skipped_silent == 0) == scored
+    assert (station.listener.accounting.skipped_silent == 0) == scored
     station.accounted()
 
 
@@ -135,17 +135,17 @@ def test_inference_slower_than_real_time(caplog):
     # Seven seconds for each window of every two and a half; the device goes on meanwhile.
     station.scorer.before_call = lambda windows: station.clock.advance(7 * windows)
     station.run(600)
-    ledger = station.listener.ledger
+    accounting = station.listener.accounting
     assert station.daemon.state == "degraded"
     assert "slower than real time" in station.statuses[-1]["reason"]
     assert station.listener.waiting <= 4
-    assert ledger.dropped > 0.2 * ledger.captured
-    assert ledger.gap == 0
+    assert accounting.dropped > 0.2 * accounting.captured
+    assert accounting.gap == 0
     warnings = [record for record in caplog.records if "slower than real time" in record.message]
     assert 8 <= len(warnings) <= 11  # one a minute
     station.daemon.finish()
-    assert station.listener.ledger.pending == 0
-    assert ledger.captured == ledger.analysed + ledger.dropped
+    assert station.listener.accounting.pending == 0
+    assert accounting.captured == accounting.analysed + accounting.dropped
 
 
 def test_inference_that_is_quick_again_is_forgiven_after_a_minute():
@@ -183,8 +183,8 @@ def test_nan_from_the_input():
     station = FakeStation()
     station.source.make = lambda n: np.where((n // RATE_HZ) % 20 == 13, np.inf, 0.1 * np.sin(n * 0.3))
     station.run(60)
-    assert station.listener.bad_chunks == 30
-    assert station.listener.ledger.dropped >= 3 * RATE_HZ
+    assert station.listener.invalid_frames == 3 * RATE_HZ
+    assert station.listener.accounting.dropped >= 3 * RATE_HZ
     assert "NaN or infinity" in station.statuses[-1]["reason"]
     assert station.gaps == []  # it was captured, and is counted as dropped
     station.accounted()
@@ -226,9 +226,9 @@ def test_the_clock_is_stepped_an_hour(step_s):
     assert starts == sorted(starts)
     assert all(event["start"] < event["end"] for event in station.outlet.of("event"))
     # No second of audio was lost by it, and none is counted as lost.
-    assert station.listener.ledger.gap == 0
-    ledger = station.listener.ledger
-    assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped
+    assert station.listener.accounting.gap == 0
+    accounting = station.listener.accounting
+    assert accounting.captured == accounting.analysed + accounting.skipped_silent + accounting.dropped
 
 
 def test_the_machine_is_suspended():
@@ -265,7 +265,7 @@ def test_a_full_disk_costs_clips_and_nothing_else(tmp_path, monkeypatch):
     assert len(saved) >= 4
     assert station.daemon.state == "degraded"
     assert "No space left" in station.statuses[-1]["reason"]
-    assert station.listener.ledger.dropped == 0
+    assert station.listener.accounting.dropped == 0
     monkeypatch.setattr(clips_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
     station.run(100)
     assert station.outlet.of("event")[-1]["clip"] is not None

@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeScorer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listener_bench import RATE_HZ, Bench
+from listener_bench import RATE_HZ, RULE, Bench
 from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock
@@ -15,13 +15,16 @@ from birdwatch.live.listener import EndedEvent, Found
 from birdwatch.live.source import Chunk
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import score_recording
+from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import RecordingMaximum
 
 
 def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song, monkeypatch):
     classifier = OnnxClassifier(tiny_model, provider="cpu", workers=1)
     native = np.repeat(song, 2)[: len(song) * 3 // 2]  # any audio will do, said to be at 48 kHz
-    expected = score_recording("song", [AudioBlock(native, 0, 48000)], classifier, rate_hz=48000, hop_s=2.5)
+    expected = score_recording(
+        "song", [AudioBlock(native, 0, 48000)], classifier, ScoringPolicy((RULE,) * 3), rate_hz=48000, hop_s=2.5
+    )
     scored = []
     score = classifier.score
 
@@ -45,7 +48,7 @@ def test_a_microphone_gives_the_scores_that_a_file_gives(tiny_model, song, monke
     assert recording.windows == len(expected.windows)
     assert recording.scores.tobytes() == expected.scores.tobytes()
     bench.check()
-    assert bench.listener.ledger.pending == 0
+    assert bench.listener.accounting.pending == 0
 
 
 def test_detections_events_and_minutes_come_out_with_their_frames():
@@ -70,8 +73,8 @@ def test_digital_silence_is_counted_and_never_sent_to_the_network():
     bench.source.make = lambda n: np.where(n < 10 * RATE_HZ, 0.1 * np.sin(n * 0.3), 0)
     bench.push(40).finish()
     assert bench.scorer.calls == 4  # those that start before 10 s
-    assert bench.listener.ledger.analysed == 12.5 * RATE_HZ
-    assert bench.listener.ledger.skipped_silent == 27.5 * RATE_HZ
+    assert bench.listener.accounting.analysed == 12.5 * RATE_HZ
+    assert bench.listener.accounting.skipped_silent == 27.5 * RATE_HZ
     assert bench.listener.level.flags == ("digital-zero",)
     bench.check()
 
@@ -80,9 +83,9 @@ def test_nan_from_the_input_is_dropped_counted_and_never_scored():
     bench = Bench()  # the fake network asserts that what it gets is finite
     bench.source.make = lambda n: np.where(n == 12 * RATE_HZ + 5, np.nan, np.sin(n * 0.3))
     bench.push(30).finish()
-    assert bench.listener.bad_chunks == 1
-    assert bench.listener.ledger.dropped == 3200
-    assert bench.listener.ledger.pending == 0
+    assert bench.listener.invalid_frames == 1
+    assert bench.listener.accounting.dropped == 1
+    assert bench.listener.accounting.pending == 0
     bench.check()
 
 
@@ -96,8 +99,8 @@ def test_a_network_that_fails_costs_its_windows_and_nothing_else():
     assert "NaN" in bench.listener.inference_fault
     assert bench.listener.dropped_windows == 4
     # Overlapping windows see most of what the failed ones held: 2.5 s from the first, not the last.
-    assert bench.listener.ledger.dropped == pytest.approx(10 * RATE_HZ, abs=2.5 * RATE_HZ)
-    assert bench.listener.ledger.pending == 0
+    assert bench.listener.accounting.dropped == pytest.approx(10 * RATE_HZ, abs=2.5 * RATE_HZ)
+    assert bench.listener.accounting.pending == 0
     bench.check()
 
 
@@ -128,11 +131,11 @@ def test_slower_than_real_time_drops_the_oldest_windows_in_bounded_memory():
     assert bench.listener.waiting == 4
     assert bench.listener.dropped_windows == 19
     bench.finish()
-    ledger = bench.listener.ledger
+    accounting = bench.listener.accounting
     assert [found.end_frame / RATE_HZ for found in bench.of(Found)] == [52.5, 55, 57.5, 60]
     # What the last dropped window shares with the first scored one is analysed.
-    assert (ledger.dropped, ledger.analysed) == (47.5 * RATE_HZ, 12.5 * RATE_HZ)
-    assert ledger.pending == 0
+    assert (accounting.dropped, accounting.analysed) == (47.5 * RATE_HZ, 12.5 * RATE_HZ)
+    assert accounting.pending == 0
     bench.check()
 
 
@@ -178,4 +181,4 @@ def test_every_second_is_accounted_for_whatever_happens(steps, rate_hz):
         bench.check()
     bench.finish()
     bench.check()
-    assert bench.listener.ledger.pending == 0
+    assert bench.listener.accounting.pending == 0

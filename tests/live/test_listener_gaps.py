@@ -74,9 +74,9 @@ def test_a_device_that_comes_back_at_another_rate_goes_on_counting():
     assert gap.reason == "device-lost"
     assert gap.start_frame == 12 * RATE_HZ
     assert gap.frames == pytest.approx(20 * RATE_HZ, abs=3)
-    assert bench.listener.ledger.dropped <= 2
+    assert bench.listener.accounting.dropped <= 2
     bench.check()
-    assert bench.listener.ledger.pending == 0
+    assert bench.listener.accounting.pending == 0
 
 
 def test_a_microphone_that_was_absent_at_the_start_is_a_gap_from_the_start():
@@ -115,7 +115,7 @@ def test_a_clock_set_back_ends_events_and_is_a_gap_without_lost_audio():
     assert times[2] < times[3]
     assert times[0] < times[2]
     # Windows run on through it: nothing was lost.
-    assert bench.listener.ledger.gap == 0
+    assert bench.listener.accounting.gap == 0
     bench.check()
 
 

@@ -23,7 +23,8 @@ from birdwatch.live.message_builder import Reporter
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.process import open_files, rss_mb, threads
-from birdwatch.scores.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule
+from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.service.sd_notify import Notifier
 
 # Low, so that a week of samples is 1.2 GB of them and not 77. For the same reason chunks are long and hops too.
@@ -54,8 +55,8 @@ def test_a_week(tmp_path, days):
     scorer = FakeScorer(manifest(rate_hz=RATE_HZ, window_frames=5 * RATE_HZ, frontend=None, input="waveform"))
     clips = Clips(tmp_path / "clips", max_bytes=300_000, min_free_bytes=0)
     start = clock.now()
-    tracker = EventTracker([EventRule(0.5, 0.3)] * 3, RATE_HZ)
-    listener = Listener(scorer, tracker, start, hop_s=5.0, recording_s=60.0, on_block=clips.push)
+    policy = ScoringPolicy((EventRule(0.5, 0.3),) * 3)
+    listener = Listener(scorer, policy, start, hop_s=5.0, recording_s=60.0, on_block=clips.push)
     endpoint, journal = f"ipc://{tmp_path}/pub", tmp_path / "journal.db"
     envelope = Envelope(station="garden", source=source.name, boot_id="week")
     context = zmq.Context()
@@ -106,8 +107,11 @@ def test_a_week(tmp_path, days):
             if hour % 24 == 23:
                 gc.collect()
                 used.append((rss_mb(), open_files(), threads()))
-            ledger = listener.ledger
-            assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
+            accounting = listener.accounting
+            assert (
+                accounting.captured
+                == accounting.analysed + accounting.skipped_silent + accounting.dropped + accounting.pending
+            )
         daemon.finish()
         told = publisher.last_seq
         lost = publisher.dropped
@@ -117,9 +121,11 @@ def test_a_week(tmp_path, days):
     wall_s = (clock.now().steady_ns - start.steady_ns) / S
     adjusted_s = listener.timeline.adjusted_ns / S
     assert wall_s == pytest.approx(days * DAY_S, abs=60)
-    assert (ledger.captured + ledger.gap) / RATE_HZ + adjusted_s == pytest.approx(wall_s, abs=source.chunk_s + 1)
-    assert ledger.pending == 0
-    assert ledger.analysed > 0.8 * ledger.captured
+    assert (accounting.captured + accounting.gap) / RATE_HZ + adjusted_s == pytest.approx(
+        wall_s, abs=source.chunk_s + 1
+    )
+    assert accounting.pending == 0
+    assert accounting.analysed > 0.8 * accounting.captured
     assert listener.windows > 0.7 * days * DAY_S / 5
     # The first day warms up: rings, caches and the journal fill to their bounds.
     (first_mb, first_files, first_threads), (last_mb, last_files, last_threads) = used[0], used[-1]

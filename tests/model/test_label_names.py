@@ -8,7 +8,7 @@ import pytest
 from tiny_model import manifest
 
 from birdwatch.errors import ConfigError
-from birdwatch.model.label_names import find_locale, read_locale, translate
+from birdwatch.model.label_names import find_locale, read_locale, translate, untranslated
 
 
 def test_found_beside_the_model_or_as_a_file(tmp_path: Path) -> None:
@@ -39,10 +39,15 @@ def test_read_and_put_in_the_manifest(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     names = read_locale(path)
     assert names == {"Parus major": "Kohlmeise", "Erithacus rubecula": "Rotkehlchen"}
-    changed, kept = translate(manifest(), names)
+    changed = translate(manifest(), names)
     assert [label.common_name for label in changed.labels] == ["Kohlmeise", "Rotkehlchen", "Eurasian Blackbird"]
     assert changed.codes == manifest().codes
-    assert kept == 1
+    assert untranslated(manifest(), names) == 1
+
+
+def test_names_of_none_of_the_species_are_refused() -> None:
+    with pytest.raises(ConfigError, match="hold none of the species of tiny"):
+        translate(manifest(), {"Corvus corax": "Kolkrabe"})
 
 
 @pytest.mark.parametrize(

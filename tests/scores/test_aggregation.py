@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import manifest
 
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.aggregation import Maximum, detections, segment_scores, thresholds
+from birdwatch.scores.aggregation import Maximum, segment_scores
 
 
 def scored(start: int, valid: int, *scores: float) -> WindowScores:
@@ -46,17 +44,3 @@ def test_a_segment_takes_the_windows_that_lie_in_it_by_half(hop, frames):
         )
     # A last segment of a few frames, in which no window lies by half, is no segment.
     assert [set(np.flatnonzero(row)) for row in got] == [inside for inside in expected if inside]
-
-
-def test_a_class_is_detected_at_its_own_threshold():
-    limits = thresholds(manifest(threshold=0.5, thresholds={"eurrob1": 0.25}))
-    np.testing.assert_array_equal(limits, np.array([0.5, 0.25, 0.5], np.float32))
-    found = detections(scored(100, 50, 0.5, 0.2, 0.75), limits)
-    assert [(d.label, d.score, d.threshold, d.start_frame, d.end_frame) for d in found] == [
-        (0, 0.5, 0.5, 100, 150),
-        (2, 0.75, 0.5, 100, 150),
-    ]
-
-
-def test_one_threshold_overrides_all():
-    assert thresholds(manifest(thresholds={"eurrob1": 0.25}), 0.75) == pytest.approx([0.75] * 3)

@@ -9,9 +9,12 @@ import soxr
 import birdwatch
 from birdwatch.audio.types import AudioBlock
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.scores.events import EventRule
 from birdwatch.scores.pipeline import score_recording
+from birdwatch.scores.policy import ScoringPolicy
 
 WINDOW, HOP = 160000, 80000
+POLICY = ScoringPolicy((EventRule(0.5, 0.5),) * 3)
 
 
 def write(path, samples, rate_hz=32000, **options):
@@ -56,8 +59,8 @@ def test_chopped_input_gives_the_same_scores_to_the_bit(tiny_model, song, sizes)
             yield AudioBlock(short[at : at + n], at, 44100)
             at, i = at + n, i + 1
 
-    whole = score_recording("a", blocks([10**9]), classifier, rate_hz=44100)
-    chopped = score_recording("a", blocks(sizes), classifier, rate_hz=44100)
+    whole = score_recording("a", blocks([10**9]), classifier, POLICY, rate_hz=44100)
+    chopped = score_recording("a", blocks(sizes), classifier, POLICY, rate_hz=44100)
     assert [w.start_frame for w in whole.windows] == [w.start_frame for w in chopped.windows]
     np.testing.assert_array_equal([w.scores for w in whole.windows], [w.scores for w in chopped.windows])
 
@@ -65,7 +68,7 @@ def test_chopped_input_gives_the_same_scores_to_the_bit(tiny_model, song, sizes)
 def test_a_tail_too_short_to_score_is_accounted_for(tiny_model, song):
     classifier = OnnxClassifier(tiny_model, provider="cpu")
     frames = 2 * WINDOW + 9000
-    result = score_recording("a", [AudioBlock(song[:frames], 0, 32000)], classifier, rate_hz=32000, hop_s=5)
+    result = score_recording("a", [AudioBlock(song[:frames], 0, 32000)], classifier, POLICY, rate_hz=32000, hop_s=5)
     assert len(result.windows) == 2
     assert result.unscored_frames == 9000
 
@@ -79,4 +82,4 @@ def test_an_error_while_decoding_reaches_the_caller(tiny_model, song):
 
     birdwatch_error = DecodeError("gone")
     with pytest.raises(DecodeError, match="gone"):
-        score_recording("a", broken(), OnnxClassifier(tiny_model), rate_hz=32000)
+        score_recording("a", broken(), OnnxClassifier(tiny_model), POLICY, rate_hz=32000)

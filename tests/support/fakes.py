@@ -12,7 +12,6 @@ from birdwatch.errors import DeviceError, InferenceError
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.messaging.messages import Message
 from birdwatch.model.manifest import Manifest
-from birdwatch.model.species_filter import SpeciesFilter
 
 S = 1_000_000_000
 # A moment in May, early in the morning.
@@ -50,7 +49,6 @@ class FakeScorer:
     provider = "CPUExecutionProvider"
     sha256 = "0" * 64
     setback: str | None = None
-    species: SpeciesFilter | None = None
 
     def __init__(
         self, manifest: Manifest, rule: Callable[[NDArray[np.float32]], Iterable[float]] | None = None

@@ -7,7 +7,8 @@ from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
 
 from birdwatch.live.listener import Listener
-from birdwatch.scores.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule
+from birdwatch.scores.policy import ScoringPolicy
 
 RATE_HZ = 32000
 RULE = EventRule(on=0.5, off=0.3)
@@ -21,7 +22,7 @@ class Bench:
         self.source = FakeSource(self.clock, rate_hz=rate_hz, channels=channels, chunk_s=chunk_s)
         self.source.start()
         self.scorer = scorer or FakeScorer(manifest())
-        self.listener = Listener(self.scorer, EventTracker([RULE] * 3, RATE_HZ), self.clock.now(), hop_s=2.5, **options)
+        self.listener = Listener(self.scorer, ScoringPolicy((RULE,) * 3), self.clock.now(), hop_s=2.5, **options)
         self.start = self.clock.now()
         self.results = []
 
@@ -41,9 +42,12 @@ class Bench:
         return [result for result in self.results if isinstance(result, kind)]
 
     def check(self, *, adjusted_s=0.0):
-        ledger = self.listener.ledger
-        assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
+        accounting = self.listener.accounting
+        assert (
+            accounting.captured
+            == accounting.analysed + accounting.skipped_silent + accounting.dropped + accounting.pending
+        )
         wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
-        assert (ledger.captured + ledger.gap) / RATE_HZ == pytest.approx(
+        assert (accounting.captured + accounting.gap) / RATE_HZ == pytest.approx(
             wall_s - adjusted_s, abs=self.source.chunk_s + 1e-6
         )

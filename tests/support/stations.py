@@ -12,7 +12,8 @@ from birdwatch.live.clips import Clips
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.listener import MAX_PENDING, Listener
 from birdwatch.live.message_builder import Reporter
-from birdwatch.scores.events import EventRule, EventTracker
+from birdwatch.scores.events import EventRule
+from birdwatch.scores.policy import ScoringPolicy
 
 RATE_HZ = 32000
 
@@ -35,10 +36,10 @@ class FakeStation:
         self.outlet = FakeOutlet()
         self.systemd = FakeSystemd()
         self.start = self.clock.now()
-        tracker = EventTracker([EventRule(0.5, 0.3)] * 3, RATE_HZ)
+        policy = ScoringPolicy((EventRule(0.5, 0.3),) * 3)
         self.listener = Listener(
             self.scorer,
-            tracker,
+            policy,
             self.start,
             hop_s=2.5,
             recording_s=60.0,
@@ -76,11 +77,14 @@ class FakeStation:
     def accounted(self, *, open_gap: bool = False) -> None:
         """captured = analysed + skipped + dropped + pending; wall = captured + gap, to a block (a gap that is still
         open is counted when it ends)."""
-        ledger = self.listener.ledger
-        assert ledger.captured == ledger.analysed + ledger.skipped_silent + ledger.dropped + ledger.pending
+        accounting = self.listener.accounting
+        assert (
+            accounting.captured
+            == accounting.analysed + accounting.skipped_silent + accounting.dropped + accounting.pending
+        )
         if not open_gap:
             wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
             adjusted_s = self.listener.timeline.adjusted_ns / S
-            told_s = (ledger.captured + ledger.gap) / RATE_HZ + adjusted_s
+            told_s = (accounting.captured + accounting.gap) / RATE_HZ + adjusted_s
             # A block, and the turn in which the daemon noticed.
             assert told_s == pytest.approx(wall_s, abs=self.source.chunk_s + 1e-6)

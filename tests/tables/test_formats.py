@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from tiny_model import LABELS, manifest
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.formats import Output, choose_outputs, write_output
-from birdwatch.tables.result import DETECTIONS, Result, Vocabulary
+from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Vocabulary
 
 WORDS = Vocabulary(
     manifest(labels=(replace(LABELS[0], common_name='Tit, "Great"'), *LABELS[1:])),
@@ -34,10 +35,20 @@ def result(name="may/a b", start_utc_ns=START_NS, rows=ROWS, channel=None, piece
         channel,
         start_utc_ns,
         416000,
+        80000,
+        1600,
+        "",
         np.array([True, True, False]),
-        lambda: iter(np.array_split(np.array(rows, DETECTIONS), pieces)),
+        lambda kind: (
+            iter(np.array_split(np.array(rows, DETECTIONS), pieces)) if kind == "windows" else iter([events_of(rows)])
+        ),
         lambda: iter([np.array([[0.5, 0.25, 0.125]], np.float32)]),
     )
+
+
+def events_of(rows):
+    """Each row as an event of two windows."""
+    return np.array([(*row, row[3] / 2, 2) for row in rows], EVENTS)
 
 
 RESULTS = [result(), result("june/b", None, ROWS[:1], channel=1), result("c", START_NS, [])]
@@ -75,7 +86,7 @@ def test_json_lines_say_the_same_as_the_csv(tmp_path):
 
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_parquet_says_the_same_as_the_csv_with_types(tmp_path, pieces):
-    results = [replace(item, detections=result(rows=ROWS, pieces=pieces).detections) for item in RESULTS[:2]]
+    results = [replace(item, rows=result(rows=ROWS, pieces=pieces).rows) for item in RESULTS[:2]]
     path = write(tmp_path / "d.parquet", "parquet", results)
     table = pd.read_parquet(path)
     expected = pd.read_csv(write(tmp_path / "d.csv", "detections", results), parse_dates=["start", "end"])
@@ -131,7 +142,7 @@ def test_a_combined_raven_table_runs_on_from_file_to_file(tmp_path):
     twice = [
         RESULTS[1],
         replace(RESULTS[1], channel=0),
-        replace(RESULTS[0], detections=result(rows=ROWS[:1]).detections),
+        replace(RESULTS[0], rows=result(rows=ROWS[:1]).rows),
     ]
     path = write(tmp_path / "all.selections.txt", "raven", twice)
     table = pd.read_csv(path, sep="\t")
@@ -173,8 +184,8 @@ def test_the_end_of_a_name_decides_the_form(tmp_path, monkeypatch):
         "kaggle",
         "detections",
     ]
-    assert choose_outputs(["there"], ["raven"]) == [Output(Path("there"), "raven", folder=True)]
-    assert choose_outputs(["new/"], ["audacity"]) == [Output(Path("new"), "audacity", folder=True)]
+    assert choose_outputs(["there"], ["raven"]) == [Output(Path("there"), "raven", folder=True, rows="events")]
+    assert choose_outputs(["new/"], ["audacity"]) == [Output(Path("new"), "audacity", folder=True, rows="events")]
     assert choose_outputs(["x.dat"], ["jsonl"]) == [Output(Path("x.dat"), "jsonl")]
 
 
@@ -206,3 +217,35 @@ def test_without_pyarrow_parquet_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'birdwatch\[parquet\]'"):
         Output(tmp_path / "a.parquet", "parquet").check(1)
+
+
+def test_rows_may_be_events(tmp_path):
+    output = Output(tmp_path / "e.csv", "detections", rows="events")
+    write_output(output, RESULTS, WORDS, run=RUN)
+    with output.path.open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [(row["score"], row["mean_score"], row["windows"]) for row in found] == [
+        (f"{row[3]:.6f}", f"{np.float32(row[3] / 2):.6f}", "2") for row in [*ROWS, *ROWS[:1]]
+    ]
+    lines = Output(tmp_path / "e.jsonl", "jsonl", rows="events")
+    write_output(lines, RESULTS, WORDS, run=RUN)
+    first = json.loads(lines.path.read_text().splitlines()[0])
+    assert (first["windows"], first["mean_score"]) == (2, pytest.approx(ROWS[0][3] / 2))
+    table = Output(tmp_path / "e.parquet", "parquet", rows="events")
+    write_output(table, RESULTS, WORDS, run=RUN)
+    assert pyarrow.parquet.read_table(table.path)["windows"].to_pylist() == [2] * (len(ROWS) + 1)
+
+
+@pytest.mark.parametrize(
+    ("out", "form", "rows", "expected"),
+    [
+        ("a.csv", "raven", None, "events"),
+        ("a.labels.txt", "audacity", None, "events"),
+        ("a.csv", "raven", "windows", "windows"),
+        ("a.parquet", "parquet", None, "windows"),
+        ("a.parquet", "parquet", "events", "events"),
+    ],
+)
+def test_a_table_for_people_has_a_row_per_event(out, form, rows, expected):
+    ((output),) = choose_outputs([out], [form], rows)
+    assert output.rows == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_model import manifest
 
-from birdwatch.config.event_rules import event_rules
+from birdwatch.config.policy import event_rules
 from birdwatch.config.schema import ClassRules, Settings
 from birdwatch.errors import ConfigError
 from birdwatch.scores.events import EventRule

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
-__all__ = ["Ledger", "Outcome"]
+__all__ = ["Accounting", "Outcome"]
 
 Outcome = Literal["analysed", "skipped_silent", "dropped"]
 
 
-class Ledger:
+class Accounting:
     """Counts a stream's frames, each once, however much its windows overlap.
 
     captured = analysed + skipped_silent + dropped + pending, and `end_frame` = captured + gap: the stream's position.

@@ -1,20 +1,40 @@
-"""From settings to rules: when each of a model's classes is heard, and what of it makes one event."""
+"""From settings to the scoring policy: thresholds and event rules of each class, and the species filter."""
 
 from __future__ import annotations
 
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.species_choice import choose_species
 from birdwatch.scores.events import EventRule
+from birdwatch.scores.policy import ScoringPolicy
 
-__all__ = ["event_rules"]
+__all__ = ["event_rules", "scoring_policy"]
+
+
+def scoring_policy(settings: Settings, classifier: OnnxClassifier, *, week: int | None) -> ScoringPolicy:
+    """The one policy of `run`, `listen` and `birdwatch.analyze`.
+
+    week: 1..48 for the range model, None for the whole year. Raises ConfigError or ModelError.
+    """
+    rules = event_rules(settings, classifier.manifest)
+    species = choose_species(
+        classifier.own_labels,
+        translated=classifier.manifest.labels,
+        latitude=settings.lat,
+        longitude=settings.lon,
+        week=week,
+        species=settings.species,
+    )
+    return ScoringPolicy(tuple(rules), species)
 
 
 def event_rules(settings: Settings, manifest: Manifest) -> list[EventRule]:
-    """One rule a class, in label order. Raises ConfigError with all that does not fit the model or itself."""
+    """One rule per class, in the order of the labels. Raises ConfigError that names everything inconsistent."""
     unknown = sorted(set(settings.class_) - set(manifest.codes))
     faults = [
-        f"class.{code}: {manifest.name} has no such class; `birdwatch model` lists its labels" for code in unknown
+        f"class.{code}: {manifest.name} has no such class; `birdwatch model show` lists its labels" for code in unknown
     ]
     out = []
     for code in manifest.codes:

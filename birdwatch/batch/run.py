@@ -1,0 +1,196 @@
+"""A run over recordings: from a request to its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from birdwatch._version import __version__
+from birdwatch.audio.timestamps import parse_time, zone
+from birdwatch.audio.windows import hop_frames_of
+from birdwatch.batch.inputs import Input, find_inputs
+from birdwatch.batch.jobs import Job, Period, look_at, period_of
+from birdwatch.batch.local_runner import Outcome, score_jobs
+from birdwatch.batch.progress import Meter
+from birdwatch.batch.request import RunRequest
+from birdwatch.batch.results import describe_run, result_of, write_errors, write_filtered
+from birdwatch.batch.run_database import Entry, RunDatabase, database_path
+from birdwatch.batch.scoring import Scoring
+from birdwatch.config.policy import scoring_policy
+from birdwatch.config.schema import class_rules
+from birdwatch.errors import ConfigError, SourceError
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.label_names import locale_names, untranslated
+from birdwatch.model.manifest import Manifest
+from birdwatch.model.registry import find_model
+from birdwatch.model.session import CPU
+from birdwatch.process import cores
+from birdwatch.scores.policy import ScoringPolicy
+from birdwatch.tables.formats import write_output
+from birdwatch.tables.result import Vocabulary
+from birdwatch.tables.submission import Template, check_row_names, read_template
+
+__all__ = ["RunInterrupted", "RunSummary", "named_inputs", "open_inputs", "run"]
+
+Notice = Callable[[str], None]
+View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The result of a run. entries: of all recordings that are scored, in order. outcomes: of this run's recordings."""
+
+    request: RunRequest
+    wanted: tuple[Job, ...]
+    entries: tuple[Entry, ...]
+    outcomes: tuple[Outcome, ...]
+    manifest: Manifest
+    provider: str
+    meter: Meter
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """The run was stopped; `done` of `total` recordings are in the run database at `path`."""
+
+    def __init__(self, done: int, total: int, path: Path) -> None:
+        super().__init__(f"{done} of {total} recordings are in {path}")
+        self.done, self.total, self.path = done, total, path
+
+
+def named_inputs(request: RunRequest) -> list[Input]:
+    """The recordings that a request names, unopened. Raises ConfigError for lists, folders or times that are wrong."""
+    period_of(request.since, request.until, zone(request.timezone))
+    inputs = find_inputs(request.recordings, recursive=request.recursive, include=request.include)
+    if request.start is not None and len(inputs) > 1:
+        raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
+    for output in request.outputs:
+        output.check(len(inputs))
+    return inputs
+
+
+def open_inputs(request: RunRequest, inputs: Sequence[Input], notice: Notice) -> list[Job]:
+    """Open each recording for its length, channels and start; the jobs that lie in the request's period."""
+    where = zone(request.timezone)
+    start_ns = None if request.start is None else parse_time(request.start, where)
+    looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns)
+    period = period_of(request.since, request.until, where)
+    return _within([job for found in looked for job in found], period, notice)
+
+
+def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
+    """Score what the request names and write its tables.
+
+    notice: is called with lines for the user. view: shows progress. Raises RunInterrupted when it is stopped; what was
+    scored can be resumed. Raises BirdwatchError for everything that ends a run; a recording that fails does not.
+    """
+    inputs = named_inputs(request)
+    template = None if request.template is None else read_template(request.template)
+    classifier = _classifier(request, notice)
+    manifest = classifier.manifest
+    policy = scoring_policy(request.settings, classifier, week=request.settings.week)
+    if policy.species is not None:
+        notice(f"species filter: {policy.species}")
+    hop_frames = hop_frames_of(request.settings.hop, manifest.window_frames, manifest.rate_hz)
+    wanted = open_inputs(request, inputs, notice)
+    if len(wanted) == 1 and wanted[0].fault is not None:
+        raise SourceError(wanted[0].fault)
+    keep_segments = any(output.form == "kaggle" for output in request.outputs)
+    if keep_segments:
+        check_row_names(job.name for job in wanted)
+    parameters = _parameters(request, classifier, policy, hop_frames, keep_segments)
+    path = database_path(request.outputs[0].path)
+    meter: Meter | None = None
+    try:
+        with RunDatabase(path, parameters, resume=request.resume) as database:
+            todo = [job for job in wanted if job.fault is not None or database.find(job) is None]
+            meter = Meter(todo, resumed=len(wanted) - len(todo))
+            at_once = min(request.jobs, max(1, len(todo)))
+            # Recordings scored at once share the cores; each keeps at least one.
+            in_flight = max(1, -(-cores() // at_once)) if classifier.provider == CPU else None
+            floors = policy.floors(request.min_score)
+            scoring = Scoring(classifier, policy, request.settings.hop, floors, keep_segments, in_flight)
+            with view(meter) as show:
+                outcomes = score_jobs(todo, scoring, database, meter, at_once=at_once, show=show)
+            failed = [outcome for outcome in outcomes if outcome.fault]
+            if len(wanted) == 1 and failed:
+                database.remove()
+                raise SourceError(failed[0].fault)
+            words = Vocabulary(manifest, policy.thresholds)
+            entries = _write(request, wanted, failed, database, words, parameters, template, notice)
+            write_errors(request.outputs[0].path, failed)
+            write_filtered(request.outputs[0].path, policy.species, manifest)
+            database.written()
+            if not failed and not request.resume:
+                database.remove()
+    except KeyboardInterrupt:
+        done = 0 if meter is None else meter.done + meter.resumed
+        raise RunInterrupted(done, len(wanted), path) from None
+    return RunSummary(request, tuple(wanted), tuple(entries), tuple(outcomes), manifest, classifier.provider, meter)
+
+
+def _classifier(request: RunRequest, notice: Notice) -> OnnxClassifier:
+    settings = request.settings
+    path = find_model(settings.model)
+    names = None if settings.locale is None else locale_names(settings.locale, path)
+    classifier = OnnxClassifier(path, provider=settings.provider, batch_size=request.batch, names=names)
+    if names is not None and (count := untranslated(classifier.manifest, names)):
+        notice(f"birdwatch: {count} species have no name in {settings.locale}; they keep theirs")
+    return classifier
+
+
+def _parameters(
+    request: RunRequest, classifier: OnnxClassifier, policy: ScoringPolicy, hop_frames: int, keep_segments: bool
+) -> dict[str, Any]:
+    """What the results depend on: a run is resumed only with the same."""
+    manifest, settings, species = classifier.manifest, request.settings, policy.species
+    return {
+        "birdwatch": __version__,
+        "model": manifest.name,
+        "model_sha256": classifier.sha256,
+        "provider": classifier.provider,
+        "hop_s": hop_frames / manifest.rate_hz,
+        **{name: getattr(settings, name) for name in class_rules()},
+        "class": {code: asdict(own) for code, own in sorted(settings.class_.items())},
+        "min_score": request.min_score,
+        "segments": keep_segments,
+        "filter": None if species is None else {"reason": str(species), "sha256": species.sha256},
+    }
+
+
+def _within(found: list[Job], period: Period, notice: Notice) -> list[Job]:
+    """The jobs whose start lies in the period; what cannot be read stays, so that it is reported."""
+    inside = [job for job in found if job.fault is not None or job.start_utc_ns in period]
+    unknown = sum(job.start_utc_ns is None for job in found if job.fault is None)
+    if period != Period() and unknown:
+        notice(f"birdwatch: {unknown} recordings have no known start; --since and --until leave them out")
+    if period != Period() and all(job.fault is not None for job in inside):
+        raise ConfigError(f"none of {len(found)} recordings began in that period; widen --since and --until")
+    return inside
+
+
+def _write(
+    request: RunRequest,
+    wanted: Sequence[Job],
+    failed: Sequence[Outcome],
+    database: RunDatabase,
+    words: Vocabulary,
+    parameters: dict[str, Any],
+    template: Template | None,
+    notice: Notice,
+) -> list[Entry]:
+    bad = {outcome.job.key for outcome in failed}
+    results, entries = [], []
+    for job in wanted:
+        entry = None if job.key in bad else database.find(job)
+        if entry is not None:
+            entries.append(entry)
+            results.append(result_of(job, entry, database, words.manifest))
+    described = describe_run(results, failed, words.manifest, parameters)
+    for output in request.outputs:
+        absent = write_output(output, results, words, run=described, template=template)
+        if absent:
+            notice(f"birdwatch: {len(absent)} rows of {request.template} have no recording; they are 0")
+    return entries
