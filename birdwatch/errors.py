@@ -6,7 +6,8 @@
     ├── ModelError         a model file is missing, damaged or does not fit its manifest
     ├── SourceError        audio could not be had
     │   ├── DecodeError    ... from a file
-    │   └── DeviceError    ... from a sound device
+    │   ├── DeviceError    ... from a sound device
+    │   └── StreamError    ... from a network stream
     ├── InferenceError     the network could not be run
     └── SinkError          a result could not be written or published
 
@@ -27,6 +28,7 @@ __all__ = [
     "ModelError",
     "SinkError",
     "SourceError",
+    "StreamError",
     "UsageError",
 ]
 
@@ -65,6 +67,10 @@ class DecodeError(SourceError):
 
 class DeviceError(SourceError):
     """A sound device is missing, refused to open, or stopped."""
+
+
+class StreamError(SourceError):
+    """A network stream could not be opened, or ended. Its message never contains a URL's credentials."""
 
 
 class InferenceError(BirdwatchError):

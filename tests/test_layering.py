@@ -50,7 +50,7 @@ PURE = [
     *(f"audio/{name}" for name in ("types", "finite", "resample", "kaiser_fast", "ring", "windows", "levels")),
     *(f"model/{name}" for name in ("types", "frontend", "manifest")),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
-    *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync")),
+    *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync", "connection", "station", "scheduler")),
 ]
 WORLD = {"os", "threading", "time", "socket", "subprocess", "pathlib", "zmq", "soundfile", "sounddevice", "onnxruntime"}
 

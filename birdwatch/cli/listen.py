@@ -1,4 +1,4 @@
-"""`birdwatch listen`: puts the daemon together from the settings in force, and runs it until a signal ends it."""
+"""`birdwatch listen`: runs stations from the settings in force until a signal ends it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import UTC, date, datetime
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,20 +20,18 @@ import numpy as np
 from birdwatch.cli.options import setting_options
 from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
-from birdwatch.errors import ConfigError, DeviceError
-from birdwatch.live.clips import Clips
+from birdwatch.errors import DeviceError
 from birdwatch.live.daemon import Daemon
-from birdwatch.live.listener import Listener
-from birdwatch.live.message_builder import Reporter
 from birdwatch.live.microphone import Microphone
-from birdwatch.live.recorded import PipeSource, RecordedSource
-from birdwatch.live.source import Clock, Source, SystemClock
-from birdwatch.live.station_policy import StationPolicy
+from birdwatch.live.scheduler import Scheduler
+from birdwatch.live.source import SystemClock
+from birdwatch.live.stations import Stations
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.model.label_names import locale_names
 from birdwatch.model.registry import find_model
+from birdwatch.process import cores
 from birdwatch.service.sd_notify import Notifier
 
 if TYPE_CHECKING:
@@ -45,31 +41,28 @@ __all__ = ["listen"]
 
 log = logging.getLogger("birdwatch")
 
-STDIN = "-"
-
 
 @click.command()
 @setting_options()
 def listen(config: Path | None, **options: Any) -> None:
-    """Listen to a microphone, or to --source, and publish detections, events and the station's state.
+    """Detect birds in a microphone, a network stream or other sources, and publish what is found.
 
-    SIGTERM ends it when open events are published, SIGHUP reads the configuration again, a second SIGINT stops at once.
+    Several sources are `[source.NAME]` tables of the configuration. SIGTERM ends it when open events are published,
+    SIGHUP reads the configuration again, a second SIGINT stops at once.
     """
     configuration = Configuration(config, options)
     loaded = configuration.read()
-    clock = SystemClock()
+    code = 0
     with ExitStack() as stack:
-        display = _display(loaded.settings, stack)
-        source = make_source(loaded.settings, clock)
-        daemon = _assembled(configuration, loaded, source, clock, display, stack)
+        display = _display(loaded, stack)
+        daemon, stations = _started(configuration, loaded, display, stack)
         _take_signals(daemon)
-        code = 0
         try:
             daemon.run()
         except DeviceError as error:
             log.error("%s", error)
             code = 1
-    if isinstance(source, Microphone) and source.hangs:
+    if any(isinstance(station.source, Microphone) and station.source.hangs for station in stations.running()):
         # A thread is stuck in the sound library, whose own clean-up at the end would wait for it for ever.
         logging.shutdown()
         sys.stdout.flush()
@@ -77,136 +70,63 @@ def listen(config: Path | None, **options: Any) -> None:
     sys.exit(code)
 
 
-def make_source(settings: Settings, clock: Clock) -> Source:
-    """What the settings say is listened to. Raises SourceError."""
-    if settings.source is not None and settings.device is not None:
-        raise ConfigError(f"device is {settings.device!r} and source is {settings.source!r}: give one of them")
-    if settings.source is None:
-        return Microphone(settings.device, clock)
-    if settings.source == STDIN:
-        return PipeSource(
-            sys.stdin.fileno(),
-            clock,
-            rate_hz=settings.raw_rate,
-            channels=settings.raw_channels,
-            live=settings.realtime,
-        )
-    return RecordedSource(settings.source, clock, live=settings.realtime)
+def _started(
+    configuration: Configuration, loaded: Loaded, display: Display | None, stack: ExitStack
+) -> tuple[Daemon, Stations]:
+    """The daemon, with its model loaded and its endpoint bound."""
+    clock = SystemClock()
+    classifier = _classifier(loaded)
+    publisher = stack.enter_context(_publisher(loaded.settings))
+    log.info("%s on %s; publishing on %s", classifier.manifest.name, classifier.provider, publisher.endpoint)
+    stations = Stations(loaded, classifier, publisher, clock, on_detection=_shown(display, classifier))
+    scheduler = Scheduler(classifier, clock)
+    if loaded.has_tables:
+        # Sources are read while windows are scored on every core.
+        pool = stack.enter_context(ThreadPoolExecutor(cores(), thread_name_prefix="score"))
+        scheduler = Scheduler(classifier, clock, executor=pool, workers=cores())
 
-
-def _assembled(
-    configuration: Configuration,
-    loaded: Loaded,
-    source: Source,
-    clock: Clock,
-    display: Display | None,
-    stack: ExitStack,
-) -> Daemon:
-    settings = loaded.settings
-    # A window every hop, one thread: the rest of the machine belongs to others. CUDA fills every batch up, so a
-    # large one would be computed in vain.
-    path = find_model(settings.model)
-    names = None if settings.locale is None else locale_names(settings.locale, path)
-    classifier = OnnxClassifier(path, provider=settings.provider, batch_size=CPU_BATCH, workers=1, names=names)
-    policy = StationPolicy(classifier, settings, partial(_today, clock) if source.live else None)
-    manifest = classifier.manifest
-    # The first run allocates what the others use: not to be waited for by the first detection.
-    classifier.score(np.zeros((1, manifest.window_frames), np.float32))
-    clips = None
-    if settings.save_clips is not None:
-        clips = Clips(settings.save_clips, max_bytes=round(settings.clips_max_gb * 1e9))
-    # A recording that has a name and an end is one; everything else is cut into minutes.
-    whole = settings.source is not None and settings.source != STDIN
-    listener = Listener(
-        classifier,
-        policy.policy,
-        clock.now(),
-        hop_s=settings.hop,
-        recording=Path(settings.source).stem if whole and settings.source else settings.station,
-        recording_s=None if whole else settings.recording_seconds,
-        on_block=None if clips is None else clips.push,
-    )
-    boot_id = uuid.uuid4().hex
-    publisher = stack.enter_context(
-        Publisher(
-            settings.bind,
-            Envelope(station=settings.station, source=source.name, boot_id=boot_id, filter=policy.filter),
-            journal=journal_path(settings),
-            journal_max_bytes=round(settings.journal_max_mb * 1e6),
-            replay_endpoint=None if settings.replay_bind == "off" else settings.replay_bind,
-            keys=settings.curve_keys,
-            insecure=settings.insecure_bind,
-            clips=settings.save_clips,
-        )
-    )
-    log.info("%s on %s; publishing on %s", manifest.name, classifier.provider, publisher.endpoint)
-    if policy.filter is not None:
-        log.info("species filter: %s", policy.filter)
-    reporter = Reporter(
-        listener,
-        publisher.publish,
-        clock,
-        station=settings.station,
-        boot_id=boot_id,
-        live=source.live,
-        minutes=not whole,
-        clips=clips,
-        on_detection=_shown(display, classifier),
-    )
-
-    def reload() -> str:
-        nonlocal loaded
-        newer = configuration.read()
-        policy.made_of(newer.settings)
-        publisher.reload_keys()
-        policy.apply(newer.settings)
-        listener.use(policy.policy)
-        publisher.filter = policy.filter
-        if clips is not None:
-            clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
-        restart = loaded.needs_restart(newer)
-        # What needs a restart is still as it was: the next reload says so again.
-        loaded = replace(newer, settings=replace(newer.settings, **{n: getattr(loaded.settings, n) for n in restart}))
-        if restart:
-            return (
-                f"thresholds, events, species, clips and keys are in force; {', '.join(restart)} only after a restart"
-            )
-        return "thresholds, events, species, clips and keys are in force"
+    def after_turn() -> None:
+        stations.follow()
+        if display is not None and display.due():
+            (station, *_) = stations.running()
+            display.show(station.status(), station.listener.level)
 
     daemon = Daemon(
-        source,
-        listener,
-        reporter,
-        publisher,
+        stations.running,
+        scheduler,
         Notifier(),
         clock,
-        reload=reload,
-        on_turn=lambda: _after_turn(daemon, listener, publisher, source, display, policy),
+        poll=publisher.poll,
+        reload=lambda: stations.reload(configuration.read()),
+        on_turn=after_turn,
     )
-    return daemon
+    return daemon, stations
 
 
-def _after_turn(
-    daemon: Daemon,
-    listener: Listener,
-    publisher: Publisher,
-    source: Source,
-    display: Display | None,
-    policy: StationPolicy,
-) -> None:
-    if policy.follow_season():
-        listener.use(policy.policy)
-        publisher.filter = policy.filter
-        log.info("species filter: %s", policy.filter)
-    # A device's stable name is known only once it was found.
-    if publisher.source != source.name:
-        publisher.source = source.name
-    if display is not None and display.due():
-        display.show(daemon.status(), listener.level)
+def _classifier(loaded: Loaded) -> OnnxClassifier:
+    settings = loaded.settings
+    path = find_model(settings.model)
+    names = None if settings.locale is None else locale_names(settings.locale, path)
+    # One source gives a window every hop: one thread, and small batches, as CUDA fills every batch up. Several give
+    # more, and the classifier knows which batch suits its provider.
+    batch_size = None if loaded.has_tables else CPU_BATCH
+    classifier = OnnxClassifier(path, provider=settings.provider, batch_size=batch_size, workers=1, names=names)
+    # The first run allocates what the others use: the first detection shall not wait for it.
+    classifier.score(np.zeros((1, classifier.manifest.window_frames), np.float32))
+    return classifier
 
 
-def _today(clock: Clock) -> date:
-    return datetime.fromtimestamp(clock.now().utc_ns // 1_000_000_000, UTC).date()
+def _publisher(settings: Settings) -> Publisher:
+    return Publisher(
+        settings.bind,
+        Envelope(station=settings.station, source="", boot_id=uuid.uuid4().hex),
+        journal=journal_path(settings),
+        journal_max_bytes=round(settings.journal_max_mb * 1e6),
+        replay_endpoint=None if settings.replay_bind == "off" else settings.replay_bind,
+        keys=settings.curve_keys,
+        insecure=settings.insecure_bind,
+        clips=settings.save_clips,
+    )
 
 
 def _shown(display: Display | None, classifier: OnnxClassifier) -> Callable[..., None] | None:
@@ -218,11 +138,11 @@ def _shown(display: Display | None, classifier: OnnxClassifier) -> Callable[...,
     )
 
 
-def _display(settings: Settings, stack: ExitStack) -> Display | None:
-    """Lines that are redrawn on a terminal; plain lines of log everywhere else."""
+def _display(loaded: Loaded, stack: ExitStack) -> Display | None:
+    """Lines that are redrawn on a terminal, for a single station; log lines everywhere else."""
     root = logging.getLogger()
     root.setLevel(min(root.level, logging.INFO))
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or loaded.has_tables:
         return None
     from rich.console import Console
     from rich.logging import RichHandler
@@ -231,7 +151,7 @@ def _display(settings: Settings, stack: ExitStack) -> Display | None:
 
     console = Console(stderr=True)
     root.handlers = [RichHandler(console=console, show_path=False)]
-    return stack.enter_context(Display(console, settings.station))
+    return stack.enter_context(Display(console, loaded.settings.station))
 
 
 def _take_signals(daemon: Daemon) -> None:

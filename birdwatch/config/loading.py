@@ -1,15 +1,17 @@
 """Where settings come from: a TOML file, then `BIRDWATCH_*` in the environment, then options; the last one wins.
 
-Everything that is wrong is said at once. `[class.<code>]` in the file holds what is different for one class.
+Everything that is wrong is reported at once. `[class.<code>]` in the file holds what differs for one class,
+`[source.<name>]` what differs for one of several sources: each becomes a station of that name.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ __all__ = ["Configuration", "Loaded", "journal_path"]
 
 PREFIX = "BIRDWATCH_"
 
+# Keys of `[source.NAME]` that have another name elsewhere.
+SOURCE_NAMES = {"file": "source"}
+
 # In the environment, but no settings of the daemon.
 NO_SETTINGS = ("BIRDWATCH_CONFIG", "BIRDWATCH_MODELS", "BIRDWATCH_SHARED")
 
@@ -28,18 +33,27 @@ NO_SETTINGS = ("BIRDWATCH_CONFIG", "BIRDWATCH_MODELS", "BIRDWATCH_SHARED")
 class Loaded:
     """Settings in force and where each value came from: `default`, a file, a variable or an option.
 
-    Values of one class are under `class.<code>.<name>` in `origins`.
+    Values of one class are under `class.<code>.<name>` in `origins`, those of a source under `source.<name>.<setting>`.
+    sources: the settings of each station by its name; without `[source.<name>]` there is one, with `settings`.
     """
 
     settings: Settings
     origins: Mapping[str, str]
+    sources: Mapping[str, Settings]
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether sources are tables of their own, which a reload can add, remove and change."""
+        return list(self.sources.values()) != [self.settings]
 
     def needs_restart(self, newer: Loaded) -> list[str]:
         """The settings that differ in `newer` and that a reload cannot take over."""
         return [
             name
             for name, rule in rules().items()
-            if not rule.live and getattr(self.settings, name) != getattr(newer.settings, name)
+            if not rule.live
+            and not (rule.source and self.has_tables and newer.has_tables)
+            and getattr(self.settings, name) != getattr(newer.settings, name)
         ]
 
 
@@ -75,7 +89,9 @@ class Configuration:
 
         path = self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
         table = _parsed(path) if path is not None else {}
-        classes = table.pop("class", {})
+        classes, tables = table.pop("class", {}), table.pop("source", {})
+        if isinstance(tables, str):
+            table["source"], tables = tables, {}
         for name, raw in table.items():
             if name in rules():
                 values[name], origins[name] = take(name, raw, str(path), rules()[name]), str(path)
@@ -108,10 +124,49 @@ class Configuration:
                 else:
                     faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
             own[code] = ClassRules(**{**every_class, **chosen})
+        sources: dict[str, dict[str, Any]] = {}
+        for station, rows in _tables(tables, str(path), faults).items():
+            sources[station] = {}
+            for key, raw in rows.items():
+                name = SOURCE_NAMES.get(key, key)
+                if name not in rules() or not rules()[name].source:
+                    known = [known for known, rule in rules().items() if rule.source and known != "source"]
+                    faults.append(f"{path}: source.{station}: " + _unknown(key, [*known, *SOURCE_NAMES]))
+                    continue
+                sources[station][name] = take(f"source.{station}.{key}", raw, str(path), rules()[name])
+                origins[f"source.{station}.{name}"] = str(path)
         if faults:
             kind = UsageError if all(fault.startswith("--") for fault in faults) else ConfigError
             raise kind("; ".join(faults), path=path, setting=min(wrong, default=None))
-        return Loaded(Settings(**values, class_=own), origins)
+        settings = Settings(**values, class_=own)
+        if not sources:
+            return Loaded(settings, origins, {settings.station: settings})
+        by_name = {name: _of_source(settings, name, rows, origins) for name, rows in sources.items()}
+        return Loaded(settings, origins, by_name)
+
+
+def _tables(tables: Any, path: str, faults: list[str]) -> dict[str, dict[str, Any]]:
+    """The `[source.NAME]` tables; anything else there is a fault."""
+    pattern = rules()["station"].pattern
+    if not isinstance(tables, dict) or not all(isinstance(rows, dict) for rows in tables.values()):
+        faults.append(f"{path}: source is not a file name and not only tables such as [source.pond]")
+        return {}
+    for name in tables:
+        if not re.fullmatch(pattern, name):
+            faults.append(f"{path}: source.{name!r} is no name for a station, expected text like {pattern}")
+    return tables
+
+
+def _of_source(settings: Settings, station: str, rows: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+    """What holds for one source: its own values, else those of all. What is set for one class holds at every source."""
+    places = dict.fromkeys(("device", "source", "url", "folder"))
+    values = {**(places if set(rows) & set(places) else {}), **rows}
+    own = {name: value for name, value in rows.items() if name in class_rules()}
+    classes = {
+        code: replace(rule, **{name: value for name, value in own.items() if f"class.{code}.{name}" not in origins})
+        for code, rule in settings.class_.items()
+    }
+    return replace(settings, station=station, class_=classes, **values)
 
 
 def journal_path(settings: Settings, environ: Mapping[str, str] | None = None) -> Path | None:

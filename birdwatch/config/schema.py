@@ -21,7 +21,11 @@ __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The type and bounds of a setting. live: applied by a reload; the others need a restart."""
+    """The type and bounds of a setting.
+
+    live: applied by a reload; the others need a restart. source: may differ between sources, in `[source.NAME]`; where
+    sources are such tables, a reload applies it by opening that source again.
+    """
 
     kind: type
     help: str
@@ -31,6 +35,7 @@ class Rule:
     pattern: str = ""
     optional: bool = False
     live: bool = False
+    source: bool = False
 
     def fault(self, value: Any) -> str | None:
         """What was expected instead of `value`, or None if it is valid."""
@@ -63,7 +68,9 @@ def _station() -> str:
     return re.sub(r"[\s/]", "-", platform.node()) or "station"
 
 
-_score: Mapping[str, Any] = {"low": 0.0, "high": 1.0, "live": True}
+_own: Mapping[str, Any] = {"source": True}
+_live: Mapping[str, Any] = {"source": True, "live": True}
+_score: Mapping[str, Any] = {"low": 0.0, "high": 1.0, **_live}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +83,34 @@ class ClassRules:
     event_off: float | None = setting(
         None, float, "Score below which an event ends; none: the detection threshold.", **_score
     )
-    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, live=True)
-    event_bridge: float = setting(5.0, float, "Longest pause within an event, in seconds.", low=0.0, live=True)
+    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, **_live)
+    event_bridge: float = setting(5.0, float, "Longest pause within an event, in seconds.", low=0.0, **_live)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings(ClassRules):
     """All settings. Paths are as the user wrote them, with `~` resolved."""
 
-    device: str | None = setting(None, str, "Microphone: a stable name, a part of one, or a number; none: the default.")
-    source: str | None = setting(None, str, "A file, or - for raw audio on stdin, instead of a microphone.")
-    realtime: bool = setting(False, bool, "Read --source in real time.")
-    raw_rate: int = setting(48000, int, "Sample rate of raw audio on stdin, in Hz.", low=1)
-    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1)
+    device: str | None = setting(
+        None, str, "Microphone: a stable name, a part of one, or a number; none: the default.", **_own
+    )
+    source: str | None = setting(None, str, "A file, or - for raw audio on stdin, instead of a microphone.", **_own)
+    url: str | None = setting(
+        None, str, "A network stream instead of a microphone: rtsp, rtmp, http, hls, srt, rtp or udp.", **_own
+    )
+    folder: Path | None = setting(None, Path, "A folder instead of a microphone: recordings that arrive there.", **_own)
+    channel: str = setting(
+        "mix", str, "Of several: mix (their mean), a number from 0, or each.", pattern=r"mix|each|\d{1,3}", **_own
+    )
+    gain: float = setting(0.0, float, "Amplification before scoring, in dB.", low=-60.0, high=60.0, **_own)
+    high_pass: float = setting(0.0, float, "Cut-off frequency of a high-pass filter, in Hz; 0: none.", low=0.0, **_own)
+    active: str | None = setting(
+        None, str, "When to listen: `04:00 .. 10:30` (UTC) or `sunrise-60min .. sunset+30min`; none: always.", **_own
+    )
+    wait_for_clock: bool = setting(False, bool, "Do not listen before the machine's clock has been set.")
+    realtime: bool = setting(False, bool, "Read --source in real time.", **_own)
+    raw_rate: int = setting(48000, int, "Sample rate of raw audio on stdin, in Hz.", low=1, **_own)
+    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1, **_own)
     station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s]+")
     model: Path | None = setting(None, Path, "An .onnx file, or the name of an added model; none: the built-in one.")
     lat: float | None = setting(
@@ -97,22 +119,22 @@ class Settings(ClassRules):
         "Latitude, degrees north: with lon, only species that occur there.",
         low=-90.0,
         high=90.0,
-        live=True,
+        **_live,
     )
-    lon: float | None = setting(None, float, "Longitude, degrees east.", low=-180.0, high=180.0, live=True)
+    lon: float | None = setting(None, float, "Longitude, degrees east.", low=-180.0, high=180.0, **_live)
     week: int | None = setting(
         None,
         int,
         "Week of the year, 1 to 48 (four a month); none: today's when live, else the whole year.",
         low=1,
         high=48,
-        live=True,
+        **_live,
     )
-    species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", live=True)
+    species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", **_live)
     locale: str | None = setting(None, str, "Label names in this language (as the model has), or from this file.")
     provider: Provider = setting("auto", str, "What the network runs on.", choices=("auto", "cuda", "cpu"))
-    hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01)
-    recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0)
+    hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01, **_own)
+    recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0, **_own)
     bind: str = setting("tcp://127.0.0.1:5570", str, "Where subscribers connect.")
     replay_bind: str = setting("tcp://127.0.0.1:5571", str, "Where replay is served; `off` for nowhere.")
     curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
@@ -121,6 +143,17 @@ class Settings(ClassRules):
     journal_max_mb: float = setting(256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0)
     save_clips: Path | None = setting(None, Path, "Folder for the audio of events; none: not saved.")
     clips_max_gb: float = setting(10.0, float, "Size of all clips, oldest removed first.", low=0.0, live=True)
+    record: Path | None = setting(None, Path, "Folder for all audio, as one file per minute; none: not kept.", **_own)
+    record_format: str = setting("flac", str, "Of recorded audio.", choices=("flac", "opus"), **_own)
+    record_max_gb: float = setting(50.0, float, "Size of recorded audio, oldest removed first.", low=0.0, **_own)
+    record_max_days: float = setting(0.0, float, "Age of recorded audio in days; 0: no limit.", low=0.0, **_own)
+    privacy: str = setting(
+        "off",
+        str,
+        "Where a person speaks: drop-audio keeps detections only, drop-all nothing.",
+        choices=("off", "drop-audio", "drop-all"),
+        **_own,
+    )
     class_: Mapping[str, ClassRules] = field(default_factory=dict)
 
     def for_class(self, code: str) -> ClassRules:

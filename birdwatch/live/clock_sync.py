@@ -1,30 +1,36 @@
-"""Frame numbers to time: a line through the blocks' arrival, moved as a clock drifts or is set.
+"""Clock synchronisation: the line from frame numbers to UTC, moved as clocks drift or are set.
 
-Frames say how much audio came and a sound card's clock is off by tens of parts in a million, seconds a day; stamps
-say when a block arrived, late by whatever the machine was doing. The least late arrival of each ten seconds ties the
-two together.
+A sound card's clock is off by tens of parts per million, which makes seconds a day; the stamps of blocks are exact but
+late by whatever the machine was doing. The least late arrival of every ten seconds ties frame numbers to the clock.
+Audio that is late is not lost: only where the delay stays the same, so that nothing is catching up, is audio missing.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from birdwatch.live.source import Stamp
 
-__all__ = ["Jump", "Timeline"]
+__all__ = ["CLOCK_SET_NS", "ClockSync", "Jump"]
 
-# How much audio lies between two looks at the drift; a bad sound card's 500 ppm make 5 ms of it.
-LOOK_S = 10
-# Less is the noise of arrival, and not worth a new segment.
+# Seconds of audio between two corrections of the drift; a bad sound card's 500 ppm make 5 ms in that time.
+DRIFT_S = 10
+# Smaller differences are the jitter of arrival and not worth a new segment.
 MIN_DRIFT_NS = 1_000_000
-# More than this is no drift: audio was lost and nobody said so.
+# More than this is not drift: the audio is late, or some of it is missing.
 MAX_DRIFT_NS = 100_000_000
-# Steps of the wall clock below this are taken over without a word, as drift is.
+# Audio is missing once the least delay of this many consecutive seconds has stayed within STEADY_NS. A stream that
+# catches up over a link only 5 % faster than real time shrinks its delay by as much each second.
+STEADY_SECONDS = 3
+STEADY_NS = 50_000_000
+# Steps of the wall clock below this are followed silently, as drift is.
 MIN_JUMP_NS = 250_000_000
-# Segments that are remembered, an hour and more at one every ten seconds: events reach back no further.
+# Segments that are kept, over an hour at one every ten seconds: events reach back no further.
 SEGMENTS = 720
+# 2025-01-01, before the first release: an earlier wall clock has not been set since the machine was switched on.
+CLOCK_SET_NS = 1_735_689_600_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """From `frame` on: its time on both clocks, and the UTC below which nothing may fall for the sake of order."""
+    """From `frame` on: its time on both clocks, and the UTC below which nothing may fall to keep times in order."""
 
     frame: int
     steady_ns: int
@@ -45,11 +51,11 @@ class _Segment:
     floor_ns: int
 
 
-class Timeline:
+class ClockSync:
     """The times of one stream's frames at `rate_hz`; frame 0 was at `start`.
 
-    UTC never runs backwards: after the wall clock was set back, the times handed out go on at half speed until it has
-    caught up. `adjusted_ns` is how far the line was moved in all to follow the device's clock.
+    UTC never runs backwards. A wall clock that is set forward corrects the times of earlier frames too; after one that
+    is set back, times advance at half speed until it has caught up. `adjusted_ns` is the sum of all drift corrections.
     """
 
     def __init__(self, rate_hz: int, start: Stamp) -> None:
@@ -60,7 +66,16 @@ class Timeline:
         self._segments: deque[_Segment] = deque(maxlen=SEGMENTS)
         self._segments.append(_Segment(0, start.steady_ns, start.utc_ns, start.utc_ns))
         self._least_ns: int | None = None
-        self._look_at = LOOK_S * rate_hz
+        self._second_ns: int | None = None
+        self._delays_ns: deque[int] = deque(maxlen=STEADY_SECONDS)
+        self._correct_at = self._second_ends = 0
+        self.rebase(0)
+
+    @property
+    def clock_unset(self) -> bool:
+        """Whether the wall clock still stands before this program's first release."""
+        last = self._segments[-1]
+        return last.steady_ns + self._offset_ns < CLOCK_SET_NS
 
     def jumps(self, end_frame: int, stamp: Stamp) -> list[Jump]:
         """What happened to the clocks since the last call; the stream stands at `end_frame`."""
@@ -72,6 +87,8 @@ class Timeline:
         stepped = stamp.utc_ns - stamp.steady_ns - self._offset_ns
         if abs(stepped) >= MIN_JUMP_NS:
             self._offset_ns += stepped
+            if stepped > 0:
+                self._correct_past(stepped)
             self._anchor(end_frame, self.steady_ns(end_frame))
             out.append(Jump("clock-step", stepped))
         return out
@@ -79,21 +96,20 @@ class Timeline:
     def observe(self, end_frame: int, stamp: Stamp) -> int:
         """A block ended with `end_frame` and arrived at `stamp`; returns how many frames are missing before it.
 
-        0 as a rule. More where frames have fallen so far behind the clock that audio must have been lost: the caller
-        counts them as a gap, which brings its frame numbers back to the line.
+        0 as a rule. More where the delay has stayed over MAX_DRIFT_NS without changing: the caller counts them as a
+        gap, which brings its frame numbers back to the line.
         """
         late_ns = stamp.steady_ns - self.steady_ns(end_frame)
         self._least_ns = late_ns if self._least_ns is None else min(self._least_ns, late_ns)
-        if end_frame < self._look_at:
-            return 0
-        least_ns = self._least_ns
-        self.rebase(end_frame)
-        if least_ns > MAX_DRIFT_NS:
-            return least_ns * self.rate_hz // 1_000_000_000
-        step_ns = stamp.utc_ns - stamp.steady_ns - self._offset_ns
-        if abs(least_ns) >= MIN_DRIFT_NS or abs(step_ns) >= MIN_DRIFT_NS:
-            self._offset_ns += step_ns
-            self._shift(end_frame, least_ns)
+        missing_ns = self._missing(end_frame, late_ns)
+        if missing_ns:
+            self.rebase(end_frame)
+            return missing_ns * self.rate_hz // 1_000_000_000
+        if end_frame >= self._correct_at:
+            least_ns = self._least_ns
+            self._least_ns, self._correct_at = None, end_frame + DRIFT_S * self.rate_hz
+            if least_ns <= MAX_DRIFT_NS:
+                self._follow(end_frame, least_ns, stamp)
         return 0
 
     def start_at(self, frame: int, steady_ns: int) -> None:
@@ -104,9 +120,11 @@ class Timeline:
         self.rebase(frame)
 
     def rebase(self, end_frame: int) -> None:
-        """Begin a new look at the drift: what was seen before a hole says nothing about what comes after."""
-        self._least_ns = None
-        self._look_at = end_frame + LOOK_S * self.rate_hz
+        """Forget the delays seen so far: those before a gap say nothing about what comes after it."""
+        self._least_ns = self._second_ns = None
+        self._delays_ns.clear()
+        self._correct_at = end_frame + DRIFT_S * self.rate_hz
+        self._second_ends = end_frame + self.rate_hz
 
     def frame_at(self, steady_ns: int) -> int:
         """The frame that the newest line puts at a moment of the steady clock."""
@@ -126,9 +144,29 @@ class Timeline:
             return segment.utc_ns + ahead_ns
         return max(segment.utc_ns + ahead_ns, segment.floor_ns + ahead_ns // 2)
 
-    def _shift(self, frame: int, ns: int) -> None:
-        self.adjusted_ns += ns
-        self._anchor(frame, self.steady_ns(frame) + ns)
+    def _missing(self, end_frame: int, late_ns: int) -> int:
+        """How long a steady delay is that only missing audio explains, in nanoseconds; 0 for none."""
+        self._second_ns = late_ns if self._second_ns is None else min(self._second_ns, late_ns)
+        if end_frame < self._second_ends:
+            return 0
+        self._delays_ns.append(self._second_ns)
+        self._second_ns, self._second_ends = None, end_frame + self.rate_hz
+        least_ns = min(self._delays_ns)
+        steady = len(self._delays_ns) == STEADY_SECONDS and max(self._delays_ns) - least_ns <= STEADY_NS
+        return least_ns if steady and least_ns > MAX_DRIFT_NS else 0
+
+    def _follow(self, end_frame: int, drift_ns: int, stamp: Stamp) -> None:
+        """Move the line by the drift of the device's clock and of the wall clock."""
+        step_ns = stamp.utc_ns - stamp.steady_ns - self._offset_ns
+        if abs(drift_ns) >= MIN_DRIFT_NS or abs(step_ns) >= MIN_DRIFT_NS:
+            self._offset_ns += step_ns
+            self.adjusted_ns += drift_ns
+            self._anchor(end_frame, self.steady_ns(end_frame) + drift_ns)
+
+    def _correct_past(self, ns: int) -> None:
+        """The wall clock was behind by `ns` all the time: what is not sent yet gets its true time."""
+        moved = [replace(s, utc_ns=s.utc_ns + ns, floor_ns=s.floor_ns + ns) for s in self._segments]
+        self._segments = deque(moved, maxlen=SEGMENTS)
 
     def _anchor(self, frame: int, steady_ns: int) -> None:
         floor_ns = self.utc_ns(frame)

@@ -1,4 +1,4 @@
-"""Puts chunks in their place: which frames of the stream they are, what is missing before them, and when they were."""
+"""Numbers the frames of a live stream: which frames a chunk holds, what is missing before it, and why."""
 
 from __future__ import annotations
 
@@ -6,90 +6,99 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio.types import AudioBlock, Gap
-from birdwatch.live.clock_sync import Timeline
+from birdwatch.audio.types import AudioBlock, FloatArray, Gap
+from birdwatch.live.clock_sync import ClockSync
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.scores.accounting import Accounting
 
-__all__ = ["Placed", "Placement"]
+__all__ = ["FrameNumbering", "Numbered"]
 
 # A stream that begins within this of being asked for has lost nothing: a device takes a moment to open.
 OPENING_NS = 5_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Numbered:
     """A chunk as a mono block at its device's rate, and what came before it.
 
-    gaps: at the model's rate. hole: whether frames are missing before the block, so that no window may span the place.
-    stepped: whether the wall clock jumped there, so that no event may.
+    gaps: at the model's rate. stepped: whether the wall clock jumped there, so that no event may span the place.
+    No window may span any of the gaps.
     """
 
     block: AudioBlock
     gaps: tuple[Gap, ...]
-    hole: bool
     stepped: bool
 
 
-class Placement:
+class FrameNumbering:
     """Numbers the frames of one stream through any number of devices, rates and gaps.
 
-    `accounting` and `timeline` count frames at `rate_hz`, the model's; frame 0 is at `start`, and frames that were
-    never captured are counted too. Blocks are numbered at their device's own rate, so that its samples are consecutive.
+    `accounting` and `clock_sync` count frames at `rate_hz`, the model's; frame 0 is at `start`, and frames that were
+    never captured are counted too. Blocks are numbered at their device's own rate, so that samples are consecutive.
+    channel: which one of a chunk's to take; None downmixes them.
     """
 
-    def __init__(self, rate_hz: int, start: Stamp) -> None:
+    def __init__(self, rate_hz: int, start: Stamp, *, channel: int | None = None) -> None:
         self.rate_hz = rate_hz
-        self.timeline = Timeline(rate_hz, start)
+        self.clock_sync = ClockSync(rate_hz, start)
         self.accounting = Accounting()
-        self._broken: str | None = "device-lost"
+        self._channel = channel
+        self._interrupted: str | None = "device-lost"
         self._begun = False
         self._device_frame = 0
 
     @property
     def interrupted(self) -> bool:
         """Whether no device is delivering."""
-        return self._broken is not None
+        return self._interrupted is not None
 
     def interrupt(self, reason: str) -> None:
-        """The device stopped; how long for is known, and a gap, when the next chunk comes."""
-        self._broken = self._broken or reason
+        """The device stopped; the length of the gap is known when the next chunk comes."""
+        self._interrupted = self._interrupted or reason
 
-    def place(self, chunk: Chunk) -> Placed:
+    def restart(self, start: Stamp) -> None:
+        """Frame 0 is at `start` instead: nothing was captured so far, on purpose."""
+        if not self._begun:
+            self.clock_sync = ClockSync(self.rate_hz, start)
+
+    def number(self, chunk: Chunk) -> Numbered:
         """Number a chunk's frames, count them, and count what is missing before them."""
-        samples, rate_hz = chunk.samples, chunk.rate_hz
-        mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-        gaps = []
-        lost, reason, stepped = 0, "", False
-        for jump in self.timeline.jumps(self.accounting.end_frame, chunk.stamp):
-            frames = jump.ns * self.rate_hz // 1_000_000_000
-            if jump.reason == "suspended":
-                lost, reason = frames, jump.reason
-            else:
-                gaps.append(Gap(self.accounting.end_frame, frames, jump.reason))
-                stepped = True
-        if self._broken is not None:
-            lost, reason = self._reopened(chunk), reason or self._broken
-            self._broken = None
-        else:
-            more, why = self._missing(chunk, known=bool(lost))
-            lost, reason = lost + more, reason or why
-        if lost:
-            gaps.append(self._hole(lost, rate_hz, reason))
-        block = AudioBlock(np.ascontiguousarray(mono), self._device_frame, rate_hz)
+        start = self.accounting.end_frame
+        jumps = self.clock_sync.jumps(start, chunk.stamp)
+        steps = [Gap(start, self._frames(jump.ns), jump.reason) for jump in jumps if jump.reason == "clock-step"]
+        slept = sum(self._frames(jump.ns) for jump in jumps if jump.reason == "suspended")
+        missing, reason = self._missing(chunk, slept)
+        gaps = [*steps, *([self._miss(missing, chunk.rate_hz, reason)] if missing else [])]
+        block = AudioBlock(self._mono(chunk.samples), self._device_frame, chunk.rate_hz)
         self._device_frame = block.end_frame
-        self.accounting.capture(self._to_model(block.end_frame, rate_hz) - self.accounting.end_frame)
-        return Placed(block, tuple(gaps), hole=bool(lost), stepped=stepped)
+        self.accounting.capture(self._to_model(block.end_frame, chunk.rate_hz) - self.accounting.end_frame)
+        return Numbered(block, tuple(gaps), stepped=bool(steps))
 
-    def _missing(self, chunk: Chunk, *, known: bool) -> tuple[int, str]:
-        """How many frames are missing within a stream that runs, and why."""
-        if chunk.lost_frames:
-            return self._to_model(chunk.lost_frames, chunk.rate_hz), "queue-full"
-        end = self.accounting.end_frame + self._to_model(len(chunk.samples), chunk.rate_hz)
-        if chunk.overflow and not known:
-            # How much was lost nobody says; the clock does. One frame at least, so that no window spans the place.
-            return max(1, self.timeline.frame_at(chunk.stamp.steady_ns) - end), "overflow"
-        return (0, "") if known else (self.timeline.observe(end, chunk.stamp), "stall")
+    def _missing(self, chunk: Chunk, slept: int) -> tuple[int, str]:
+        """How many frames are missing before `chunk`, and why: the first detector that finds any decides.
+
+        slept: frames of a suspension, which explains by itself what the clock shows.
+        """
+        if self._interrupted is not None:
+            reason, self._interrupted = self._interrupted, None
+            return self._reopened(chunk), "suspended" if slept else reason
+        detectors = [("queue-full", self._queue_full), ("overflow", self._overflow), ("stall", self._fell_behind)]
+        for reason, detect in detectors[:1] if slept else detectors:
+            if found := detect(chunk):
+                return slept + found, "suspended" if slept else reason
+        return slept, "suspended"
+
+    def _queue_full(self, chunk: Chunk) -> int:
+        return self._to_model(chunk.lost_frames, chunk.rate_hz)
+
+    def _overflow(self, chunk: Chunk) -> int:
+        """PortAudio does not say how much was lost, the clock does; one frame at least, so that no window spans it."""
+        if not chunk.overflow:
+            return 0
+        return max(1, self.clock_sync.frame_at(chunk.stamp.steady_ns) - self._end_of(chunk))
+
+    def _fell_behind(self, chunk: Chunk) -> int:
+        return self.clock_sync.observe(self._end_of(chunk), chunk.stamp)
 
     def _reopened(self, chunk: Chunk) -> int:
         """How many frames are missing between the last device's last frame and a new one's first."""
@@ -97,20 +106,33 @@ class Placement:
         began_ns = chunk.stamp.steady_ns - len(chunk.samples) * 1_000_000_000 // rate_hz
         first, self._begun = not self._begun, True
         self._device_frame = self._to_device(end, rate_hz)
-        if first and abs(began_ns - self.timeline.steady_ns(end)) < OPENING_NS:
-            self.timeline.start_at(end, began_ns)
+        if first and abs(began_ns - self.clock_sync.steady_ns(end)) < OPENING_NS:
+            self.clock_sync.start_at(end, began_ns)
             return 0
-        # At another rate the first frame may lie between two of the last one's: that place is a hole too.
-        return max(1, self.timeline.frame_at(began_ns) - end)
+        # At another rate the first frame may lie between two of the last one's: that place is a gap too.
+        return max(1, self.clock_sync.frame_at(began_ns) - end)
 
-    def _hole(self, frames: int, rate_hz: int, reason: str) -> Gap:
+    def _miss(self, frames: int, rate_hz: int, reason: str) -> Gap:
         """Skip `frames`, and up to one frame of the device more: a block begins with a whole one."""
         start = self.accounting.end_frame
         self._device_frame = self._to_device(start + frames, rate_hz)
         gap = Gap(start, self._to_model(self._device_frame, rate_hz) - start, reason)
         self.accounting.hole(gap.frames)
-        self.timeline.rebase(self.accounting.end_frame)
+        self.clock_sync.rebase(self.accounting.end_frame)
         return gap
+
+    def _mono(self, samples: FloatArray) -> FloatArray:
+        """One channel `(n,)` of samples `(n, channels)`, or their mean; a channel that is missing is the last one."""
+        channels = samples.shape[1]
+        if self._channel is None and channels > 1:
+            return np.asarray(samples.mean(axis=1, dtype=np.float32))
+        return np.ascontiguousarray(samples[:, min(self._channel or 0, channels - 1)])
+
+    def _end_of(self, chunk: Chunk) -> int:
+        return self.accounting.end_frame + self._to_model(len(chunk.samples), chunk.rate_hz)
+
+    def _frames(self, ns: int) -> int:
+        return ns * self.rate_hz // 1_000_000_000
 
     def _to_model(self, frames: int, rate_hz: int) -> int:
         # As the resampler rounds, whose frames these are too.

@@ -1,16 +1,16 @@
-"""The live core: chunks of a source in; detections, events, recordings and gaps out. No thread, no socket, no sleep.
+"""The live core: chunks of a source in; detections, events, recordings, gaps and faults out. No thread, no socket.
 
-Audio that arrives is counted, placed in time and cut into windows that wait in a bounded queue; `score` takes them
-from there. One loop calls both, so a network that is too slow costs windows, whole ones and the oldest first, and
-never the capture.
+Audio that arrives is counted, numbered and cut into windows that wait in a bounded queue. `take` hands them to whoever
+scores them, together with those of other stations; `settle` takes the scores back, in the same order. A network that is
+too slow costs whole windows, the oldest first, and never the capture.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -19,27 +19,29 @@ from birdwatch.audio.levels import Level, LevelMeter
 from birdwatch.audio.types import AudioBlock, FloatArray, Gap, Window
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.errors import InferenceError
-from birdwatch.live.frame_numbering import Placement
+from birdwatch.live.clock_sync import ClockSync
+from birdwatch.live.frame_numbering import FrameNumbering
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
+from birdwatch.scores.accounting import Accounting
 from birdwatch.scores.pipeline import WindowStream
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.recordings import Recordings
 from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
-__all__ = ["MAX_PENDING", "EndedEvent", "Found", "Listener", "Result", "Scorer"]
+__all__ = ["MAX_PENDING", "EndedEvent", "Fault", "Found", "Listener", "Result", "Scorer", "Silent", "scores_of"]
 
 # Windows that may wait for the network: a minute of audio at the 2.5 s hop, 15 MB.
 MAX_PENDING = 24
 
 
 class Scorer(Protocol):
-    """The part of a classifier that listening needs."""
+    """The part of a classifier that a station needs."""
 
     @property
     def manifest(self) -> Manifest:
-        """What the model is."""
+        """The model's description of itself."""
         ...
 
     @property
@@ -54,12 +56,12 @@ class Scorer(Protocol):
 
     @property
     def provider(self) -> str:
-        """What computes now."""
+        """The ONNX Runtime provider in use."""
         ...
 
     @property
     def setback(self) -> str | None:
-        """Why it goes on with less than it began with, or None."""
+        """Why it scores with less than it began with (CUDA failed), or None."""
         ...
 
     def score(self, samples: FloatArray) -> FloatArray:
@@ -83,7 +85,22 @@ class EndedEvent:
     number: int
 
 
-Result = Gap | Found | EndedEvent | RecordingMaximum
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What cost audio or results: `slow` (a window was dropped), `inference` (it failed), `bad-audio` (NaN in it)."""
+
+    kind: Literal["slow", "inference", "bad-audio"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A window of digital silence, which was passed by."""
+
+    end_frame: int
+
+
+Result = Gap | Found | EndedEvent | RecordingMaximum | Fault | Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +114,10 @@ class _Mark:
 class Listener:
     """One station's stream from its first chunk to its last, over any number of devices opened one after another.
 
-    Frames are at the model's rate, frame 0 is at `start`, and they go on counting through gaps. recording_s: how long
-    a recording is, None for one that lasts to the end. on_block: is shown each mono block at its device's own rate
-    (for clips). `windows`, `detections`, `dropped_windows`, `invalid_frames` (NaN or infinity) are counts since
-    the start, as is `inference_faults`; `inference_fault` is what the network said when it last failed.
+    Frames are at the model's rate, frame 0 is at `start`, and numbering continues through gaps. recording_s: how long
+    a recording is, None for one that lasts to the end. on_block: is called with each mono block at its device's own
+    rate (for clips). channel: which one to take, None for the downmix. `windows`, `detections`, `dropped_windows` and
+    `invalid_frames` (NaN or infinity) count since the start; `waiting` windows are queued or taken.
     """
 
     def __init__(
@@ -112,6 +129,7 @@ class Listener:
         hop_s: float | None = None,
         recording: str = "live",
         recording_s: float | None = None,
+        channel: int | None = None,
         on_block: Callable[[AudioBlock], None] | None = None,
         max_pending: int = MAX_PENDING,
     ) -> None:
@@ -120,12 +138,8 @@ class Listener:
         self.policy = policy
         self._tracker = policy.tracker(manifest.rate_hz)
         self.rate_hz = manifest.rate_hz
-        self.placement = Placement(self.rate_hz, start)
-        self.timeline = self.placement.timeline
-        self.accounting = self.placement.accounting
-        self.windows = self.detections = self.dropped_windows = self.invalid_frames = self.waiting = 0
-        self.inference_fault: str | None = None
-        self.inference_faults = 0
+        self.numbering = FrameNumbering(self.rate_hz, start, channel=channel)
+        self.windows = self.detections = self.dropped_windows = self.invalid_frames = 0
         self._hop_s = hop_s
         self._hop_frames = hop_frames_of(hop_s, manifest.window_frames, self.rate_hz)
         frames = None if recording_s is None else max(1, round(recording_s * self.rate_hz))
@@ -133,141 +147,195 @@ class Listener:
         self._on_block = on_block
         self._max_pending = max_pending
         self._queue: deque[Window | _Mark] = deque()
+        self._queued = self._taken = 0
+        self._overtaken: list[Window] = []
         self._stream: WindowStream | None = None
         self._meter = LevelMeter(1)
         self._device_rate_hz = 0
 
     @property
+    def accounting(self) -> Accounting:
+        """Where every frame went."""
+        return self.numbering.accounting
+
+    @property
+    def clock_sync(self) -> ClockSync:
+        """When each frame was."""
+        return self.numbering.clock_sync
+
+    @property
     def level(self) -> Level:
-        """The level of the input."""
+        """The input's level, and what looks broken about it."""
         return self._meter.level
+
+    @property
+    def waiting(self) -> int:
+        """Windows that are not scored yet."""
+        return self._queued + self._taken
+
+    @property
+    def queued(self) -> int:
+        """Windows that nobody has taken yet."""
+        return self._queued
 
     def use(self, policy: ScoringPolicy) -> None:
         """Apply another policy from the next window on; open events stay open."""
         self.policy = policy
         self._tracker.set_rules(policy.rules, None if policy.species is None else policy.species.allowed)
 
-    def push(self, chunk: Chunk) -> list[Gap]:
-        """Take one chunk: count it, place it in time, queue the windows it completes. Returns the gaps before it."""
+    def push(self, chunk: Chunk) -> list[Result]:
+        """Take one chunk: number it, queue the windows that it completes. Returns the gaps before it and faults."""
         before = self.accounting.end_frame
-        placed = self.placement.place(chunk)
-        if placed.hole or placed.stepped:
-            self._break(before, through=not placed.hole, end_events=placed.stepped)
+        numbered = self.numbering.number(chunk)
+        out: list[Result] = list(numbered.gaps)
+        if out:
+            out += self._break(before, end_events=numbered.stepped)
         if self._stream is None or chunk.rate_hz != self._device_rate_hz:
             self._device_rate_hz = chunk.rate_hz
             self._stream = WindowStream(chunk.rate_hz, self.scorer.manifest, hop_s=self._hop_s)
             self._meter = LevelMeter(chunk.rate_hz)
         # NaN and infinity were captured and are dropped: no window spans them, and no clip holds them.
-        runs = finite_runs(placed.block)
-        self.invalid_frames += len(placed.block.samples) - sum(len(run.samples) for run in runs)
+        runs = finite_runs(numbered.block)
+        invalid = len(numbered.block.samples) - sum(len(run.samples) for run in runs)
         for run in runs:
             self._meter.push(run.samples)
             if self._on_block is not None:
                 self._on_block(run)
-        self._enqueue(self._stream.push(placed.block))
-        return list(placed.gaps)
+        out += self._enqueue(self._stream.push(numbered.block))
+        if invalid:
+            self.invalid_frames += invalid
+            out.append(Fault("bad-audio", "the input contains NaN or infinity, which is dropped"))
+        return out
 
-    def interrupt(self, reason: str) -> None:
+    def interrupt(self, reason: str) -> list[Result]:
         """The device stopped. Its last windows are queued and its events end; the gap is counted when audio comes."""
-        if not self.placement.interrupted:
-            self.placement.interrupt(reason)
-            self._break(self.accounting.end_frame, end_events=True)
+        if self.numbering.interrupted:
+            return []
+        self.numbering.interrupt(reason)
+        return self._break(self.accounting.end_frame, end_events=True)
 
-    def score(self) -> list[Result]:
-        """Score the oldest waiting windows, a batch at most. Costs nothing where none waits."""
+    def take(self, limit: int) -> tuple[list[Result], list[Window]]:
+        """The oldest windows to score, `limit` at most, and what was passed by before them.
+
+        Give their scores to `settle` before the next `take`. Silent windows are passed by without being scored.
+        """
+        if self._taken:
+            return [], []
         out: list[Result] = []
         batch: list[Window] = []
-        while self._queue and len(batch) < self.scorer.batch_size:
+        while self._queue and len(batch) < limit:
             item = self._queue[0]
             if isinstance(item, Window) and self.policy.is_scored(item):
                 batch.append(item)
+                self._queued -= 1
             elif batch:
                 break
             else:
                 out += self._pass_by(item)
             self._queue.popleft()
-        self.waiting -= len(batch)
-        for window, scores in zip(batch, self._scores_of(batch), strict=True):
-            out += self._lost(window) if scores is None else self._scored(window, scores)
+        self._taken = len(batch)
+        return out, batch
+
+    def settle(self, windows: list[Window], answers: Sequence[FloatArray | str]) -> list[Result]:
+        """The taken windows' scores `(classes,)`, in their order; a text where the network failed, and why."""
+        self._taken = 0
+        out: list[Result] = []
+        for window, answer in zip(windows, answers, strict=True):
+            if isinstance(answer, str):
+                out.append(self._drop(window, "inference", answer))
+            else:
+                out += self._scored(window, answer)
+        # Frames are settled in order: what was dropped meanwhile comes after what was being scored.
+        for window in self._overtaken:
+            self._settle_dropped(window)
+        self._overtaken.clear()
         return out
 
-    def drop_waiting(self) -> None:
-        """Give up the windows that wait: there is no time left to score them."""
-        while self.waiting:
-            self._drop_oldest()
+    def score(self) -> list[Result]:
+        """Score the oldest waiting windows, a batch at most. Costs nothing where none waits."""
+        out, batch = self.take(self.scorer.batch_size)
+        return [*out, *self.settle(batch, scores_of(self.scorer, batch))]
+
+    def drop_oldest(self) -> list[Result]:
+        """Drop the oldest queued window: the machine is too slow, or there is no time left to score it."""
+        for position, item in enumerate(self._queue):
+            if isinstance(item, Window):
+                del self._queue[position]
+                self._queued -= 1
+                return [self._drop(item, "slow", "inference is slower than real time, the oldest windows are dropped")]
+        return []
 
     def finish(self) -> list[Result]:
         """The end: score what waits, end all open events and the recording. Nothing is pending afterwards."""
-        self.interrupt("stall")
-        out: list[Result] = []
+        out = self.interrupt("stall")
+        # Windows that are still being scored after all that time count as dropped.
+        self._taken = 0
         while self._queue:
             out += self.score()
         end = self.accounting.end_frame
         return [*out, *_ended(self._tracker.finish()), *self._recordings.finish(end)]
 
-    def _break(self, frame: int, *, through: bool = False, end_events: bool = False) -> None:
-        """A place that no window spans (`through`: that windows may span) and, if it says so, no event."""
-        if self._stream is not None and not through:
-            self._enqueue(self._stream.finish())
-        # Frames that windows may still reach are not settled here.
-        settled = 0 if through else frame
+    def _break(self, frame: int, *, end_events: bool = False) -> list[Result]:
+        """A place that no window spans and, with `end_events`, no event."""
+        out = [] if self._stream is None else self._enqueue(self._stream.finish())
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Mark):
             self._queue.pop()
-            settled, end_events = max(settled, last.frame), end_events or last.end_events
-        self._queue.append(_Mark(settled, end_events))
+            frame, end_events = max(frame, last.frame), end_events or last.end_events
+        self._queue.append(_Mark(frame, end_events))
+        return out
 
-    def _enqueue(self, windows: list[Window]) -> None:
+    def _enqueue(self, windows: list[Window]) -> list[Result]:
         self._queue.extend(windows)
-        self.waiting += len(windows)
-        while self.waiting > self._max_pending:
-            self._drop_oldest()
+        self._queued += len(windows)
+        out: list[Result] = []
+        while self._queued > self._max_pending:
+            out += self.drop_oldest()
+        return out
 
-    def _drop_oldest(self) -> None:
-        for position, item in enumerate(self._queue):
-            if isinstance(item, Window):
-                del self._queue[position]
-                self.waiting -= 1
-                self._lost(item)
-                return
-
-    def _lost(self, window: Window) -> list[Result]:
-        """A window goes unscored: what no later one will reach is dropped."""
+    def _drop(self, window: Window, kind: Literal["slow", "inference"], text: str) -> Fault:
+        """A window is not scored: what no later one will reach is dropped."""
         self.dropped_windows += 1
-        self.accounting.settle(
-            window.start_frame, window.start_frame + min(self._hop_frames, window.valid_frames), "dropped"
-        )
-        return []
+        if self._taken:
+            self._overtaken.append(window)
+        else:
+            self._settle_dropped(window)
+        return Fault(kind, f"{text} ({self.accounting.dropped / self.rate_hz:.1f} s dropped since the start)")
+
+    def _settle_dropped(self, window: Window) -> None:
+        end = window.start_frame + min(self._hop_frames, window.valid_frames)
+        self.accounting.settle(window.start_frame, end, "dropped")
 
     def _pass_by(self, item: Window | _Mark) -> list[Result]:
         if isinstance(item, _Mark):
             self.accounting.settle(item.frame, item.frame, "dropped")
             return _ended(self._tracker.finish()) if item.end_events else []
-        self.waiting -= 1
-        self.accounting.settle(item.start_frame, item.start_frame + item.valid_frames, "skipped_silent")
-        return [*self._recordings.advance(item.start_frame), *_ended(self._tracker.quiet(item.start_frame))]
-
-    def _scores_of(self, batch: list[Window]) -> list[FloatArray | None]:
-        """Each window's scores, or None where the network failed on it."""
-        if not batch:
-            return []
-        try:
-            return list(self.policy.filtered(self.scorer.score(np.stack([window.samples for window in batch]))))
-        except InferenceError as error:
-            if len(batch) > 1:
-                return [scores for window in batch for scores in self._scores_of([window])]
-            self.inference_fault = str(error)
-            self.inference_faults += 1
-            return [None]
+        self._queued -= 1
+        end = item.start_frame + item.valid_frames
+        self.accounting.settle(item.start_frame, end, "skipped_silent")
+        ended = _ended(self._tracker.quiet(item.start_frame))
+        return [Silent(end), *self._recordings.advance(item.start_frame), *ended]
 
     def _scored(self, window: Window, scores: FloatArray) -> list[Result]:
         end = window.start_frame + window.valid_frames
         self.accounting.settle(window.start_frame, end, "analysed")
         self.windows += 1
-        scored = WindowScores(window.start_frame, window.valid_frames, scores)
+        scored = WindowScores(window.start_frame, window.valid_frames, self.policy.filtered(scores))
         result = self._tracker.push(scored)
         self.detections += len(result.detections)
         return [*self._recordings.push(scored), Found(end, result.detections), *_ended(result.ended)]
+
+
+def scores_of(scorer: Scorer, batch: list[Window]) -> list[FloatArray | str]:
+    """Each window's scores `(classes,)`, or why the network failed on it; a bad window of a batch costs only itself."""
+    if not batch:
+        return []
+    try:
+        return list(scorer.score(np.stack([window.samples for window in batch])))
+    except InferenceError as error:
+        if len(batch) > 1:
+            return [scores for window in batch for scores in scores_of(scorer, [window])]
+        return [str(error)]
 
 
 def _ended(events: Iterable[tuple[Event, int]]) -> list[Result]:

@@ -1,4 +1,4 @@
-"""What the live core found, as messages: names, times, event ids and clips added, and how long it took."""
+"""The live core's results as messages: adds names, times, event ids and clips, and measures the latency."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Reporter"]
 
 log = logging.getLogger(__name__)
 
-# Half an hour of windows at the 2.5 s hop: what the latency in the status speaks of.
+# Half an hour of windows at the 2.5 s hop: what the latency in the status is computed from.
 LATENCIES = 720
 
 
 class Reporter:
-    """Turns results into messages and publishes them: detections at once, an event with the clip that was saved of it.
+    """Turns results into messages and publishes them: detections at once, an event with its saved clip.
 
-    publish: where messages go. boot_id: makes event ids differ from those of other starts. minutes: recordings are
-    stretches of a live stream, to be named after the station and their beginning. on_detection: is shown each one.
+    publish: where messages go. boot_id: makes event ids unique over all starts. minutes: recordings are stretches of a
+    live stream, named after the station and their beginning. on_detection: is called with each one and its UTC in ns.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Reporter:
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
 
     def report(self, results: Iterable[Result]) -> None:
-        """Publish results in their order."""
+        """Publish results in their order; faults and silence are not messages."""
         for result in results:
             match result:
                 case Gap():
@@ -67,7 +67,7 @@ class Reporter:
                     for detection, number in result.detections:
                         self._detection(detection, number)
                     if self._live:
-                        late_ns = self._clock.now().steady_ns - self._listener.timeline.steady_ns(result.end_frame)
+                        late_ns = self._clock.now().steady_ns - self._listener.clock_sync.steady_ns(result.end_frame)
                         self._latencies_ms.append(late_ns / 1e6)
                 case EndedEvent():
                     self._event(result.event, result.number)
@@ -83,7 +83,7 @@ class Reporter:
         return ranked[max(0, math.ceil(percentile / 100 * len(ranked)) - 1)]
 
     def _gap(self, gap: Gap) -> None:
-        line = self._listener.timeline
+        line = self._listener.clock_sync
         log.warning("gap of %.3f s: %s", gap.frames / self._listener.rate_hz, gap.reason)
         start_ns = line.utc_ns(gap.start_frame)
         self._publish(messages.gap(gap, rate_hz=self._listener.rate_hz, start_ns=start_ns))
@@ -136,7 +136,7 @@ class Reporter:
         )
 
     def _times(self, start_frame: int, end_frame: int) -> tuple[int, int]:
-        line = self._listener.timeline
+        line = self._listener.clock_sync
         return line.utc_ns(start_frame), line.utc_ns(end_frame)
 
     def _event_id(self, number: int) -> str:
@@ -144,5 +144,5 @@ class Reporter:
 
 
 def _compact(utc_ns: int) -> str:
-    """A moment as it stands well in a file's name: 20250501T041203Z."""
+    """A moment for a file's name: 20250501T041203Z."""
     return f"{datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC):%Y%m%dT%H%M%SZ}"

@@ -1,4 +1,4 @@
-"""Whom the daemon talks to: subscribers, and who started it."""
+"""Protocols of what a daemon reports to: a publisher and systemd."""
 
 from __future__ import annotations
 
@@ -13,23 +13,19 @@ class Outlet(Protocol):
     """Where messages go."""
 
     def publish(self, message: Message) -> object:
-        """Send it, never waiting for anybody."""
-        ...
-
-    def poll(self) -> None:
-        """Do what came up: greet who subscribed."""
+        """Send it; never waits."""
         ...
 
 
 class Systemd(Protocol):
-    """Who started the daemon and watches it."""
+    """The service manager that started the daemon and watches it."""
 
     def ready(self, status: str) -> None:
         """It is up, or a reload has ended."""
         ...
 
     def status(self, text: str) -> None:
-        """One line for people."""
+        """One line for the journal and `systemctl status`."""
         ...
 
     def progress(self) -> None:
@@ -41,5 +37,5 @@ class Systemd(Protocol):
         ...
 
     def stopping(self, status: str) -> None:
-        """It goes down on purpose."""
+        """It ends on purpose."""
         ...

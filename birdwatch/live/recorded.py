@@ -12,7 +12,7 @@ import numpy as np
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import SourceError
-from birdwatch.live.source import Chunk, Clock, Stamp
+from birdwatch.live.source import DEVICE_RETRIES_S, Chunk, Clock, Stamp
 
 __all__ = ["PipeSource", "RecordedSource"]
 
@@ -23,8 +23,12 @@ BLOCKS_A_SECOND = 20
 class RecordedSource:
     """An audio file. live (`--realtime`): it plays as fast as it would sound, and is stamped when it does.
 
-    Otherwise it waits for whoever reads, and its chunks are stamped as if it had begun to sound when it was opened.
+    Otherwise it waits for the reader, and its chunks are stamped as if it had begun to sound when it was opened.
     """
+
+    buffered = True
+    lost_reason = "device-lost"
+    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, path: str, clock: Clock, *, live: bool) -> None:
         self._audio = AudioFile(path)
@@ -67,9 +71,13 @@ class RecordedSource:
 class PipeSource:
     """Raw little-endian 16-bit audio on a file descriptor, as `arecord -t raw -f S16_LE` and `ffmpeg -f s16le` write.
 
-    live (`--realtime`): it comes as it is recorded, and is stamped as it arrives. Otherwise it may come faster and
-    waits for whoever reads.
+    live (`--realtime`): it comes as it is recorded, and is stamped as it arrives; late audio is not lost. Otherwise it
+    may come faster and waits for the reader.
     """
+
+    buffered = True
+    lost_reason = "device-lost"
+    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, descriptor: int, clock: Clock, *, rate_hz: int, channels: int, live: bool) -> None:
         if os.isatty(descriptor):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from birdwatch.audio.types import FloatArray
 
-__all__ = ["Chunk", "Clock", "Source", "Stamp", "SystemClock"]
+__all__ = ["DEVICE_RETRIES_S", "Chunk", "Clock", "Source", "Stamp", "SystemClock"]
+
+# Between attempts to find a device: one that is plugged in is to be open within ten seconds.
+DEVICE_RETRIES_S = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Chunk:
 
 
 class Clock(Protocol):
-    """Where the daemon has its time from."""
+    """What the daemon reads the time from."""
 
     def now(self) -> Stamp:
         """This moment."""
@@ -49,7 +53,7 @@ class Clock(Protocol):
 
 
 class Source(Protocol):
-    """A microphone, a file or a pipe. No call blocks longer than its timeout: what may hang runs beside the caller."""
+    """A microphone, stream, file or pipe. No call blocks longer than its timeout: what may hang runs in a thread."""
 
     @property
     def name(self) -> str:
@@ -66,6 +70,21 @@ class Source(Protocol):
         """Whether it has ended for good, as a file does."""
         ...
 
+    @property
+    def buffered(self) -> bool:
+        """Whether audio that does not arrive is late and not lost, as in a pipe."""
+        ...
+
+    @property
+    def lost_reason(self) -> str:
+        """The reason of the gap where it ends by itself: `device-lost` or `stream-lost`."""
+        ...
+
+    @property
+    def retries_s(self) -> Sequence[float]:
+        """Seconds between attempts to open it; the last one repeats."""
+        ...
+
     def open(self) -> None:
         """Begin to open it, or to close and open it again. Returns at once; ask `ready` for the outcome."""
         ...
@@ -75,11 +94,14 @@ class Source(Protocol):
         ...
 
     def read(self, timeout_s: float) -> list[Chunk]:
-        """What has arrived, waiting at most `timeout_s` for it. Raises DeviceError, once, where the device is gone."""
+        """What has arrived, waiting at most `timeout_s` for it.
+
+        Raises DeviceError or StreamError, once, where the device or stream is gone.
+        """
         ...
 
     def close(self) -> None:
-        """Stop for good. Returns within a few seconds even where the sound library hangs."""
+        """Stop. Returns within a few seconds even where the sound library hangs."""
         ...
 
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from birdwatch.audio.types import AudioBlock
+from birdwatch.live import bounded_folder
 from birdwatch.live import clips as clips_module
 from birdwatch.live.clips import HELD_S, Clips
 
@@ -75,7 +76,7 @@ def test_a_disk_that_somebody_else_fills_costs_no_old_clip_and_no_exception(tmp_
     clips = Clips(tmp_path, max_bytes=10**9, min_free_bytes=1000)
     stream(clips, 30)
     kept = clips.save("kept", 5.0, 6.0)
-    monkeypatch.setattr(clips_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
+    monkeypatch.setattr(bounded_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=999))
     assert clips.save("refused", 10.0, 11.0) is None
     assert clips.save("refused", 10.0, 11.0) is None
     assert "MB are free" in clips.fault

@@ -12,6 +12,7 @@ from stations import RATE_HZ, FakeStation
 from tiny_model import manifest
 
 from birdwatch.errors import DeviceError
+from birdwatch.live import bounded_folder
 from birdwatch.live import clips as clips_module
 from birdwatch.live.clips import Clips
 
@@ -266,7 +267,7 @@ def test_a_full_disk_costs_clips_and_nothing_else(tmp_path, monkeypatch):
     assert station.daemon.state == "degraded"
     assert "No space left" in station.statuses[-1]["reason"]
     assert station.listener.accounting.dropped == 0
-    monkeypatch.setattr(clips_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
+    monkeypatch.setattr(bounded_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=10**12))
     station.run(100)
     assert station.outlet.of("event")[-1]["clip"] is not None
     assert station.daemon.state == "listening"

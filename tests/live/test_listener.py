@@ -11,7 +11,7 @@ from listener_bench import RATE_HZ, RULE, Bench
 from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock
-from birdwatch.live.listener import EndedEvent, Found
+from birdwatch.live.listener import EndedEvent, Fault, Found
 from birdwatch.live.source import Chunk
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import score_recording
@@ -96,7 +96,7 @@ def test_a_network_that_fails_costs_its_windows_and_nothing_else():
     bench.push(10)
     bench.scorer.fault = None
     bench.push(10).finish()
-    assert "NaN" in bench.listener.inference_fault
+    assert "NaN" in bench.of(Fault)[-1].text
     assert bench.listener.dropped_windows == 4
     # Overlapping windows see most of what the failed ones held: 2.5 s from the first, not the last.
     assert bench.listener.accounting.dropped == pytest.approx(10 * RATE_HZ, abs=2.5 * RATE_HZ)

@@ -94,7 +94,7 @@ def test_a_moment_to_open_the_device_is_no_gap():
     bench.source.start()
     bench.push(10).finish()
     assert bench.of(Gap) == []
-    assert bench.listener.timeline.utc_ns(0) == bench.start.utc_ns + round(0.4 * S)
+    assert bench.listener.clock_sync.utc_ns(0) == bench.start.utc_ns + round(0.4 * S)
     bench.check(adjusted_s=0.4)
 
 
@@ -107,7 +107,7 @@ def test_a_clock_set_back_ends_events_and_is_a_gap_without_lost_audio():
     assert [(g.start_frame, g.frames, g.reason) for g in bench.of(Gap)] == [
         (20 * RATE_HZ, -3600 * RATE_HZ, "clock-step")
     ]
-    line = bench.listener.timeline
+    line = bench.listener.clock_sync
     events = [e.event for e in bench.of(EndedEvent)]
     assert len(events) == 2
     times = [line.utc_ns(frame) for event in events for frame in (event.start_frame, event.end_frame)]

@@ -20,6 +20,8 @@ from birdwatch.live.clips import Clips
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
+from birdwatch.live.scheduler import Scheduler
+from birdwatch.live.station import Station
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.process import open_files, rss_mb, threads
@@ -68,7 +70,9 @@ def test_a_week(tmp_path, days):
         reporter = Reporter(
             listener, publisher.publish, clock, station="garden", boot_id="week", live=True, minutes=True, clips=clips
         )
-        daemon = Daemon(source, listener, reporter, publisher, Notifier({}), clock)
+        station = Station("garden", source, listener, reporter, publisher, clock)
+        scheduler = Scheduler(scorer, clock)
+        daemon = Daemon(lambda: [station], scheduler, Notifier({}), clock, poll=publisher.poll)
         used = []
         for hour in range(24 * days):
             until = start.steady_ns + (hour + 1) * 3600 * S
@@ -119,7 +123,7 @@ def test_a_week(tmp_path, days):
     context.term()
 
     wall_s = (clock.now().steady_ns - start.steady_ns) / S
-    adjusted_s = listener.timeline.adjusted_ns / S
+    adjusted_s = listener.clock_sync.adjusted_ns / S
     assert wall_s == pytest.approx(days * DAY_S, abs=60)
     assert (accounting.captured + accounting.gap) / RATE_HZ + adjusted_s == pytest.approx(
         wall_s, abs=source.chunk_s + 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatch.errors import DeviceError, InferenceError
-from birdwatch.live.source import Chunk, Stamp
+from birdwatch.live.source import DEVICE_RETRIES_S, Chunk, Stamp
 from birdwatch.messaging.messages import Message
 from birdwatch.model.manifest import Manifest
 
@@ -78,6 +78,9 @@ class FakeSource:
 
     live = True
     finished = False
+    buffered = False
+    lost_reason = "device-lost"
+    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, clock: FakeClock, *, rate_hz: int = 32000, channels: int = 1, chunk_s: float = 0.1) -> None:
         self.clock = clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from birdwatch.live.clips import Clips
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.listener import MAX_PENDING, Listener
 from birdwatch.live.message_builder import Reporter
+from birdwatch.live.scheduler import Scheduler
+from birdwatch.live.station import Pause, Station
 from birdwatch.scores.events import EventRule
 from birdwatch.scores.policy import ScoringPolicy
 
@@ -28,6 +31,7 @@ class FakeStation:
         source: FakeSource | None = None,
         clips: Clips | None = None,
         max_pending: int = MAX_PENDING,
+        pause: Callable[[], Pause | None] = lambda: None,
         **options: Any,
     ) -> None:
         self.clock = source.clock if source is not None else FakeClock()
@@ -56,8 +60,16 @@ class FakeStation:
             minutes=True,
             clips=clips,
         )
+        self.station = Station(
+            "garden", self.source, self.listener, self.reporter, self.outlet, self.clock, pause=pause
+        )
         self.daemon = Daemon(
-            self.source, self.listener, self.reporter, self.outlet, self.systemd, self.clock, **options
+            lambda: [self.station],
+            Scheduler(self.scorer, self.clock),
+            self.systemd,
+            self.clock,
+            poll=self.outlet.poll,
+            **options,
         )
 
     def run(self, seconds: float) -> FakeStation:
@@ -84,7 +96,7 @@ class FakeStation:
         )
         if not open_gap:
             wall_s = (self.clock.now().steady_ns - self.start.steady_ns) / S
-            adjusted_s = self.listener.timeline.adjusted_ns / S
+            adjusted_s = self.listener.clock_sync.adjusted_ns / S
             told_s = (accounting.captured + accounting.gap) / RATE_HZ + adjusted_s
             # A block, and the turn in which the daemon noticed.
             assert told_s == pytest.approx(wall_s, abs=self.source.chunk_s + 1e-6)

@@ -1,0 +1,80 @@
+"""A folder of files that stays bounded in size and age, the oldest removed first, on a disk that is left some room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from pathlib import Path
+
+__all__ = ["MIN_FREE_BYTES", "BoundedFolder"]
+
+# Below this nothing is written: the rest of the machine needs the last of the disk.
+MIN_FREE_BYTES = 200_000_000
+
+
+class BoundedFolder:
+    """The files of `folder` whose names end in one of `suffixes`; others are never touched.
+
+    max_bytes: of all of them together. max_age_s: by modification time, None for any age. It may be shared by several
+    writers. `removed` counts.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        suffixes: tuple[str, ...],
+        max_age_s: float | None = None,
+        min_free_bytes: int = MIN_FREE_BYTES,
+    ) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self.max_age_s = max_age_s
+        self.removed = 0
+        self._suffixes = suffixes
+        self._min_free_bytes = min_free_bytes
+        # (modified, size, path), the oldest first; the folder is read once.
+        self._files: deque[tuple[float, int, Path]] | None = None
+        self._bytes = 0
+
+    def make_room(self, now_s: float | None = None) -> None:
+        """Make the folder, and remove the oldest files while all together are too large or too old.
+
+        now_s: seconds since 1970, for the age. Raises OSError where it cannot be made or its disk is nearly full.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._prune(now_s)
+        free = shutil.disk_usage(self.folder).free
+        if free < self._min_free_bytes:
+            raise OSError(f"only {free / 1e6:.0f} MB are free on its disk")
+
+    def add(self, path: Path, modified_s: float, size: int) -> None:
+        """Count a file that was written."""
+        files = self._listed()
+        files.append((modified_s, size, path))
+        self._bytes += size
+        self._prune(None)
+
+    def _prune(self, now_s: float | None) -> None:
+        files = self._listed()
+        oldest_s = None if now_s is None or self.max_age_s is None else now_s - self.max_age_s
+        # The newest stays: an event's message is about to name it.
+        while len(files) > 1 and (self._bytes > self.max_bytes or (oldest_s is not None and files[0][0] < oldest_s)):
+            _, size, path = files.popleft()
+            path.unlink(missing_ok=True)
+            self._bytes -= size
+            self.removed += 1
+
+    def _listed(self) -> deque[tuple[float, int, Path]]:
+        if self._files is None:
+            found = []
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(self._suffixes) and entry.is_file(follow_symlinks=False):
+                        stat = entry.stat()
+                        found.append((stat.st_mtime, stat.st_size, Path(entry.path).absolute()))
+            self._files = deque(sorted(found))
+            self._bytes = sum(size for _, size, _ in found)
+        return self._files

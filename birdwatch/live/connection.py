@@ -1,0 +1,173 @@
+"""Keeps a source open: a state machine whose transitions are one table, and whose outcomes are values.
+
+closed --retry--> opening --opened--> open --audio--> delivering
+opening --refused--> closed           open, delivering --lost--> closed
+delivering --silent--> open (a buffered source: its audio is late) or --lost--> closed (any other)
+any --pause--> paused --resume--> closed       any --end--> ended
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Literal
+
+from birdwatch.errors import DeviceError, SourceError, StreamError
+from birdwatch.live.source import Chunk, Clock, Source
+
+__all__ = ["Connection", "Phase", "Turn"]
+
+log = logging.getLogger(__name__)
+
+Phase = Literal["closed", "opening", "open", "delivering", "paused", "ended"]
+Step = Literal["retry", "opened", "refused", "audio", "lost", "silent", "pause", "resume", "end"]
+
+TRANSITIONS: dict[tuple[Phase, Step], Phase] = {
+    ("closed", "retry"): "opening",
+    ("opening", "opened"): "open",
+    ("opening", "refused"): "closed",
+    # A device may deliver before the call that opens it has returned.
+    ("opening", "audio"): "delivering",
+    ("open", "audio"): "delivering",
+    ("open", "lost"): "closed",
+    ("open", "silent"): "open",
+    ("delivering", "audio"): "delivering",
+    ("delivering", "lost"): "closed",
+    ("delivering", "silent"): "open",
+    ("paused", "resume"): "closed",
+    **{(phase, "pause"): "paused" for phase in ("closed", "opening", "open", "delivering", "paused")},
+    **{(phase, "end"): "ended" for phase in ("closed", "opening", "open", "delivering", "paused", "ended")},
+}
+
+# PortAudio may report a stream as active whose callback it never calls again (its issue 930).
+SILENT_S = 2.5
+# A device opens within a second or two; after this long the sound library hangs, and only a new process helps.
+OPENING_S = 10.0
+# How often the outcome of opening is asked for while another source may deliver.
+TURN_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn brought: chunks; `lost`, the reason of a gap that begins now; whether anything moved."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    lost: str | None = None
+    progress: bool = False
+
+
+class Connection:
+    """Opens `source`, reads from it, and opens it again with back-off when it is lost.
+
+    `reason` says why it does not deliver, None before the first attempt has failed and while it delivers.
+    """
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self.source = source
+        self.phase: Phase = "closed"
+        self.reason: str | None = None
+        self._clock = clock
+        self._attempts = 0
+        self._retry_at = self._last_audio = self._opening_since = self._now()
+
+    def turn(self, timeout_s: float) -> Turn:
+        """Open or read, waiting at most `timeout_s`. Raises SourceError where a file breaks off or a library hangs."""
+        if self.phase in ("paused", "ended"):
+            return Turn()
+        turn = self._opened(timeout_s) if self.phase in ("closed", "opening") else self._read(timeout_s)
+        if self.source.finished:
+            self._step("end")
+        return turn
+
+    def pause(self, reason: str) -> None:
+        """Close it until `resume`."""
+        if self.phase not in ("paused", "ended"):
+            if self.phase != "closed":
+                self.source.close()
+            self._step("pause")
+        self.reason = reason
+
+    def resume(self) -> None:
+        """Open it with the next turn."""
+        if self.phase == "paused":
+            self._step("resume")
+            self.reason, self._attempts, self._retry_at = None, 0, self._now()
+
+    def end(self, reason: str | None = None) -> None:
+        """Close it for good."""
+        self.source.close()
+        self._step("end")
+        self.reason = reason
+
+    def _step(self, step: Step) -> None:
+        self.phase = TRANSITIONS[self.phase, step]
+
+    def _opened(self, timeout_s: float) -> Turn:
+        now = self._now()
+        if self.phase == "closed":
+            if now < self._retry_at:
+                return self._take(min(timeout_s, self._retry_at - now))
+            self._opening_since = now
+            self._step("retry")
+            self.source.open()
+        try:
+            ready = self.source.ready()
+        except SourceError as error:
+            if self.reason != str(error):
+                log.warning("%s; retrying every few seconds", error)
+            self._step("refused")
+            self._retry_later(str(error))
+            return Turn(progress=True)
+        if ready:
+            self._step("opened")
+            self._last_audio = now
+            return Turn(progress=True)
+        if now - self._opening_since > OPENING_S:
+            # Systemd starts a new process; this one cannot get rid of the thread that hangs.
+            raise DeviceError(
+                f"the sound system has not answered for {OPENING_S:g} s while opening {self.source.name}; "
+                "start birdwatch again, or the sound server"
+            )
+        return self._take(timeout_s)
+
+    def _read(self, timeout_s: float) -> Turn:
+        try:
+            turn = self._take(timeout_s)
+        except (DeviceError, StreamError) as error:
+            return self._lost(self.source.lost_reason, str(error))
+        silent = self._now() - self._last_audio > SILENT_S
+        if turn.chunks or not self.source.live or self.source.finished or not silent:
+            return turn
+        text = f"{self.source.name} is open and has delivered nothing for {SILENT_S:g} s"
+        if not self.source.buffered:
+            return self._lost("stall", text)
+        if self.reason is None:
+            log.warning("%s; its audio may be late", text)
+        self._step("silent")
+        self.reason = text
+        return turn
+
+    def _take(self, timeout_s: float) -> Turn:
+        chunks = self.source.read(timeout_s)
+        if chunks and self.phase != "closed":
+            self._step("audio")
+            self._last_audio, self._attempts, self.reason = self._now(), 0, None
+        return Turn(chunks, progress=bool(chunks) and self.phase != "opening")
+
+    def _lost(self, reason: str, text: str) -> Turn:
+        log.warning("%s; opening it again", text)
+        self._step("lost")
+        self._retry_later(text)
+        return Turn(lost=reason)
+
+    def _retry_later(self, text: str) -> None:
+        # A device that is lost is looked for at once; after that at growing intervals.
+        retries_s = self.source.retries_s
+        delay_s = 0.0 if self._attempts == 0 else retries_s[min(self._attempts, len(retries_s)) - 1]
+        self._attempts += 1
+        self._retry_at = self._now() + delay_s
+        self.reason = text
+
+    def _now(self) -> float:
+        # Time that the machine slept is not a delay.
+        return self._clock.now().awake_ns / 1e9

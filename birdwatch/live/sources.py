@@ -1,0 +1,40 @@
+"""Makes the source that a station's settings name."""
+
+from __future__ import annotations
+
+import sys
+
+from birdwatch.config.schema import Settings
+from birdwatch.errors import ConfigError
+from birdwatch.live.microphone import Microphone
+from birdwatch.live.recorded import PipeSource, RecordedSource
+from birdwatch.live.source import Clock, Source
+
+__all__ = ["STDIN", "is_whole_recording", "make_source"]
+
+STDIN = "-"
+
+
+def make_source(settings: Settings, clock: Clock) -> Source:
+    """The source, not yet open. Raises ConfigError for a contradiction, SourceError where it cannot be had."""
+    places = {name: getattr(settings, name) for name in ("device", "source", "url", "folder")}
+    given = {name: value for name, value in places.items() if value is not None}
+    if len(given) > 1:
+        text = " and ".join(f"{name} is {value!r}" for name, value in given.items() if name != "url")
+        raise ConfigError(f"{text}{' and a url is set' if 'url' in given else ''}: give one of them")
+    if settings.source is None:
+        return Microphone(settings.device, clock)
+    if settings.source == STDIN:
+        return PipeSource(
+            sys.stdin.fileno(),
+            clock,
+            rate_hz=settings.raw_rate,
+            channels=settings.raw_channels,
+            live=settings.realtime,
+        )
+    return RecordedSource(settings.source, clock, live=settings.realtime)
+
+
+def is_whole_recording(settings: Settings) -> bool:
+    """Whether the source is a recording with a name and an end; everything else is cut into minutes."""
+    return settings.source is not None and settings.source != STDIN

@@ -1,0 +1,200 @@
+"""The stations of a configuration: made, changed and removed together, so that a refused reload changes nothing."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from birdwatch.config.loading import Loaded
+from birdwatch.config.schema import Settings, rules
+from birdwatch.live.bounded_folder import BoundedFolder
+from birdwatch.live.clips import Clips
+from birdwatch.live.listener import Listener
+from birdwatch.live.message_builder import Reporter
+from birdwatch.live.source import Clock, Source
+from birdwatch.live.sources import is_whole_recording, make_source
+from birdwatch.live.station import Station
+from birdwatch.live.station_policy import StationPolicy
+from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.station_publisher import StationPublisher
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.scores.types import Detection
+
+__all__ = ["Stations"]
+
+log = logging.getLogger(__name__)
+
+OnDetection = Callable[[Detection, int], None]
+
+
+@dataclass(slots=True)
+class _Member:
+    """A running station, and what it was made of."""
+
+    settings: Settings
+    station: Station
+    policy: StationPolicy
+    publisher: StationPublisher
+
+    def describe(self) -> None:
+        """Name in its messages what is known only now: a device's stable name, the season's filter."""
+        self.publisher.describe(source=self.station.source.name, filter_text=self.policy.filter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A configuration that was checked and is not in force yet."""
+
+    loaded: Loaded
+    new: Mapping[str, tuple[Settings, Source, StationPolicy]]
+    kept: Mapping[str, Settings]
+    restart: list[str]
+
+
+class Stations:
+    """One station per source, on one model and one publisher. Raises BirdwatchError where one cannot be made.
+
+    on_detection: is called with each detection and its UTC in ns.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        classifier: OnnxClassifier,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        on_detection: OnDetection | None = None,
+    ) -> None:
+        self._loaded = loaded
+        self._classifier = classifier
+        self._publisher = publisher
+        self._clock = clock
+        self._on_detection = on_detection
+        self._clips: BoundedFolder | None = None
+        if (folder := loaded.settings.save_clips) is not None:
+            bytes_ = round(loaded.settings.clips_max_gb * 1e9)
+            self._clips = BoundedFolder(folder, max_bytes=bytes_, suffixes=(".flac",))
+        self._members: dict[str, _Member] = {}
+        self._leaving: list[_Member] = []
+        for name, settings in loaded.sources.items():
+            self._members[name] = self._made(*self._prepared(settings))
+
+    def running(self) -> list[Station]:
+        """All stations, those included that were removed and still have windows to score."""
+        return [member.station for member in [*self._members.values(), *self._leaving]]
+
+    def reload(self, newer: Loaded) -> str:
+        """Put another configuration in force and say what changed. Raises BirdwatchError, and nothing has changed."""
+        plan = self._plan(newer)
+        # The last step that can be refused: from here on everything succeeds.
+        self._publisher.reload_keys()
+        removed = [name for name in self._members if name not in plan.kept]
+        for name in removed:
+            member = self._members.pop(name)
+            member.station.stop()
+            self._leaving.append(member)
+        for name, settings in plan.kept.items():
+            member = self._members[name]
+            member.settings = settings
+            member.policy.apply(settings)
+            member.station.listener.use(member.policy.policy)
+            member.describe()
+        for name, (settings, source, policy) in plan.new.items():
+            self._members[name] = self._made(settings, source, policy)
+        if self._clips is not None:
+            self._clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
+        self._loaded = plan.loaded
+        return _summary(plan, removed)
+
+    def follow(self) -> None:
+        """Between turns: follow the season, name found devices, let go of removed stations that have been scored."""
+        for member in self._members.values():
+            if member.policy.follow_season():
+                member.station.listener.use(member.policy.policy)
+                log.info("species filter of %s: %s", member.station.name, member.policy.filter)
+            member.describe()
+        for member in [member for member in self._leaving if not member.station.listener.waiting]:
+            self._leaving.remove(member)
+            member.station.finish()
+            member.publisher.leave()
+
+    def _plan(self, newer: Loaded) -> _Plan:
+        """Check all of a configuration: policies, and sources that are new or to be opened again."""
+        restart = self._loaded.needs_restart(newer)
+        # What needs a restart is still as it was: the next reload says so again.
+        old = {name: getattr(self._loaded.settings, name) for name in restart}
+        settings = replace(newer.settings, **old)
+        if newer.has_tables:
+            shared = {name: value for name, value in old.items() if not rules()[name].source}
+            sources = {name: replace(one, **shared) for name, one in newer.sources.items()}
+        else:
+            sources = {settings.station: settings}
+        new, kept = {}, {}
+        for name, one in sources.items():
+            member = self._members.get(name)
+            if member is not None and not _reopens(member.settings, one):
+                member.policy.made_of(one)
+                kept[name] = one
+            else:
+                new[name] = self._prepared(one)
+        return _Plan(replace(newer, settings=settings, sources=sources), new, kept, restart)
+
+    def _prepared(self, settings: Settings) -> tuple[Settings, Source, StationPolicy]:
+        source = make_source(settings, self._clock)
+        return settings, source, StationPolicy(self._classifier, settings, self._today if source.live else None)
+
+    def _made(self, settings: Settings, source: Source, policy: StationPolicy) -> _Member:
+        """A station that runs from now on."""
+        name, boot_id, whole = settings.station, uuid.uuid4().hex, is_whole_recording(settings)
+        clips = None
+        if self._clips is not None:
+            clips = Clips(self._clips.folder, max_bytes=self._clips.max_bytes, shared=self._clips)
+        listener = Listener(
+            self._classifier,
+            policy.policy,
+            self._clock.now(),
+            hop_s=settings.hop,
+            recording=Path(settings.source).stem if whole and settings.source else name,
+            recording_s=None if whole else settings.recording_seconds,
+            on_block=None if clips is None else clips.push,
+        )
+        envelope = Envelope(station=name, source=source.name, boot_id=boot_id, filter=policy.filter)
+        publisher = StationPublisher(self._publisher, envelope)
+        reporter = Reporter(
+            listener,
+            publisher.publish,
+            self._clock,
+            station=name,
+            boot_id=boot_id,
+            live=source.live,
+            minutes=not whole,
+            clips=clips,
+            on_detection=self._on_detection,
+        )
+        if policy.filter is not None:
+            log.info("species filter of %s: %s", name, policy.filter)
+        station = Station(name, source, listener, reporter, publisher, self._clock)
+        return _Member(settings, station, policy, publisher)
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock.now().utc_ns // 1_000_000_000, UTC).date()
+
+
+def _reopens(old: Settings, new: Settings) -> bool:
+    """Whether the new settings of a source need it to be opened again."""
+    return any(getattr(old, name) != getattr(new, name) for name, rule in rules().items() if not rule.live)
+
+
+def _summary(plan: _Plan, removed: list[str]) -> str:
+    text = "thresholds, events, species, clips and keys are in force"
+    if plan.new:
+        text += f"; opened: {', '.join(plan.new)}"
+    if gone := [name for name in removed if name not in plan.new]:
+        text += f"; removed: {', '.join(gone)}"
+    return f"{text}; {', '.join(plan.restart)} only after a restart" if plan.restart else text
