@@ -37,6 +37,7 @@ DOORS = {
     "soundfile": {"birdwatch/audio/file.py", "birdwatch/live/clips.py", "birdwatch/bench/recording.py"},
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
+    "astral": {"birdwatch/live/schedule.py"},
     "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
     "zmq": {
         f"birdwatch/messaging/{name}.py"

@@ -32,7 +32,7 @@ FLUSH_S = 3.0
 Request = Literal["none", "reload", "stop"]
 
 # The state of several stations is that of the one that needs attention most.
-URGENCY: tuple[State, ...] = ("waiting-device", "degraded", "starting", "listening", "stopping")
+URGENCY: tuple[State, ...] = ("waiting-device", "degraded", "starting", "listening", "asleep", "stopping")
 
 
 class Daemon:
@@ -78,9 +78,9 @@ class Daemon:
         stations = self._stations()
         if len(stations) == 1:
             return stations[0].line
-        well = [station for station in stations if station.state == "listening"]
+        well = [station for station in stations if station.state in ("listening", "asleep")]
         others = "".join(f"; {station.name} {station.line}" for station in stations if station not in well)
-        return f"{self.state}: {len(well)} of {len(stations)} stations are listening{others}"
+        return f"{self.state}: {len(well)} of {len(stations)} stations are well{others}"
 
     def stop(self) -> None:
         """End after this turn; safe in a signal handler."""
@@ -133,7 +133,10 @@ class Daemon:
     def _capture(self, stations: Sequence[Station]) -> bool:
         """Take what the sources have; True when anything moved."""
         if len(stations) == 1:
-            return stations[0].capture(0.0 if stations[0].listener.waiting else TURN_S)
+            progress = stations[0].capture(0.0 if stations[0].listener.waiting else TURN_S)
+            if stations[0].paused:
+                self._pause(TURN_S)
+            return progress
         progress = False
         for station in stations:
             try:

@@ -54,7 +54,8 @@ class FrameNumbering:
 
     def interrupt(self, reason: str) -> None:
         """The device stopped; the length of the gap is known when the next chunk comes."""
-        self._interrupted = self._interrupted or reason
+        # Before the first chunk it is not a device that was lost.
+        self._interrupted = reason if not self._begun else self._interrupted or reason
 
     def restart(self, start: Stamp) -> None:
         """Frame 0 is at `start` instead: nothing was captured so far, on purpose."""
@@ -117,7 +118,7 @@ class FrameNumbering:
         start = self.accounting.end_frame
         self._device_frame = self._to_device(start + frames, rate_hz)
         gap = Gap(start, self._to_model(self._device_frame, rate_hz) - start, reason)
-        self.accounting.hole(gap.frames)
+        self.accounting.hole(gap.frames, on_purpose=reason == "schedule")
         self.clock_sync.rebase(self.accounting.end_frame)
         return gap
 

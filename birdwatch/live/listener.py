@@ -209,9 +209,10 @@ class Listener:
 
     def interrupt(self, reason: str) -> list[Result]:
         """The device stopped. Its last windows are queued and its events end; the gap is counted when audio comes."""
-        if self.numbering.interrupted:
-            return []
+        interrupted = self.numbering.interrupted
         self.numbering.interrupt(reason)
+        if interrupted:
+            return []
         return self._break(self.accounting.end_frame, end_events=True)
 
     def take(self, limit: int) -> tuple[list[Result], list[Window]]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from birdwatch.live.connection import Connection
-from birdwatch.live.listener import Fault, Listener, Result
+from birdwatch.live.listener import MAX_PENDING, Fault, Listener, Result
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.outputs import Outlet
 from birdwatch.live.recent_faults import RecentFaults
@@ -20,6 +20,8 @@ __all__ = ["Pause", "Station"]
 log = logging.getLogger(__name__)
 
 STATUS_S = 5.0
+# A source that keeps its audio is not read while so many windows wait: what catches up is not dropped.
+ENOUGH_WAITING = MAX_PENDING // 2
 
 # Why a station does not listen at the moment, on purpose: the state it is in and the reason; None where it listens.
 Pause = tuple[State, str]
@@ -63,6 +65,11 @@ class Station:
         return self._connection.phase == "ended"
 
     @property
+    def paused(self) -> bool:
+        """Whether it does not listen at the moment, on purpose."""
+        return self._connection.phase == "paused"
+
+    @property
     def line(self) -> str:
         """The state in one line."""
         return f"{self.state}: {self.reason or self.source.name}"
@@ -74,9 +81,12 @@ class Station:
             return self._stay_paused(pause)
         if self._connection.phase == "paused":
             self._connection.resume()
-            self.state, self.reason = "starting", None
-            if not self.listener.accounting.captured:
+            if self.state == "starting":
+                # Nothing was captured, because nobody knew the time: the stream begins now.
                 self.listener.numbering.restart(self._clock.now())
+            self.state, self.reason = "starting", None
+        if self.source.buffered and self.listener.queued >= ENOUGH_WAITING:
+            return False
         turn = self._connection.turn(timeout_s)
         if turn.lost is not None:
             self.report(self.listener.interrupt(turn.lost))
@@ -143,6 +153,7 @@ class Station:
                 dropped=accounting.dropped / rate_hz,
                 gap=accounting.gap / rate_hz,
                 pending=accounting.pending / rate_hz,
+                inactive=accounting.inactive / rate_hz,
                 drift=self.listener.clock_sync.adjusted_ns / 1e9,
             ),
             latency_p50_ms=self.reporter.latency_ms(50),
@@ -155,8 +166,9 @@ class Station:
         )
 
     def _stay_paused(self, pause: Pause) -> bool:
-        self.report(self.listener.interrupt("schedule"))
         self.state, reason = pause
+        if self.state == "asleep":
+            self.report(self.listener.interrupt("schedule"))
         self._connection.pause(reason)
         # It is alive, and does what it is told.
         return True

@@ -15,6 +15,7 @@ from birdwatch.live.bounded_folder import BoundedFolder
 from birdwatch.live.clips import Clips
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
+from birdwatch.live.pauses import pauses
 from birdwatch.live.source import Clock, Source
 from birdwatch.live.sources import is_whole_recording, make_source
 from birdwatch.live.station import Station
@@ -146,6 +147,7 @@ class Stations:
         return _Plan(replace(newer, settings=settings, sources=sources), new, kept, restart)
 
     def _prepared(self, settings: Settings) -> tuple[Settings, Source, StationPolicy]:
+        pauses(settings, self._clock, live=True)
         source = make_source(settings, self._clock)
         return settings, source, StationPolicy(self._classifier, settings, self._today if source.live else None)
 
@@ -179,7 +181,8 @@ class Stations:
         )
         if policy.filter is not None:
             log.info("species filter of %s: %s", name, policy.filter)
-        station = Station(name, source, listener, reporter, publisher, self._clock)
+        pause = pauses(settings, self._clock, live=source.live)
+        station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
         return _Member(settings, station, policy, publisher)
 
     def _today(self) -> date:

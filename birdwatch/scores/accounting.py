@@ -13,7 +13,8 @@ Outcome = Literal["analysed", "skipped_silent", "dropped"]
 class Accounting:
     """Counts a stream's frames, each once, however much its windows overlap.
 
-    captured = analysed + skipped_silent + dropped + pending, and `end_frame` = captured + gap: the stream's position.
+    captured = analysed + skipped_silent + dropped + pending, and `end_frame` = captured + gap + inactive: the stream's
+    position.
     A window settles the frames that it is the first to reach; captured frames that it passes over are dropped.
     """
 
@@ -21,6 +22,7 @@ class Accounting:
         self.end_frame = 0
         self.captured = 0
         self.gap = 0
+        self.inactive = 0
         self.analysed = 0
         self.skipped_silent = 0
         self.dropped = 0
@@ -37,11 +39,14 @@ class Accounting:
         self.captured += frames
         self.end_frame += frames
 
-    def hole(self, frames: int) -> None:
-        """Frames were never captured."""
+    def hole(self, frames: int, *, on_purpose: bool = False) -> None:
+        """Frames were never captured. on_purpose: a schedule said so."""
         if frames:
             self._holes.append((self.end_frame, self.end_frame + frames))
-            self.gap += frames
+            if on_purpose:
+                self.inactive += frames
+            else:
+                self.gap += frames
             self.end_frame += frames
 
     def settle(self, start_frame: int, end_frame: int, outcome: Outcome) -> int:

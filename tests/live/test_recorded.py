@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from fakes import FakeClock, S
+from stations import FakeStation
 
 from birdwatch.errors import DecodeError, SourceError
 from birdwatch.live import recorded
@@ -110,3 +111,19 @@ def test_a_terminal_is_no_pipe(monkeypatch):
     monkeypatch.setattr(recorded.os, "isatty", lambda _: True)
     with pytest.raises(SourceError, match="pipe something into it"):
         pipe_of(b"")
+
+
+def test_nan_in_a_float_file_is_dropped_and_counted_and_the_rest_is_scored(tmp_path):
+    path = tmp_path / "floats.wav"
+    samples = np.sin(np.arange(30 * 32000) * 0.3).astype(np.float32)
+    samples[12 * 32000 : 12 * 32000 + 500] = np.nan
+    soundfile.write(path, samples, 32000, subtype="FLOAT")
+    clock = FakeClock()
+    station = FakeStation(source=RecordedSource(str(path), clock, live=False))
+    station.daemon.run()
+    accounting = station.listener.accounting
+    assert station.listener.invalid_frames == 500
+    assert accounting.captured == 30 * 32000
+    assert accounting.dropped == 500
+    assert accounting.analysed == accounting.captured - 500
+    assert any("NaN or infinity" in (status["reason"] or "") for status in station.statuses)

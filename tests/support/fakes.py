@@ -79,6 +79,7 @@ class FakeSource:
     live = True
     finished = False
     buffered = False
+    most_s = float("inf")
     lost_reason = "device-lost"
     retries_s = DEVICE_RETRIES_S
 
@@ -125,8 +126,8 @@ class FakeSource:
         wait_ns = self.due_ns - self.clock.now().awake_ns
         if wait_ns > 0:
             self.clock.advance(wait_ns / S)
-        chunks = []
-        while self.due_ns <= self.clock.now().awake_ns:
+        chunks: list[Chunk] = []
+        while self.due_ns <= self.clock.now().awake_ns and len(chunks) * self.chunk_s < self.most_s:
             chunks.append(self._chunk(self.due_ns - self.clock.now().awake_ns))
             self.due_ns += round(self.chunk_s * S)
         return chunks
@@ -155,6 +156,20 @@ class FakeSource:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakePipe(FakeSource):
+    """A pipe: what it delivers is stamped when it is read, and what nobody reads waits in it.
+
+    stuck: the link is down, and the other side keeps what it records. lose: the other side lost that much.
+    """
+
+    buffered = True
+    # As a read of a real pipe.
+    most_s = 1.0
+
+    def _chunk(self, ago_ns: int) -> Chunk:
+        return super()._chunk(0)
 
 
 class FakeOutlet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,13 +29,14 @@ class FakeStation:
         self,
         *,
         scorer: FakeScorer | None = None,
-        source: FakeSource | None = None,
+        source: Any = None,
         clips: Clips | None = None,
         max_pending: int = MAX_PENDING,
         pause: Callable[[], Pause | None] = lambda: None,
+        wait: Callable[[float], None] = time.sleep,
         **options: Any,
     ) -> None:
-        self.clock = source.clock if source is not None else FakeClock()
+        self.clock = getattr(source, "clock", None) or FakeClock()
         self.source = source or FakeSource(self.clock)
         self.scorer = scorer or FakeScorer(manifest())
         self.outlet = FakeOutlet()
@@ -69,6 +71,7 @@ class FakeStation:
             self.systemd,
             self.clock,
             poll=self.outlet.poll,
+            pause=wait,
             **options,
         )
 
