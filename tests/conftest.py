@@ -50,3 +50,12 @@ def shared_audio() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real recordings at {folder}; name a folder with BIRDWATCH_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of small inputs that once failed; the tests that need it skip where it is not."""
+    folder = Path(os.environ.get("BIRDWATCH_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no cases at {folder}; name a folder with BIRDWATCH_SHARED")
+    return folder

@@ -34,7 +34,13 @@ OPTIONAL = {"hub"}
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
     "onnxruntime": {"birdwatch/model/session.py"},
-    "soundfile": {"birdwatch/audio/file.py", "birdwatch/live/clips.py", "birdwatch/bench/recording.py"},
+    "soundfile": {
+        "birdwatch/audio/sndfile.py",
+        "birdwatch/audio/encode.py",
+        "birdwatch/live/clips.py",
+        "birdwatch/bench/recording.py",
+    },
+    "av": {"birdwatch/audio/ffmpeg.py"},
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
     "astral": {"birdwatch/live/schedule.py"},

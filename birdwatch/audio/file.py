@@ -1,44 +1,48 @@
-"""Recordings as streams of mono blocks: the one place that reads and writes audio files (libsndfile)."""
+"""Recordings as streams of mono blocks. Plain samples are read by libsndfile, everything else by FFmpeg."""
 
 from __future__ import annotations
 
-import io
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import soundfile
 
+from birdwatch.audio.sndfile import SndFile
 from birdwatch.audio.timestamps import audiomoth_start, guano_start, name_start
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.wav_header import WavHeader, read_wav_header
 from birdwatch.errors import DecodeError
 
-__all__ = ["AUDIO_SUFFIXES", "AudioFile", "encode"]
+if TYPE_CHECKING:
+    from birdwatch.audio.ffmpeg import FfmpegFile
+
+__all__ = ["AUDIO_SUFFIXES", "AudioFile"]
 
 # What a search through a folder takes for a recording; a file that is named outright may have any name.
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".rf64", ".caf", ".au"}
+    {".wav", ".wave", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
+    | {".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".aac", ".3gp", ".3g2", ".mp4", ".amr"}
+    | {".webm", ".mka", ".wma", ".wv", ".ape", ".tta", ".ac3"}
 )
-
-# About two seconds at 32 kHz: small beside a window's memory, large beside a call's cost.
-BLOCK_FRAMES = 1 << 16
-# What is read at once is lost where a compressed file breaks off: a third of a second. Smaller ones cost a tenth more.
-PACKED_BLOCK_FRAMES = 1 << 14
-# The length of an mp3 without an index is libsndfile's estimate; one that ends this much early is no surprise.
+# The beginnings of files whose samples libsndfile reads as they are; FFmpeg decodes everything else.
+PLAIN = (b"FORM", b".snd", b"dns.", b"caff", b"riff")
+# Slower and faster than any recorder: bat detectors reach 500 kHz. A resampler's memory grows with the ratio of rates.
+RATES_HZ = (1000, 1_000_000)
+MAX_CHANNELS = 256
+# An estimated length that is wrong by less than this is no surprise.
 LENGTH_SLACK_S = 1.0
 
 
 class AudioFile:
-    """One recording. `blocks()` decodes it from the start, a block at a time, in flat memory.
+    """One recording. `blocks()` decodes it from the start, a block at a time, in flat memory, to its real end.
 
-    channel: which one to hear, counted from 0; None mixes all of them (their mean). A recording that is cut off or
-    whose header lies gives what is there, and `warnings` says so. Raises DecodeError, which names the file and the
-    reason, where it is missing, not audio, empty, or lacks the channel. NaN and infinity are passed on.
+    channel: counted from 0; None downmixes all of them (their mean). What is wrong with the file without making it
+    unreadable is in `warnings` once it has been decoded. NaN and infinity are passed on. Raises DecodeError, which
+    names the file and the reason, where it is missing, not audio, empty, or lacks the channel.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, channel: int | None = None) -> None:
@@ -47,27 +51,49 @@ class AudioFile:
         self.warnings: list[str] = []
         self._header = self._wav_header()
         with self._open() as sound:
-            self.rate_hz: int = sound.samplerate
+            self.rate_hz: int = sound.rate_hz
             self.channels: int = sound.channels
-            self.frames: int = sound.frames
             self.comment: str = (self._header.comment if self._header else "") or sound.comment
-            self._estimated = sound.format == "MP3"
-            # Where a packet is damaged the whole read is lost: small reads lose little.
-            self._block_frames = PACKED_BLOCK_FRAMES if sound.format in ("FLAC", "OGG", "MP3") else BLOCK_FRAMES
-        if self.frames == 0:
+            self._claimed: int | None = sound.frames
+            self._counted: int | None = None
+        self._check()
+
+    def _check(self) -> None:
+        low, high = RATES_HZ
+        if not low <= self.rate_hz <= high:
             raise DecodeError(
-                f"{self.path} holds no audio: it has a header and 0 frames; record it again or leave it out"
+                f"{self.path} says {self.rate_hz} frames per second, expected {low} to {high}; its header is damaged",
+                path=self.path,
             )
-        if channel is not None and not 0 <= channel < self.channels:
+        if self.channels > MAX_CHANNELS:
             raise DecodeError(
-                f"{self.path} has no channel {channel}, only {', '.join(map(str, range(self.channels)))}; "
-                "choose another, or mix them"
+                f"{self.path} says {self.channels} channels, expected at most {MAX_CHANNELS}; its header is damaged",
+                path=self.path,
+            )
+        if self._claimed == 0:
+            raise DecodeError(
+                f"{self.path} holds no audio: it has a header and 0 frames; record it again or leave it out",
+                path=self.path,
+            )
+        if self.channel is not None and not 0 <= self.channel < self.channels:
+            raise DecodeError(
+                f"{self.path} has no channel {self.channel}, only {', '.join(map(str, range(self.channels)))}; "
+                "choose another, or downmix them",
+                path=self.path,
             )
 
     @property
     def duration_s(self) -> float:
-        """Seconds of audio, as far as can be told before decoding."""
-        return self.frames / self.rate_hz
+        """Seconds of audio as the file claims, for a progress bar; 0 where it claims none."""
+        return (self._claimed or 0) / self.rate_hz
+
+    @property
+    def frames(self) -> int:
+        """Frames at the file's rate: counted where it was decoded, else as claimed, else decoded for it."""
+        if self._counted is None and self._claimed is None:
+            for _ in self.blocks():
+                pass
+        return self._counted or self._claimed or 0
 
     def start_utc_ns(self, default: tzinfo = UTC) -> int | None:
         """When it began, in ns since 1970: from its GUANO or AudioMoth header, else from its name, else None."""
@@ -82,45 +108,50 @@ class AudioFile:
         return None
 
     def blocks(self, block_frames: int | None = None) -> Iterator[AudioBlock]:
-        """Decode the recording: blocks of at most `block_frames` frames at the file's own rate."""
-        frame = 0
-        block_frames = block_frames or self._block_frames
+        """Decode the recording: blocks at the file's own rate, of at most `block_frames` frames if that is given.
+
+        Raises DecodeError where nothing can be decoded.
+        """
+        end = missing = 0
+        warnings: list[str] = []
         with self._open() as sound:
-            while True:
-                try:
-                    data = sound.read(block_frames, dtype="float32", always_2d=True)  # (n, channels)
-                except (soundfile.LibsndfileError, RuntimeError) as error:
-                    if not frame:
-                        raise DecodeError(f"{self.path} is damaged at its start ({error}); copy it again") from error
-                    self.warnings.append(
-                        f"{self.path} is damaged after {frame / self.rate_hz:.1f} s ({error}); what is before is scored"
-                    )
-                    return
-                if not len(data):
-                    break
+            for start, data in sound.chunks():
+                missing += start - end
                 samples = self._mono(data)
-                yield AudioBlock(samples, frame, self.rate_hz)
-                frame += len(samples)
-        short = self.frames - frame
-        if not frame:
-            raise DecodeError(f"{self.path} breaks off before its first sample; copy it again or leave it out")
-        if short > (LENGTH_SLACK_S * self.rate_hz if self._estimated else 0):
-            self.warnings.append(
-                f"{self.path} breaks off after {frame / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its "
-                "header promises; what is there is scored"
+                end = start + len(samples)
+                step = block_frames or len(samples)
+                for at in range(0, len(samples), step):
+                    yield AudioBlock(samples[at : at + step], start + at, self.rate_hz)
+            damaged, warnings = sound.damaged, list(sound.notes)
+        if not end:
+            raise DecodeError(
+                f"{self.path} breaks off before its first sample; copy it again or leave it out", path=self.path
             )
+        self._counted = end
+        if self._claimed is not None and self._claimed - end > LENGTH_SLACK_S * self.rate_hz:
+            warnings.append(
+                f"{self.path} breaks off after {end / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its "
+                "header claims; what is there is scored"
+            )
+        elif damaged:
+            warnings.append(f"{self.path} is damaged: {damaged} packets could not be decoded")
+        if missing:
+            warnings.append(f"{self.path} lacks {missing / self.rate_hz:.2f} s in the middle")
+        self.warnings += [warning for warning in warnings if warning not in self.warnings]
 
     def read(self, start_s: float, end_s: float) -> FloatArray:
         """The mono samples `(n,)` from one second to another, as far as they are there. Raises DecodeError."""
+        first, last = max(0, round(start_s * self.rate_hz)), max(0, round(end_s * self.rate_hz))
+        parts: list[FloatArray] = []
         with self._open() as sound:
-            try:
-                sound.seek(min(max(0, round(start_s * self.rate_hz)), self.frames))
-                data = sound.read(max(0, round((end_s - start_s) * self.rate_hz)), dtype="float32", always_2d=True)
-            except (soundfile.LibsndfileError, RuntimeError) as error:
-                raise DecodeError(f"{self.path} cannot be read at {start_s:.1f} s ({error})") from error
-        return self._mono(data)
+            for start, data in sound.chunks(first):
+                if start >= last:
+                    break
+                if start + len(data) > first:
+                    parts.append(self._mono(data[max(0, first - start) : last - start]))
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def _mono(self, data: npt.NDArray[np.float32]) -> FloatArray:
+    def _mono(self, data: FloatArray) -> FloatArray:
         if self.channel is not None:
             samples = data[:, self.channel]
         else:
@@ -128,17 +159,25 @@ class AudioFile:
         return np.ascontiguousarray(samples)
 
     def _wav_header(self) -> WavHeader | None:
-        """The wav header; a warning where it lies about a length that can be set right."""
+        """The wav header; a warning where it claims a length that can be set right."""
         try:
-            if self.path.is_dir():
-                raise DecodeError(f"{self.path} is a folder, expected a recording")
-            if not self.path.exists():
-                raise DecodeError(f"{self.path}: no such file")
-            if self.path.stat().st_size == 0:
-                raise DecodeError(f"{self.path} is empty (0 bytes); record it again or leave it out")
+            kind = self.path.stat()
+            if stat.S_ISDIR(kind.st_mode):
+                raise DecodeError(f"{self.path} is a folder, expected a recording", path=self.path)
+            if not stat.S_ISREG(kind.st_mode):
+                raise DecodeError(
+                    f"{self.path} is a pipe, a socket or a device, expected a file; save the recording first, or use "
+                    "`birdwatch listen --source -`",
+                    path=self.path,
+                )
+            if kind.st_size == 0:
+                raise DecodeError(f"{self.path} is empty (0 bytes); record it again or leave it out", path=self.path)
             header = read_wav_header(self.path)
-        except OSError as error:
-            raise DecodeError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        except FileNotFoundError:
+            raise DecodeError(f"{self.path}: no such file", path=self.path) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DecodeError(f"{self.path} cannot be read: {reason}", path=self.path) from error
         if header is not None and header.lies and header.subtype is not None:
             said = "an unknown length"
             if header.promised_bytes is not None:
@@ -149,66 +188,16 @@ class AudioFile:
             )
         return header
 
-    @contextmanager
-    def _open(self) -> Iterator[soundfile.SoundFile]:
-        header = self._header
-        with ExitStack() as closing:
+    def _open(self) -> SndFile | FfmpegFile:
+        with self.path.open("rb") as stream:
+            magic = stream.read(4)
+        if magic.startswith(PLAIN) or (self._header is not None and self._header.subtype is not None):
             try:
-                if header is None or not header.lies or header.subtype is None:
-                    sound = soundfile.SoundFile(self.path)
-                else:
-                    sound = soundfile.SoundFile(
-                        closing.enter_context(
-                            _Region(self.path, header.data_start, header.frames * header.frame_bytes)
-                        ),
-                        samplerate=header.rate_hz,
-                        channels=header.channels,
-                        format="RAW",
-                        subtype=header.subtype,
-                        endian="BIG" if header.big_endian else "LITTLE",
-                    )
-            except (soundfile.LibsndfileError, OSError, TypeError) as error:
-                reason = getattr(error, "error_string", None) or str(error)
-                raise DecodeError(
-                    f"{self.path} is not audio that can be read ({reason.rstrip('.')}); "
-                    "expected wav, flac, ogg, mp3 or aiff"
-                ) from error
-            yield closing.enter_context(sound)
+                return SndFile(self.path, self._header)
+            except DecodeError:
+                # An aiff or caf file may hold compressed audio, too.
+                if self._header is not None:
+                    raise
+        from birdwatch.audio.ffmpeg import FfmpegFile
 
-
-def encode(samples: FloatArray, rate_hz: int, *, compression: float) -> tuple[str, bytes]:
-    """Mono samples `(n,)` as a small file in memory: its media type and its bytes. compression: 0 (best) to 1 (least).
-
-    MP3, which every browser plays (Safari plays no Ogg before 18.4); Ogg Vorbis where libsndfile lacks MP3.
-    """
-    if "MP3" in soundfile.available_formats():
-        media_type, form, subtype = "audio/mpeg", "MP3", "MPEG_LAYER_III"
-    else:
-        media_type, form, subtype = "audio/ogg", "OGG", "VORBIS"
-    out = io.BytesIO()
-    soundfile.write(out, samples, rate_hz, format=form, subtype=subtype, compression_level=compression)
-    return media_type, out.getvalue()
-
-
-class _Region(io.FileIO):
-    """A part of a file as a file of its own: the samples of a wav file whose header lies about them."""
-
-    def __init__(self, path: Path, start: int, size: int) -> None:
-        super().__init__(path, "rb")
-        self._start, self._size = start, size
-        super().seek(start)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
-        return super().seek(self._start + max(0, origin + offset)) - self._start
-
-    def tell(self) -> int:
-        return super().tell() - self._start
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        room = max(0, self._size - self.tell())
-        return super().readinto(memoryview(buffer)[:room]) or 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        room = max(0, self._size - self.tell())
-        return super().read(room if size is None or size < 0 else min(size, room)) or b""
+        return FfmpegFile(self.path)

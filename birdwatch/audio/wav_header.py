@@ -31,6 +31,10 @@ SUBTYPES = {
     (7, 1): "ULAW",
 }
 EXTENSIBLE = 0xFFFE
+# Zeros behind the samples for at least this long are padding, not chunks.
+PADDING_BYTES = 4096
+# Chunks that recorders write behind the samples.
+LATER_CHUNKS = (b"LIST", b"guan", b"bext", b"id3 ", b"ID3 ", b"iXML", b"fact", b"wamd", b"junk", b"JUNK", b"cue ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,9 @@ class _Chunks:
             yield name, position + 8, size
             if name == b"data":
                 _, size, _ = self._data(position + 8, size)
+            elif not name.strip(b"\0"):
+                # Padding: its zeros would be read as millions of empty chunks.
+                return
             position += 8 + size + (size & 1)
 
     def _data(self, start: int, size: int) -> tuple[int, int, int | None]:
@@ -132,13 +139,26 @@ class _Chunks:
             self.stream.seek(start)
             # An honestly empty file goes on with another chunk, or ends.
             follows = self.stream.read(4)
-            empty = not follows or follows in (b"LIST", b"guan", b"bext", b"id3 ", b"iXML", b"fact", b"wamd")
+            empty = not follows or follows in LATER_CHUNKS
             return start, 0 if empty else rest, 0
+        if rest - promised >= 8 and not self._chunk_follows(start + promised + (promised & 1)):
+            # A size that was written before the recording went on.
+            return start, rest, promised
         if self.size64 is None:
             # 32 bits cannot say more than 4 GiB: a plain RIFF file that is larger has counted past the end of them.
             there = promised + ((rest - promised) >> 32 << 32)
             return start, there, promised
         return start, promised, promised
+
+    def _chunk_follows(self, position: int) -> bool:
+        """Whether another chunk begins there, or nothing but padding; samples do not look like either."""
+        self.stream.seek(position)
+        after = self.stream.read(PADDING_BYTES)
+        if len(after) < 8 or not any(after):
+            return True
+        (size,) = struct.unpack(f"{self.order}I", after[4:8])
+        printable = all(32 <= byte < 127 for byte in after[:4])
+        return printable and (position + 8 + size <= self.file_bytes + 1 or after[:4] in LATER_CHUNKS)
 
     def _format(self, size: int) -> tuple[int, int, int, int]:
         data = self.stream.read(min(size, 40))

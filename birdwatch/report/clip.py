@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from birdwatch.audio.file import encode
+from birdwatch.audio.encode import encode
 from birdwatch.audio.resample import Resampler
 from birdwatch.audio.types import AudioBlock, FloatArray
 
