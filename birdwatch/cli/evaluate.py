@@ -1,18 +1,24 @@
-"""`birdwatch evaluate`: a table against somebody's labels."""
+"""`birdwatch evaluate`: a table against ground truth."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, cast, get_args
 
 import click
 
 from birdwatch.atomic_write import check_writable, written_beside
-from birdwatch.evaluation.alignment import compare, read_predictions
-from birdwatch.evaluation.annotations import read_truth
+from birdwatch.errors import ConfigError
+from birdwatch.evaluation.alignment import Units, Unmatched, compare
+from birdwatch.evaluation.annotations import read_truth, truth_files
+from birdwatch.evaluation.class_names import ClassNames
 from birdwatch.evaluation.metrics import SpeciesScore, macro
 from birdwatch.evaluation.metrics import evaluate as scores_of
+from birdwatch.evaluation.predictions import read_predictions
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.registry import find_model
 
 __all__ = ["evaluate"]
 
@@ -22,19 +28,55 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option(
-    "--truth", required=True, type=click.Path(path_type=Path), help="A csv of annotations, or a folder of Raven tables."
+    "--truth",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder of one per recording.",
 )
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the table's]")
 @click.option("--segment", "segment_s", type=click.FloatRange(0, min_open=True), help="Seconds. [default: a window]")
+@click.option("--model", help="The model whose names the labels may use. [default: TABLE's, else the built-in one]")
+@click.option(
+    "--unknown-labels",
+    type=click.Choice(get_args(Unmatched)),
+    default="refuse",
+    show_default=True,
+    help="Labels that match no class: an error, left out, or species that were missed.",
+)
+@click.option(
+    "--unknown-recordings",
+    type=click.Choice(get_args(Unmatched)),
+    help="Labelled recordings that TABLE lacks. [default: ignore; refuse where TABLE lists only detections]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this csv.")
-def evaluate(table: Path, truth: Path, threshold: float | None, segment_s: float | None, out: Path | None) -> None:
-    """Judge TABLE, which `birdwatch run` wrote, by somebody's labels.
+def evaluate(
+    table: Path,
+    truth: Path,
+    threshold: float | None,
+    segment_s: float | None,
+    model: str | None,
+    unknown_labels: Unmatched,
+    unknown_recordings: Unmatched | None,
+    out: Path | None,
+) -> None:
+    """Evaluate TABLE, which `birdwatch run` wrote, against ground truth.
 
-    Labels with times are compared segment by segment, labels without times recording by recording.
+    Labels with times are compared by segment, labels without times by recording.
     """
     if out is not None:
-        check_writable(out)
-    units = compare(read_predictions(table, threshold), read_truth(truth), segment_s=segment_s)
+        check_writable(out, inputs=[table, *truth_files(truth)])
+    predictions = read_predictions(table, threshold)
+    # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
+    if model is not None or table.suffix.lower() != ".parquet":
+        names = _with_model(predictions.names, model)
+        predictions = replace(predictions, names=names)
+    units = compare(
+        predictions,
+        read_truth(truth),
+        segment_s=segment_s,
+        unknown_labels=unknown_labels,
+        unknown_recordings=unknown_recordings,
+    )
     found = scores_of(units.labels, units.truth, units.scores, units.claimed)
     rows = [_row(score) for score in found]
     mean = macro(found)
@@ -47,15 +89,42 @@ def evaluate(table: Path, truth: Path, threshold: float | None, segment_s: float
     for row in (COLUMNS, *rows, last):
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         click.echo("  ".join(cells).rstrip())
-    kind = "recordings" if len(units.truth) == units.recordings else f"segments of {units.recordings} recordings"
-    click.echo(f"{len(units.truth)} {kind}; scores that the table does not list count as 0", err=True)
+    _say(units)
+
+
+def _with_model(names: ClassNames, model: str | None) -> ClassNames:
+    """The names of a model's classes too; without `--model` the built-in one's, if all classes of the table are its."""
+    if model is None and not names.codes:
+        return names
+    manifest = OnnxClassifier(find_model(model), provider="cpu").manifest
+    lacking = sorted(names.codes - set(manifest.codes))
+    if lacking and model is not None:
+        raise ConfigError(f"the model {model} lacks {lacking[0]!r}, a class of the table; name the model that made it")
+    if lacking:
+        return names
+    return names.extended((label.code, label.scientific_name, label.common_name) for label in manifest.labels)
+
+
+def _say(units: Units) -> None:
+    """What was compared, and what was not, on stderr."""
+    recordings = _counted(units.recordings, "recording")
+    by_segment = len(units.truth) != units.recordings
+    compared = f"{_counted(len(units.truth), 'segment')} of {recordings}" if by_segment else recordings
+    click.echo(f"{compared}; scores that the table does not list count as 0", err=True)
     if units.unlabelled:
-        click.echo(f"birdwatch: {units.unlabelled} recordings of the table have no labels and are left out", err=True)
+        verb = "has no labels and is" if units.unlabelled == 1 else "have no labels and are"
+        click.echo(f"birdwatch: {_counted(units.unlabelled, 'recording')} of the table {verb} left out", err=True)
     if units.unknown:
-        click.echo(
-            f"birdwatch: {len(units.unknown)} labelled recordings are not in the table: {units.unknown[0]} ...",
-            err=True,
-        )
+        word, verb = ("recording", "is") if len(units.unknown) == 1 else ("recordings", "are")
+        names = ", ".join(units.unknown[:5]) + (" ..." if len(units.unknown) > 5 else "")
+        click.echo(f"birdwatch: {len(units.unknown)} labelled {word} {verb} not in the table: {names}", err=True)
+    if units.ignored:
+        told = ", ".join(f"{name} ({count})" for name, count in sorted(units.ignored.items()))
+        click.echo(f"birdwatch: labels that match no class were left out: {told}", err=True)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def _row(score: SpeciesScore) -> tuple[str, ...]:

@@ -20,7 +20,10 @@ __all__ = ["Heard", "HeardTable", "read_detections"]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One row: a class in a window of a recording. start_utc_ns: ns since 1970, or None where nobody knows."""
+    """One row: a class in a window of a recording. start_utc_ns: ns since 1970, or None where unknown.
+
+    windows: how many an event has; None where the row is a window.
+    """
 
     recording: str
     path: str
@@ -33,6 +36,7 @@ class Heard:
     score: float
     threshold: float
     start_utc_ns: int | None
+    windows: int | None = None
 
     @property
     def name(self) -> str:
@@ -91,6 +95,7 @@ def _row(values: Mapping[str, Any]) -> Heard:
         float(values["score"]),
         float(values["threshold"]),
         parse_time(start, UTC) if start else None,
+        int(values["windows"]) if values.get("windows") not in ("", None) else None,
     )
 
 
@@ -107,10 +112,11 @@ def _parquet(path: Path) -> HeardTable:
         metadata = file.schema_arrow.metadata or {}
         run = json.loads(metadata.get(METADATA_KEY.encode(), b"{}"))
         rows: list[Heard] = []
-        for batch in file.iter_batches(columns=list(DETECTION_COLUMNS[:-1])):
+        names = [*DETECTION_COLUMNS[:-1], *(["windows"] if "windows" in file.schema_arrow.names else [])]
+        for batch in file.iter_batches(columns=names):
             start = batch.column("start").cast(pa.int64())
             columns: Iterable[list[Any]] = (
-                (start if name == "start" else batch.column(name)).to_pylist() for name in DETECTION_COLUMNS[:-1]
+                (start if name == "start" else batch.column(name)).to_pylist() for name in names
             )
             rows += map(Heard, *columns)
     return HeardTable(rows, run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from birdwatch.audio.types import FloatArray
@@ -12,9 +13,12 @@ from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = [
     "SUBMISSION_COLUMNS",
+    "Submission",
     "Template",
     "check_row_names",
+    "is_submission",
     "kaggle_rows",
+    "read_submission",
     "read_template",
     "submission_rows",
     "template_rows",
@@ -53,6 +57,60 @@ def kaggle_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:
     for result in results:
         for row_id, scores in _segments(result, words):
             yield row_id, *map(_text, scores.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission read back, in either form. rows: recording, start, end (None: all of it), class and score."""
+
+    rows: list[tuple[str, float | None, float | None, str, float]]
+    labels: list[str]
+    lengths: Mapping[str, float]
+    window_s: float | None
+
+
+def is_submission(path: Path) -> bool:
+    """Whether a file is a csv whose first column is `row_id`. Raises ConfigError where it cannot be read."""
+    if path.suffix.lower() != ".csv":
+        return False
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            return next(csv.reader(stream), [])[:1] == ["row_id"]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read ({reason}); name a table of `birdwatch run`", path=path) from error
+
+
+def read_submission(path: Path) -> Submission:
+    """Read `row_id,class_name,presence`, or one probability per class and segment. Raises ConfigError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            table, columns = list(reader), list(reader.fieldnames or ())
+        if tuple(columns) == SUBMISSION_COLUMNS:
+            rows = [(row["row_id"], None, None, row["class_name"], float(row["presence"])) for row in table]
+            labels = list(dict.fromkeys(row["class_name"] for row in table))
+            return Submission(list(rows), labels, {row["row_id"]: 0.0 for row in table}, None)
+        return _read_segments(table, columns[1:])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); name a table of `birdwatch run`", path=path) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} is no submission ({error}); write it again with `birdwatch run`", path=path
+        ) from error
+
+
+def _read_segments(table: Sequence[Mapping[str, str]], labels: list[str]) -> Submission:
+    ends = {row["row_id"]: (row["row_id"].rpartition("_")[0], float(row["row_id"].rpartition("_")[2])) for row in table}
+    # The first segment of a recording ends one segment after its start.
+    window_s = min((end for _, end in ends.values()), default=0.0)
+    lengths: dict[str, float] = {}
+    rows: list[tuple[str, float | None, float | None, str, float]] = []
+    for row in table:
+        recording, end = ends[row["row_id"]]
+        lengths[recording] = max(lengths.get(recording, 0.0), end)
+        rows += [(recording, end - window_s, end, label, float(row[label])) for label in labels]
+    return Submission(rows, labels, lengths, window_s)
 
 
 def read_template(path: Path) -> Template:

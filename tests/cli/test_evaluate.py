@@ -76,8 +76,8 @@ def test_a_submission_against_one_label_a_recording(birdwatch, tmp_path):
         ["x", "1", "1", "1", "0.5000", "1.0000", "0.5000", "0.5000"],
         ["y", "1", "1", "0", "1.0000", "1.0000", "1.0000", "1.0000"],
     ]
-    assert "1 recordings of the table have no labels" in done.stderr
-    assert "1 labelled recordings are not in the table: d.ogg" in done.stderr
+    assert "1 recording of the table has no labels" in done.stderr
+    assert "1 labelled recording is not in the table: d.ogg" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,60 @@ def test_bad_input_gets_one_line(birdwatch, tmp_path, arguments, said):
     assert done.returncode == 1
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+TABLE = (
+    "recording,path,channel,start_s,end_s,label,common_name,scientific_name,score,threshold,start,end\n"
+    "tit,s/tit.wav,,0,5,gretit1,Great Tit,Parus major,0.9,0.5,,\n"
+    "tit,s/tit.wav,,5,10,gretit1,Great Tit,Parus major,0.8,0.5,,\n"
+)
+BIRDNET = "Start (s),End (s),Scientific name,Common name,Confidence,File\n5,8,Parus major,Great Tit,0.9,tit.wav\n"
+REVIEWED = (
+    "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,TOP1MATCH,MANUAL ID\n"
+    "/data,s,tit.wav,,0.000,5.000,gretit1,{}\n/data,s,tit.wav,,5.000,5.000,gretit1,{}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("truth", "precision"),
+    [
+        (REVIEWED.format("Eurasian Blue Tit", "Eurasian Blue Tit"), "0.0000"),
+        (REVIEWED.format("Great Tit", "Noise"), "0.5000"),
+        (BIRDNET, "0.5000"),
+        ("recording,label,start_s,end_s\ntit,Parus major_Great Tit,0,5\n", "0.5000"),
+        ("recording,label,start_s,end_s\ntit,gretit1,5,5\n", "0.5000"),
+    ],
+)  # fmt: skip
+def test_truth_in_other_dialects_asks_the_same_question(birdwatch, tmp_path, truth, precision):
+    (tmp_path / "d.csv").write_text(TABLE)
+    (tmp_path / "t.csv").write_text(truth)
+    done = birdwatch("evaluate", "d.csv", "--truth", "t.csv")
+    assert done.returncode == 0, done.stderr
+    (line,) = (line.split() for line in done.stdout.splitlines() if line.startswith("gretit1"))
+    assert line[4] == precision
+
+
+@pytest.mark.parametrize(
+    ("arguments", "truth", "said"),
+    [
+        ([], REVIEWED.format("Blue Tit", "Blue Tit"), "no class: 'Blue Tit' (did you mean 'Eurasian Blue Tit'"),
+        ([], "recording,label,start_s,end_s\ntit,Greet Tit,0,5\n", "did you mean 'Great Tit'"),
+        ([], "recording,label,start_s,end_s\ntit,a,0,5\ntit,b,,\n", "line 3: 'b' has no times"),
+        ([], "recording,label\ntit,gretit1\ntat,gretit1\n", "not in the table: tat"),
+        (["--segment", "5"], "recording,label\ntit,gretit1\n", "--segment needs times"),
+        (["--out", "t.csv"], "recording,label\ntit,gretit1\n", "t.csv is an input of this command"),
+        (["--out", "d.csv"], "recording,label\ntit,gretit1\n", "d.csv is an input of this command"),
+        (["--out", "link.csv"], "recording,label\ntit,gretit1\n", "link.csv is an input of this command"),
+        (["--out", "/dev/null"], "recording,label\ntit,gretit1\n", "/dev/null is a device, pipe or socket"),
+    ],
+)
+def test_what_would_change_the_question_is_refused(birdwatch, tmp_path, arguments, truth, said):
+    (tmp_path / "d.csv").write_text(TABLE)
+    (tmp_path / "t.csv").write_text(truth)
+    (tmp_path / "link.csv").symlink_to("d.csv")
+    done = birdwatch("evaluate", "d.csv", "--truth", "t.csv", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert (tmp_path / "d.csv").read_text() == TABLE
+    assert (tmp_path / "t.csv").read_text() == truth

@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from birdwatch.errors import ConfigError
-from birdwatch.evaluation.alignment import Predictions, compare, read_predictions
+from birdwatch.evaluation.alignment import compare
 from birdwatch.evaluation.annotations import Annotation
+from birdwatch.evaluation.class_names import ClassNames
+from birdwatch.evaluation.predictions import PredictedRow, Predictions, read_predictions
 from birdwatch.tables.detections import DETECTION_COLUMNS
 
 KEYS = {"may/a": "may/a", "a": "may/a", "a.wav": "may/a", "b": "b"}
-NAMES = {"x": "x", "great tit": "x", "y": "y"}
+NAMES = ClassNames.of([("x", "Parus major", "Great Tit"), ("y", "", "")], complete=True)
 
 
 def predictions(*rows, lengths=None):
-    return Predictions(list(rows), lengths or {"may/a": 15.0, "b": 5.0}, NAMES, KEYS, 5.0)
+    return Predictions([PredictedRow(*row) for row in rows], lengths or {"may/a": 15.0, "b": 5.0}, NAMES, KEYS, 5.0)
 
 
 def test_segments_take_annotations_that_reach_into_them_and_windows_that_lie_in_them_by_half():
@@ -31,7 +34,10 @@ def test_segments_take_annotations_that_reach_into_them_and_windows_that_lie_in_
         Annotation("a.wav", "x", 4.0, 5.1),  # 0.1 s in the second is too little
         Annotation("b", "z", 0.0, 1.0),
     ]
-    units = compare(predictions(*rows), truth)
+    with pytest.raises(ConfigError, match=r"a label matches no class: 'z'\."):
+        compare(predictions(*rows), truth)
+    assert compare(predictions(*rows), truth, unknown_labels="ignore").ignored == {"z": 1}
+    units = compare(predictions(*rows), truth, unknown_labels="missed")
     assert units.labels == ["x", "y", "z"]
     b, first, second, third = range(4)  # recordings by name, then time
     assert units.truth[:, 0].tolist() == [False, True, True, True]
@@ -88,7 +94,7 @@ def test_a_table_of_detections_knows_names_thresholds_and_lengths(tmp_path):
     read = read_predictions(path, None)
     assert [row[5] for row in read.rows] == [True, False, False]
     assert [row[5] for row in read_predictions(path, 0.0).rows] == [True, True, True]
-    assert read.names["parus major"] == "x"
+    assert read.names.resolve("parus major") == "x"
     assert read.lengths["may/a"] == 7.5
     assert read.keys["s/may/a.wav"] == "may/a"
     assert "a" not in read.keys  # two recordings could be meant
@@ -111,3 +117,49 @@ def test_submissions_and_kaggle_tables(tmp_path):
     (tmp_path / "bad.csv").write_text("row_id,x\nnonsense,0.7\n")
     with pytest.raises(ConfigError, match="is no submission"):
         read_predictions(tmp_path / "bad.csv", None)
+
+
+@pytest.mark.parametrize(("at_s", "segment"), [(0.0, 0), (5.0, 1), (9.999, 1), (10.0, 2), (15.0, 2)])
+def test_a_point_on_a_boundary_lies_in_the_segment_that_begins_there(at_s, segment):
+    units = compare(predictions(), [Annotation("a", "x", at_s, at_s)])
+    assert np.flatnonzero(units.truth[:, 0]).tolist() == [segment]
+
+
+def test_an_event_counts_in_the_segments_that_it_fills():
+    units = compare(predictions(("may/a", 2.5, 15.0, "x", 0.9, True)), [Annotation("a", "x", 0, 1)])
+    assert units.claimed[:, 0].tolist() == [True, True, True]
+    units = compare(predictions(("may/a", 3.0, 11.0, "x", 0.9, True)), [Annotation("a", "x", 0, 1)])
+    assert units.claimed[:, 0].tolist() == [False, True, False]
+
+
+def test_labels_that_match_no_class_are_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"'Greet Tit' \(did you mean 'Great Tit'\?\)"):
+        compare(predictions(), [Annotation("a", "Greet Tit", 0, 1)])
+
+
+def test_a_row_whose_names_disagree_is_refused():
+    with pytest.raises(ConfigError, match="names two classes: 'y' is y but 'Great Tit' is x"):
+        compare(predictions(), [Annotation("a", "y", 0, 1, ("Great Tit",))])
+
+
+def test_a_time_beyond_the_end_of_a_recording_is_refused():
+    table = replace(predictions(), exact_lengths=True)
+    compare(table, [Annotation("a", "x", 14, 15.2)])
+    with pytest.raises(ConfigError, match=r"'x' of a ends at 40000 s, the recording has 15 s"):
+        compare(table, [Annotation("a", "x", 0, 40000.0)])
+
+
+def test_recordings_that_a_table_of_detections_lacks_may_have_been_scored():
+    table = replace(predictions(), lists_recordings=False)
+    truth = [Annotation("a", "x", 0, 1), Annotation("c.wav", "x", 0, 1)]
+    with pytest.raises(ConfigError, match=r"not in the table: c\.wav.*--unknown-recordings missed"):
+        compare(table, truth)
+    missed = compare(table, truth, unknown_recordings="missed")
+    assert (missed.recordings, missed.truth[:, 0].tolist()) == (2, [True, True, False, False])
+    assert compare(table, truth, unknown_recordings="ignore").recordings == 1
+
+
+def test_another_folder_of_the_same_name_is_another_recording():
+    units = compare(predictions(), [Annotation("may/a", "x", 0, 1), Annotation("june/a", "x", 5, 6)])
+    assert units.unknown == ["june/a"]
+    assert units.truth[:, 0].tolist() == [True, False, False]

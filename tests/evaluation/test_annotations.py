@@ -52,7 +52,7 @@ def test_csv_columns_under_the_names_that_people_give_them(tmp_path, text, expec
     [
         ("filename,start\na,1\n", "have no column for a label"),
         ("label,start\nx,1\n", "have no column for the recording"),
-        ("filename,label,start,end\na,x,early,2\n", "line 2: could not convert"),
+        ("filename,label,start,end\na,x,early,2\n", "line 2: start is 'early', expected seconds"),
         ("", "have no column for a label, only nothing"),
     ],
 )
