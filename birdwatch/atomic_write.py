@@ -4,47 +4,67 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from birdwatch.errors import SinkError
 
-__all__ = ["check_writable", "written_beside"]
+__all__ = ["Identities", "check_folder", "check_writable", "identities", "written_beside"]
+
+# Device and inode of a file -> the name under which it is read.
+Identities = Mapping[tuple[int, int], Path]
 
 
-def check_writable(path: Path, *, inputs: Iterable[Path | None] = ()) -> None:
+def identities(paths: Iterable[Path | None]) -> dict[tuple[int, int], Path]:
+    """Which files these are, links followed; what is None or not there is left out."""
+    found: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        with suppress(OSError, ValueError):
+            if path is not None:
+                status = path.stat()
+                found[status.st_dev, status.st_ino] = path
+    return found
+
+
+def check_folder(path: Path) -> None:
+    """Raise SinkError where no files can be written into the folder `path`, or it cannot be made."""
+    try:
+        place = next(place for place in (path, *path.absolute().parents) if place.exists() or place.is_symlink())
+        if not place.is_dir():
+            raise SinkError(f"{place} is a file, and a folder is needed there; name another folder", path=path)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SinkError(f"the folder {path} cannot be used ({_reason(error)}); name another one", path=path) from error
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise SinkError(f"the folder {place} cannot be written to; choose another place", path=path)
+
+
+def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> None:
     """Raise SinkError where `path` cannot or must not be written, before hours of work are lost.
 
-    inputs: files that are read (None: not given); `path` may be none of them, nor a link to one. Nor may it be a
-    device, a pipe or a socket.
+    inputs: files that are read; `path` may be none of them, nor a link to one. Nor may it be a device, a pipe or a
+    socket.
     """
     try:
         target = path.resolve(strict=False)
-        kind = target.stat().st_mode if target.exists() else None
+        status = target.stat() if target.exists() else None
     except (OSError, RuntimeError, ValueError) as error:
         raise SinkError(f"{path} cannot be written ({_reason(error)}); name another file", path=path) from error
-    if kind is not None and stat.S_ISDIR(kind):
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise SinkError(f"{path} is a folder; name a file to write", path=path)
-    if kind is not None and not stat.S_ISREG(kind):
+    if status is not None and not stat.S_ISREG(status.st_mode):
         raise SinkError(f"{path} is a device, pipe or socket; name a file to write", path=path)
-    for item in inputs:
-        if item is not None and kind is not None and _same(item, target):
-            raise SinkError(f"{path} is an input of this command ({item}); name another file to write", path=path)
+    same = None if status is None else inputs.get((status.st_dev, status.st_ino))
+    if same is not None:
+        raise SinkError(f"{path} is an input of this command ({same}); name another file to write", path=path)
     if not target.parent.is_dir():
         raise SinkError(f"the folder {path.parent} of {path.name} does not exist; make it first", path=path)
     if not os.access(target.parent, os.W_OK):
         raise SinkError(
             f"the folder {path.parent} cannot be written to; choose another place for {path.name}", path=path
         )
-
-
-def _same(item: Path, target: Path) -> bool:
-    try:
-        return item.samefile(target)
-    except (OSError, ValueError):
-        return False
 
 
 def _reason(error: BaseException) -> str:

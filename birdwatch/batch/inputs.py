@@ -23,19 +23,22 @@ class Input:
     path: Path
 
 
-def find_inputs(arguments: Sequence[str], *, recursive: bool = True, include: Sequence[str] = ()) -> list[Input]:
+def find_inputs(
+    arguments: Sequence[str], *, recursive: bool = True, include: Sequence[str] = (), allow_empty: bool = False
+) -> list[Input]:
     """The recordings that files, folders, `@list.txt` and `-` (a list on stdin) stand for, each once.
 
     A file's name is its own without the suffix, inside a folder its path relative to that folder without the suffix.
     Where that makes two of them the same they keep their suffix, and if that does not help their whole path.
     include: patterns such as `*.wav` that the files of a folder must match; letters' case does not matter, since
-    recorders write `.WAV`. Raises ConfigError for a list that cannot be read, a folder without recordings, or nothing.
+    recorders write `.WAV`. allow_empty: folders and lists without a recording are not an error. Raises ConfigError
+    for a list that cannot be read, a folder without recordings, or nothing.
     """
     found: dict[Path, tuple[Path, Path]] = {}
     for path in _paths(arguments):
         if path.is_dir():
             inside = sorted(_in_folder(path, recursive=recursive, include=include))
-            if not inside:
+            if not inside and not allow_empty:
                 matching = f" that matches {' or '.join(include)}" if include else ""
                 raise ConfigError(
                     f"{path} holds no recording{matching}; expected files such as .wav, .flac, .ogg or .mp3 in it"
@@ -44,7 +47,7 @@ def find_inputs(arguments: Sequence[str], *, recursive: bool = True, include: Se
                 found.setdefault(item.resolve(), (item.relative_to(path), item))
         else:
             found.setdefault(path.resolve(), (Path(path.name), path))
-    if not found:
+    if not found and not allow_empty:
         raise ConfigError("no recording was named: the list is empty; expected one path a line")
     return _named(list(found.values()))
 

@@ -21,6 +21,7 @@ class RunRequest:
     min_score: keep rows of windows at or above this score instead of the thresholds. include: patterns for files in
     folders. since, until, start: ISO 8601. timezone: of times that name none. jobs: recordings scored at once. batch:
     windows per run of the network, None for the provider's default. resume: continue an interrupted run.
+    settings_files: where the settings were read from; no output may be one of them.
     """
 
     recordings: tuple[str, ...]
@@ -38,3 +39,4 @@ class RunRequest:
     jobs: int = 2
     batch: int | None = None
     resume: bool = False
+    settings_files: tuple[Path, ...] = ()

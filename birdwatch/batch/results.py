@@ -18,7 +18,7 @@ from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows
 
-__all__ = ["describe_run", "errors_path", "result_of", "write_errors", "write_filtered"]
+__all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
 
 
 def result_of(job: Job, entry: Entry, database: RunDatabase, manifest: Manifest) -> Result:
@@ -86,6 +86,11 @@ def errors_path(out: Path) -> Path:
     return out.with_name(out.name + ".errors.csv")
 
 
+def filtered_path(out: Path) -> Path:
+    """Where the classes that a species filter left out are listed."""
+    return out.with_name(out.name + ".filtered.csv")
+
+
 def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
     """List the recordings that failed beside `out`; where none did, an older list goes."""
     path = errors_path(out)
@@ -100,7 +105,7 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
 
 def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:
     """List what a species filter did not let through, and why, beside `out`; without a filter an older list goes."""
-    path = out.with_name(out.name + ".filtered.csv")
+    path = filtered_path(out)
     if species is None:
         path.unlink(missing_ok=True)
         return

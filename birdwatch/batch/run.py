@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatch._version import __version__
+from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.timestamps import parse_time, zone
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import Input, find_inputs
@@ -16,7 +17,14 @@ from birdwatch.batch.jobs import Job, Period, look_at, period_of
 from birdwatch.batch.local_runner import Outcome, score_jobs
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
-from birdwatch.batch.results import describe_run, result_of, write_errors, write_filtered
+from birdwatch.batch.results import (
+    describe_run,
+    errors_path,
+    filtered_path,
+    result_of,
+    write_errors,
+    write_filtered,
+)
 from birdwatch.batch.run_database import Entry, RunDatabase, database_path
 from birdwatch.batch.scoring import Scoring
 from birdwatch.config.policy import scoring_policy
@@ -63,12 +71,31 @@ class RunInterrupted(KeyboardInterrupt):
 def named_inputs(request: RunRequest) -> list[Input]:
     """The recordings that a request names, unopened. Raises ConfigError for lists, folders or times that are wrong."""
     period_of(request.since, request.until, zone(request.timezone))
-    inputs = find_inputs(request.recordings, recursive=request.recursive, include=request.include)
+    inputs = find_inputs(
+        request.recordings,
+        recursive=request.recursive,
+        include=request.include,
+        # A competition's test folder is empty while a notebook is saved: its template is then written as it is.
+        allow_empty=request.template is not None,
+    )
     if request.start is not None and len(inputs) > 1:
         raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
+    read = identities([*(item.path for item in inputs), *_files_read(request)])
     for output in request.outputs:
-        output.check(len(inputs))
+        output.check(len(inputs), names=[item.name for item in inputs], inputs=read)
+    if request.outputs:
+        first = request.outputs[0].path
+        for beside in (errors_path(first), filtered_path(first), database_path(first)):
+            check_writable(beside, inputs=read)
     return inputs
+
+
+def _files_read(request: RunRequest) -> list[Path]:
+    """What a run reads beside recordings, as far as it is named by a path."""
+    settings = request.settings
+    lists = [name[1:] for name in request.recordings if name.startswith("@")]
+    named = [request.template, settings.species, settings.locale, *lists, *request.settings_files]
+    return [find_model(settings.model), *(Path(name) for name in named if name is not None)]
 
 
 def open_inputs(request: RunRequest, inputs: Sequence[Input], notice: Notice) -> list[Job]:
@@ -90,6 +117,8 @@ def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
     template = None if request.template is None else read_template(request.template)
     classifier = _classifier(request, notice)
     manifest = classifier.manifest
+    if template is not None:
+        _warn_of_columns(template, manifest, notice)
     policy = scoring_policy(request.settings, classifier, week=request.settings.week)
     if policy.species is not None:
         notice(f"species filter: {policy.species}")
@@ -139,6 +168,19 @@ def _classifier(request: RunRequest, notice: Notice) -> OnnxClassifier:
     if names is not None and (count := untranslated(classifier.manifest, names)):
         notice(f"birdwatch: {count} species have no name in {settings.locale}; they keep theirs")
     return classifier
+
+
+def _warn_of_columns(template: Template, manifest: Manifest, notice: Notice) -> None:
+    strange = [column for column in template[0] if column not in set(manifest.codes)]
+    if strange:
+        notice(
+            f"birdwatch: warning: {len(strange)} of {len(template[0])} columns of the template are no classes of the "
+            f"model {manifest.name}; they are 0: {_some(strange)}"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _parameters(
@@ -192,5 +234,10 @@ def _write(
     for output in request.outputs:
         absent = write_output(output, results, words, run=described, template=template)
         if absent:
-            notice(f"birdwatch: {len(absent)} rows of {request.template} have no recording; they are 0")
+            have = (
+                "1 row of {} has no recording; it is"
+                if len(absent) == 1
+                else f"{len(absent)} rows of {{}} have no recording; they are"
+            )
+            notice(f"birdwatch: {have.format(request.template)} 0: {_some(absent)}")
     return entries

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
-from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.atomic_write import check_writable, identities, written_beside
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import find_inputs
@@ -56,9 +56,13 @@ def embed(
     require_pyarrow()
     if out.suffix != ".parquet":
         raise ConfigError(f"--out is {out}; embeddings are written as Parquet, expected a name that ends in .parquet")
-    check_writable(out)
     inputs = find_inputs(recordings, recursive=recursive, include=include)
-    classifier = OnnxClassifier(find_model(model), provider=provider)
+    path = find_model(model)
+    lists = [Path(name[1:]) for name in recordings if name.startswith("@")]
+    read = identities([path, *lists, *(item.path for item in inputs)])
+    for file in (out, errors_path(out)):
+        check_writable(file, inputs=read)
+    classifier = OnnxClassifier(path, provider=provider)
     manifest = classifier.manifest
     hop_s = manifest.window_s if hop_s is None else hop_s
     hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)

@@ -9,7 +9,7 @@ from typing import IO, cast, get_args
 
 import click
 
-from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.atomic_write import check_writable, identities, written_beside
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.alignment import Units, Unmatched, compare
 from birdwatch.evaluation.annotations import read_truth, truth_files
@@ -64,7 +64,7 @@ def evaluate(
     Labels with times are compared by segment, labels without times by recording.
     """
     if out is not None:
-        check_writable(out, inputs=[table, *truth_files(truth)])
+        check_writable(out, inputs=identities([table, *truth_files(truth)]))
     predictions = read_predictions(table, threshold)
     # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
     if model is not None or table.suffix.lower() != ".parquet":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.resample import ResamplerKind
 from birdwatch.convert import check_extra
 from birdwatch.errors import ConfigError, ModelError
@@ -88,6 +89,9 @@ def model_wrap(
     window_frames = round(window_s * rate_hz)
     if window_frames < 1:
         raise ConfigError(f"--window is {window_s:g} s, expected more than 0")
+    target = out or store_folder() / f"{network.stem}.onnx"
+    if out is not None:
+        check_writable(out, inputs=identities([network, labels]))
     model = load_onnx(network)
     frontend = _frontend(model, rate_hz, window_frames) if source == "mel" else None
     shape = (window_frames,) if frontend is None else (1, frontend.height, frontend.width)
@@ -108,7 +112,6 @@ def model_wrap(
         attribution=attribution,
         provenance={"source": network.name},
     )
-    target = out or store_folder() / f"{network.stem}.onnx"
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
         # Read it back as `run` will, before it takes the place of anything; its answers now are its probe later.
         trial = Path(folder) / target.name

@@ -13,7 +13,7 @@ from typing import IO, cast
 import click
 
 from birdwatch._version import __version__
-from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.atomic_write import check_writable, identities, written_beside
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
@@ -54,12 +54,14 @@ def report(
 ) -> None:
     """Make one self-contained HTML page of TABLE, a .parquet, .jsonl or detections .csv of `birdwatch run`."""
     page_path = out or table.with_suffix(".html")
-    check_writable(page_path)
+    check_writable(page_path, inputs=identities([table]))
     where = zone(timezone)
     heard = read_detections(table)
     rows = [row for row in heard.rows if row.score >= (row.threshold if min_score is None else min_score)]
     species = species_of(rows, where, moments=moments)
     found = _Recordings(audio)
+    played = [path for paths in found.by_file.values() for path in paths]
+    check_writable(page_path, inputs=identities([*played, *(Path(row.path) for row in heard.rows)]))
     recordings = heard.run.get("recordings", [])
     wanted = [row for one in species[:limit] for row in one.moments]
     shown: dict[str, list[Moment]] = defaultdict(list)

@@ -49,7 +49,12 @@ def run(
     outputs = choose_outputs(outs, formats, rows)
     if options["template"] is not None and not any(output.form == "kaggle" for output in outputs):
         raise click.UsageError("--template orders the columns of --format kaggle; add it, or leave --template out")
-    request = RunRequest(outputs=tuple(outputs), settings=settings, **options)
+    request = RunRequest(
+        outputs=tuple(outputs),
+        settings=settings,
+        settings_files=() if config is None else (config,),
+        **options,
+    )
     if dry_run:
         _list(open_inputs(request, named_inputs(request), _notice))
         return

@@ -21,7 +21,8 @@ COLUMNS = {
 def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     """The labels of a network with `classes` outputs, in the order of the file.
 
-    Read as a CSV if its first line has a heading of COLUMNS; else a label a line, `Scientific_Common` or one name, with
+    Read as a table (commas, semicolons or tabs) if its first line has a heading of COLUMNS; else a label a line,
+    `Scientific_Common` or one name, with
     or without one heading line more than there are classes. Raises ConfigError.
     """
     try:
@@ -29,13 +30,15 @@ def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the labels {path} cannot be read as text: {error}") from error
     lines = [line for line in lines if line]
-    headings = [heading.strip().casefold() for heading in next(csv.reader(lines[:1]), [])]
+    # European spreadsheets separate by semicolons.
+    separator = max(",;\t", key=lines[0].count) if lines else ","
+    headings = [heading.strip().casefold() for heading in next(csv.reader(lines[:1], delimiter=separator), [])]
     picked = {
         field: next((headings.index(name) for name in names if name in headings), None)
         for field, names in COLUMNS.items()
     }
     if len(lines) == classes + 1 and any(column is not None for column in picked.values()):
-        rows = list(csv.reader(lines[1:]))
+        rows = list(csv.reader(lines[1:], delimiter=separator))
         labels = [_from_row(row, picked) for row in rows]
     elif len(lines) in (classes, classes + 1):
         labels = [_from_line(line) for line in lines[-classes:]]

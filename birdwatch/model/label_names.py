@@ -38,8 +38,11 @@ def read_locale(path: Path) -> dict[str, str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the labels {path} cannot be read as text: {error}") from error
-    if lines and {"scientific_name", "common_name"} <= set(lines[0].split(",")):
-        return {row["scientific_name"]: row["common_name"] or "" for row in csv.DictReader(lines)}
+    # R quotes the heading too; European spreadsheets separate by semicolons.
+    separator = max(",;\t", key=lines[0].count) if lines else ","
+    if lines and {"scientific_name", "common_name"} <= set(next(csv.reader(lines[:1], delimiter=separator), [])):
+        rows = csv.DictReader(lines, delimiter=separator)
+        return {row["scientific_name"]: row["common_name"] or "" for row in rows if row["scientific_name"]}
     names: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         scientific, mark, common = line.strip().partition("_")

@@ -6,9 +6,10 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, cast
 
-from birdwatch.atomic_write import check_writable, written_beside
+from birdwatch.atomic_write import Identities, check_folder, check_writable, written_beside
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
 from birdwatch.tables.detections import (
@@ -51,8 +52,11 @@ class Output:
     folder: bool = False
     rows: Rows = "windows"
 
-    def check(self, recordings: int) -> None:
-        """Raise SinkError or ConfigError now, not after a night's work, where it could not be written in the end."""
+    def check(self, recordings: int, *, names: Iterable[str] = (), inputs: Identities = MappingProxyType({})) -> None:
+        """Raise SinkError or ConfigError now, not after a night's work, where it could not be written in the end.
+
+        names: of the recordings, as files of a folder are called. inputs: files that are read.
+        """
         if self.form == "parquet":
             require_pyarrow()
         if self.form == "audacity" and not self.folder and recordings > 1:
@@ -60,9 +64,13 @@ class Output:
                 f"Audacity's labels have no column for the file, and {recordings} recordings were named; "
                 f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file a recording"
             )
-        if self.folder and self.path.is_dir():
+        if not self.folder:
+            check_writable(self.path, inputs=inputs)
             return
-        check_writable(self.path)
+        for folder in dict.fromkeys((self.path / name).parent for name in ("x", *names)):
+            check_folder(folder)
+        for path in self.path.rglob(f"*{FORMS[self.form]}") if self.path.is_dir() else ():
+            check_writable(path, inputs=inputs)
 
 
 def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | None = None) -> list[Output]:

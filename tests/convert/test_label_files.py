@@ -32,6 +32,8 @@ Erithacus rubecula_European Robin
     [
         (CSV, [TIT, ROBIN]),
         (OTHER_CSV, [TIT, ROBIN]),
+        (CSV.replace(",", ";"), [TIT, ROBIN]),
+        (CSV.replace(",", "\t"), [TIT, ROBIN]),
         (BIRDNET, [replace(NAMED_TIT, common_name="Great Tit"), replace(NAMED_ROBIN, common_name="European Robin")]),
         ("inat2024_fsd50k\nParus major\nDog bark\n", [NAMED_TIT, Label("Dog_bark", "Dog bark")]),
         ("\ufeffgretit1\r\n\r\neurrob1\r\n", [Label("gretit1"), Label("eurrob1")]),

@@ -31,6 +31,8 @@ def test_found_beside_the_model_or_as_a_file(tmp_path: Path) -> None:
     [
         "Parus major_Kohlmeise\nErithacus rubecula_Rotkehlchen\n",
         "scientific_name,common_name\nParus major,Kohlmeise\nErithacus rubecula,Rotkehlchen\n",
+        '"scientific_name","common_name"\n"Parus major","Kohlmeise"\n"Erithacus rubecula","Rotkehlchen"\n',
+        "scientific_name;common_name\nParus major;Kohlmeise\nErithacus rubecula;Rotkehlchen\n",
         "common_name,code,scientific_name\nKohlmeise,x,Parus major\nRotkehlchen,y,Erithacus rubecula\n",
     ],
 )
