@@ -43,6 +43,7 @@ DOORS = {
     "av": {"birdwatch/audio/ffmpeg.py"},
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
+    "av": {"birdwatch/live/stream.py"},
     "astral": {"birdwatch/live/schedule.py"},
     "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
     "zmq": {

@@ -33,10 +33,19 @@ def config(explain: bool, config: Path | None, **options: Any) -> None:
         for name in class_rules():
             origin = loaded.origins.get(f"class.{code}.{name}")
             click.echo(_line(name, getattr(own, name), origin or f"for all classes: {loaded.origins[name]}"))
+    for station, settings in loaded.sources.items() if loaded.has_tables else ():
+        click.echo(f"\n[source.{_key(station)}]")
+        for name in rules():
+            if f"source.{station}.{name}" in loaded.origins:
+                key = "file" if name == "source" else name
+                value = getattr(settings, name)
+                click.echo(_line(key, value, loaded.origins[f"source.{station}.{name}"]))
 
 
 def _line(name: str, value: Any, origin: str) -> str:
     text = f"{name} = {_toml(value)}" if value is not None else f"# {name} is not set"
+    if value is not None and name in rules() and rules()[name].secret:
+        text = f"# {name} is set and not shown"
     return f"{text:<50} # {origin}"
 
 

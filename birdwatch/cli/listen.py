@@ -20,12 +20,13 @@ import numpy as np
 from birdwatch.cli.options import setting_options
 from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
-from birdwatch.errors import DeviceError
+from birdwatch.errors import DeviceError, UsageError
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.microphone import Microphone
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.source import SystemClock
 from birdwatch.live.stations import Stations
+from birdwatch.live.stream_url import has_credentials
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
@@ -50,6 +51,12 @@ def listen(config: Path | None, **options: Any) -> None:
     Several sources are `[source.NAME]` tables of the configuration. SIGTERM ends it when open events are published,
     SIGHUP reads the configuration again, a second SIGINT stops at once.
     """
+    if options["url"] is not None and has_credentials(options["url"]):
+        raise UsageError(
+            "--url contains a password or a token, which every user of this machine could read in the list of "
+            "processes; set url in the configuration file, or BIRDWATCH_URL",
+            setting="url",
+        )
     configuration = Configuration(config, options)
     loaded = configuration.read()
     code = 0

@@ -83,7 +83,8 @@ class Configuration:
             except ValueError:
                 value, expected = None, _KINDS[rule.kind]
             if expected:
-                faults.append(f"{origin}: {name} is {raw!r}, expected {expected}")
+                shown = "" if rule.secret else f" is {raw!r}"
+                faults.append(f"{origin}: {name}{shown}, expected {expected}")
                 wrong.add(name)
             return value
 

@@ -24,7 +24,7 @@ class Rule:
     """The type and bounds of a setting.
 
     live: applied by a reload; the others need a restart. source: may differ between sources, in `[source.NAME]`; where
-    sources are such tables, a reload applies it by opening that source again.
+    sources are such tables, a reload applies it by opening that source again. secret: its value is never shown.
     """
 
     kind: type
@@ -36,6 +36,7 @@ class Rule:
     optional: bool = False
     live: bool = False
     source: bool = False
+    secret: bool = False
 
     def fault(self, value: Any) -> str | None:
         """What was expected instead of `value`, or None if it is valid."""
@@ -58,10 +59,10 @@ class Rule:
 
 def setting(default: Any, kind: type, text: str, **bounds: Any) -> Any:
     """A dataclass field with its rule."""
-    metadata = {"rule": Rule(kind, text, optional=default is None, **bounds)}
+    rule = Rule(kind, text, optional=default is None, **bounds)
     if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=default, metadata={"rule": rule})
+    return field(default=default, metadata={"rule": rule}, repr=not rule.secret)
 
 
 def _station() -> str:
@@ -96,7 +97,11 @@ class Settings(ClassRules):
     )
     source: str | None = setting(None, str, "A file, or - for raw audio on stdin, instead of a microphone.", **_own)
     url: str | None = setting(
-        None, str, "A network stream instead of a microphone: rtsp, rtmp, http, hls, srt, rtp or udp.", **_own
+        None,
+        str,
+        "A network stream instead of a microphone: rtsp, rtmp, http, hls, srt, rtp or udp.",
+        secret=True,
+        **_own,
     )
     folder: Path | None = setting(None, Path, "A folder instead of a microphone: recordings that arrive there.", **_own)
     channel: str = setting(

@@ -61,6 +61,8 @@ class ClockSync:
     def __init__(self, rate_hz: int, start: Stamp) -> None:
         self.rate_hz = rate_hz
         self.adjusted_ns = 0
+        # Whether a time was handed out, which later ones must not precede.
+        self._told = False
         self._offset_ns = start.utc_ns - start.steady_ns
         self._asleep_ns = start.steady_ns - start.awake_ns
         self._segments: deque[_Segment] = deque(maxlen=SEGMENTS)
@@ -88,7 +90,8 @@ class ClockSync:
         if abs(stepped) >= MIN_JUMP_NS:
             self._offset_ns += stepped
             if stepped > 0:
-                self._correct_past(stepped)
+                # The wall clock was behind all the time: what is not sent yet gets its true time.
+                self._move_past(0, stepped)
             self._anchor(end_frame, self.steady_ns(end_frame))
             out.append(Jump("clock-step", stepped))
         return out
@@ -100,6 +103,10 @@ class ClockSync:
         gap, which brings its frame numbers back to the line.
         """
         late_ns = stamp.steady_ns - self.steady_ns(end_frame)
+        if late_ns < -MAX_DRIFT_NS:
+            # Nothing arrives before it sounded: the stream began earlier than it seemed.
+            self._follow(end_frame, late_ns, stamp)
+            late_ns = 0
         self._least_ns = late_ns if self._least_ns is None else min(self._least_ns, late_ns)
         missing_ns = self._missing(end_frame, late_ns)
         if missing_ns:
@@ -138,6 +145,10 @@ class ClockSync:
 
     def utc_ns(self, frame: int) -> int:
         """The UTC of a frame, in nanoseconds since 1970; later frames never have earlier times."""
+        self._told = True
+        return self._utc_ns(frame)
+
+    def _utc_ns(self, frame: int) -> int:
         segment = self._segment(frame)
         ahead_ns = self._ns(frame - segment.frame)
         if ahead_ns < 0:
@@ -161,15 +172,26 @@ class ClockSync:
         if abs(drift_ns) >= MIN_DRIFT_NS or abs(step_ns) >= MIN_DRIFT_NS:
             self._offset_ns += step_ns
             self.adjusted_ns += drift_ns
+            if drift_ns < -MAX_DRIFT_NS and not self._told:
+                self._move_past(drift_ns, drift_ns)
+                return
             self._anchor(end_frame, self.steady_ns(end_frame) + drift_ns)
 
-    def _correct_past(self, ns: int) -> None:
-        """The wall clock was behind by `ns` all the time: what is not sent yet gets its true time."""
-        moved = [replace(s, utc_ns=s.utc_ns + ns, floor_ns=s.floor_ns + ns) for s in self._segments]
+    def _move_past(self, steady_ns: int, utc_ns: int) -> None:
+        """Move the times of all frames."""
+        moved = [
+            replace(
+                s,
+                steady_ns=s.steady_ns + steady_ns,
+                utc_ns=s.utc_ns + utc_ns,
+                floor_ns=s.floor_ns + utc_ns,
+            )
+            for s in self._segments
+        ]
         self._segments = deque(moved, maxlen=SEGMENTS)
 
     def _anchor(self, frame: int, steady_ns: int) -> None:
-        floor_ns = self.utc_ns(frame)
+        floor_ns = self._utc_ns(frame)
         if self._segments[-1].frame == frame:
             self._segments.pop()
         self._segments.append(_Segment(frame, steady_ns, steady_ns + self._offset_ns, floor_ns))

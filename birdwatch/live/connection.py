@@ -39,13 +39,6 @@ TRANSITIONS: dict[tuple[Phase, Step], Phase] = {
     **{(phase, "end"): "ended" for phase in ("closed", "opening", "open", "delivering", "paused", "ended")},
 }
 
-# PortAudio may report a stream as active whose callback it never calls again (its issue 930).
-SILENT_S = 2.5
-# A device opens within a second or two; after this long the sound library hangs, and only a new process helps.
-OPENING_S = 10.0
-# How often the outcome of opening is asked for while another source may deliver.
-TURN_S = 0.25
-
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -103,7 +96,7 @@ class Connection:
         self.phase = TRANSITIONS[self.phase, step]
 
     def _opened(self, timeout_s: float) -> Turn:
-        now = self._now()
+        now, traits = self._now(), self.source.traits
         if self.phase == "closed":
             if now < self._retry_at:
                 return self._take(min(timeout_s, self._retry_at - now))
@@ -122,10 +115,10 @@ class Connection:
             self._step("opened")
             self._last_audio = now
             return Turn(progress=True)
-        if now - self._opening_since > OPENING_S:
+        if now - self._opening_since > traits.opening_s:
             # Systemd starts a new process; this one cannot get rid of the thread that hangs.
             raise DeviceError(
-                f"the sound system has not answered for {OPENING_S:g} s while opening {self.source.name}; "
+                f"the sound system has not answered for {traits.opening_s:g} s while opening {self.source.name}; "
                 "start birdwatch again, or the sound server"
             )
         return self._take(timeout_s)
@@ -135,11 +128,12 @@ class Connection:
             turn = self._take(timeout_s)
         except (DeviceError, StreamError) as error:
             return self._lost(self.source.lost_reason, str(error))
-        silent = self._now() - self._last_audio > SILENT_S
+        silent_s = self.source.traits.silent_s
+        silent = self._now() - self._last_audio > silent_s
         if turn.chunks or not self.source.live or self.source.finished or not silent:
             return turn
-        text = f"{self.source.name} is open and has delivered nothing for {SILENT_S:g} s"
-        if not self.source.buffered:
+        text = f"{self.source.name} is open and has delivered nothing for {silent_s:g} s"
+        if not self.source.traits.buffered:
             return self._lost("stall", text)
         if self.reason is None:
             log.warning("%s; its audio may be late", text)
@@ -162,7 +156,7 @@ class Connection:
 
     def _retry_later(self, text: str) -> None:
         # A device that is lost is looked for at once; after that at growing intervals.
-        retries_s = self.source.retries_s
+        retries_s = self.source.traits.retries_s
         delay_s = 0.0 if self._attempts == 0 else retries_s[min(self._attempts, len(retries_s)) - 1]
         self._attempts += 1
         self._retry_at = self._now() + delay_s

@@ -83,13 +83,13 @@ class FrameNumbering:
         if self._interrupted is not None:
             reason, self._interrupted = self._interrupted, None
             return self._reopened(chunk), "suspended" if slept else reason
-        detectors = [("queue-full", self._queue_full), ("overflow", self._overflow), ("stall", self._fell_behind)]
+        detectors = [(chunk.lost_reason, self._lost), ("overflow", self._overflow), ("stall", self._fell_behind)]
         for reason, detect in detectors[:1] if slept else detectors:
             if found := detect(chunk):
                 return slept + found, "suspended" if slept else reason
         return slept, "suspended"
 
-    def _queue_full(self, chunk: Chunk) -> int:
+    def _lost(self, chunk: Chunk) -> int:
         return self._to_model(chunk.lost_frames, chunk.rate_hz)
 
     def _overflow(self, chunk: Chunk) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import DeviceError
 from birdwatch.live.devices import InputDevice, find_device, hardware_signature, stable_names
-from birdwatch.live.source import DEVICE_RETRIES_S, Chunk, Clock
+from birdwatch.live.source import DEVICE, Chunk, Clock
 
 __all__ = ["Microphone", "input_devices"]
 
@@ -77,9 +77,8 @@ class Microphone:
 
     live = True
     finished = False
-    buffered = False
+    traits = DEVICE
     lost_reason = "device-lost"
-    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, wanted: str | None, clock: Clock) -> None:
         _sounddevice()

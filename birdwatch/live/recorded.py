@@ -12,7 +12,7 @@ import numpy as np
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import SourceError
-from birdwatch.live.source import DEVICE_RETRIES_S, Chunk, Clock, Stamp
+from birdwatch.live.source import PIPE, Chunk, Clock, Stamp
 
 __all__ = ["PipeSource", "RecordedSource"]
 
@@ -26,9 +26,8 @@ class RecordedSource:
     Otherwise it waits for the reader, and its chunks are stamped as if it had begun to sound when it was opened.
     """
 
-    buffered = True
+    traits = PIPE
     lost_reason = "device-lost"
-    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, path: str, clock: Clock, *, live: bool) -> None:
         self._audio = AudioFile(path)
@@ -75,9 +74,8 @@ class PipeSource:
     may come faster and waits for the reader.
     """
 
-    buffered = True
+    traits = PIPE
     lost_reason = "device-lost"
-    retries_s = DEVICE_RETRIES_S
 
     def __init__(self, descriptor: int, clock: Clock, *, rate_hz: int, channels: int, live: bool) -> None:
         if os.isatty(descriptor):

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from birdwatch.audio.types import FloatArray
 
-__all__ = ["DEVICE_RETRIES_S", "Chunk", "Clock", "Source", "Stamp", "SystemClock"]
-
-# Between attempts to find a device: one that is plugged in is to be open within ten seconds.
-DEVICE_RETRIES_S = (0.5, 1.0, 2.0, 4.0)
+__all__ = ["DEVICE", "PIPE", "STREAM", "Chunk", "Clock", "Source", "Stamp", "SystemClock", "Traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,8 @@ class Chunk:
     """What one call of the sound library brought.
 
     samples: float32 `(n, channels)` at `rate_hz`, as the device gave them. stamp: when it arrived, so about the time
-    of its last frame. lost_frames: how many frames before it found the queue full. overflow: the sound library says
-    that it lost frames before this chunk, and not how many.
+    of its last frame. lost_frames: how many frames before it were lost, for `lost_reason`. overflow: the sound library
+    says that it lost frames before this chunk, and not how many.
     """
 
     samples: FloatArray
@@ -42,6 +38,30 @@ class Chunk:
     stamp: Stamp
     lost_frames: int = 0
     overflow: bool = False
+    lost_reason: str = "queue-full"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How a kind of source behaves.
+
+    buffered: audio that does not arrive is late and not lost, as in a pipe. silent_s: after so long without audio it
+    is stalled. opening_s: it opens, or fails to, within this time; else the library that opens it hangs. retries_s:
+    seconds between attempts to open it; the last one repeats.
+    """
+
+    buffered: bool
+    silent_s: float
+    opening_s: float
+    retries_s: tuple[float, ...]
+
+
+# PortAudio may report a stream as active whose callback it never calls again (its issue 930). One that is plugged in
+# is to be open within ten seconds.
+DEVICE = Traits(buffered=False, silent_s=2.5, opening_s=10.0, retries_s=(0.5, 1.0, 2.0, 4.0))
+PIPE = Traits(buffered=True, silent_s=2.5, opening_s=10.0, retries_s=(1.0,))
+# HLS delivers segments of up to ten seconds at once. A server that is down is asked twice a minute.
+STREAM = Traits(buffered=True, silent_s=14.0, opening_s=float("inf"), retries_s=(1.0, 2.0, 4.0, 8.0, 16.0, 30.0))
 
 
 class Clock(Protocol):
@@ -71,18 +91,13 @@ class Source(Protocol):
         ...
 
     @property
-    def buffered(self) -> bool:
-        """Whether audio that does not arrive is late and not lost, as in a pipe."""
+    def traits(self) -> Traits:
+        """How it behaves when nothing arrives, and when it is lost."""
         ...
 
     @property
     def lost_reason(self) -> str:
-        """The reason of the gap where it ends by itself: `device-lost` or `stream-lost`."""
-        ...
-
-    @property
-    def retries_s(self) -> Sequence[float]:
-        """Seconds between attempts to open it; the last one repeats."""
+        """The reason of the gap where it ended by itself: `device-lost`, `stream-lost` or `stall`."""
         ...
 
     def open(self) -> None:

@@ -9,6 +9,7 @@ from birdwatch.errors import ConfigError
 from birdwatch.live.microphone import Microphone
 from birdwatch.live.recorded import PipeSource, RecordedSource
 from birdwatch.live.source import Clock, Source
+from birdwatch.live.stream import NetworkStream
 
 __all__ = ["STDIN", "is_whole_recording", "make_source"]
 
@@ -22,6 +23,8 @@ def make_source(settings: Settings, clock: Clock) -> Source:
     if len(given) > 1:
         text = " and ".join(f"{name} is {value!r}" for name, value in given.items() if name != "url")
         raise ConfigError(f"{text}{' and a url is set' if 'url' in given else ''}: give one of them")
+    if settings.url is not None:
+        return NetworkStream(settings.url, clock)
     if settings.source is None:
         return Microphone(settings.device, clock)
     if settings.source == STDIN:

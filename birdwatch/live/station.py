@@ -55,6 +55,8 @@ class Station:
         self._clock = clock
         self._pause = pause
         self._connection = Connection(source, clock)
+        # Until its first chunk comes, it is the source that is missing.
+        listener.numbering.interrupt(source.lost_reason)
         self._faults = RecentFaults()
         self._told: tuple[State, str | None] | None = None
         self._status_at = self._now()
@@ -85,7 +87,7 @@ class Station:
                 # Nothing was captured, because nobody knew the time: the stream begins now.
                 self.listener.numbering.restart(self._clock.now())
             self.state, self.reason = "starting", None
-        if self.source.buffered and self.listener.queued >= ENOUGH_WAITING:
+        if self.source.traits.buffered and self.listener.queued >= ENOUGH_WAITING:
             return False
         turn = self._connection.turn(timeout_s)
         if turn.lost is not None:

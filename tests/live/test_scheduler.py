@@ -48,7 +48,9 @@ class Hall:
         listener = Listener(self.scorer, policy, self.clock.now(), hop_s=2.5, recording_s=60.0, max_pending=10**6)
         outlet = FakeOutlet()
         reporter = Reporter(listener, outlet.publish, self.clock, station=name, boot_id=name, live=True, minutes=True)
-        source: Any = type("Source", (), {"name": name, "live": True, "finished": False})()
+        source: Any = type(
+            "Source", (), {"name": name, "live": True, "finished": False, "lost_reason": "device-lost"}
+        )()
         return Station(name, source, listener, reporter, outlet, self.clock)
 
     def feed(self, number: int, windows: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatch.errors import DeviceError, InferenceError
-from birdwatch.live.source import DEVICE_RETRIES_S, Chunk, Stamp
+from birdwatch.live.source import DEVICE, PIPE, Chunk, Stamp
 from birdwatch.messaging.messages import Message
 from birdwatch.model.manifest import Manifest
 
@@ -78,10 +78,9 @@ class FakeSource:
 
     live = True
     finished = False
-    buffered = False
-    most_s = float("inf")
+    traits = DEVICE
     lost_reason = "device-lost"
-    retries_s = DEVICE_RETRIES_S
+    most_s = float("inf")
 
     def __init__(self, clock: FakeClock, *, rate_hz: int = 32000, channels: int = 1, chunk_s: float = 0.1) -> None:
         self.clock = clock
@@ -164,7 +163,7 @@ class FakePipe(FakeSource):
     stuck: the link is down, and the other side keeps what it records. lose: the other side lost that much.
     """
 
-    buffered = True
+    traits = PIPE
     # As a read of a real pipe.
     most_s = 1.0
 
