@@ -40,10 +40,9 @@ DOORS = {
         "birdwatch/live/clips.py",
         "birdwatch/bench/recording.py",
     },
-    "av": {"birdwatch/audio/ffmpeg.py"},
+    "av": {"birdwatch/audio/ffmpeg.py", "birdwatch/live/stream.py"},
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
-    "av": {"birdwatch/live/stream.py"},
     "astral": {"birdwatch/live/schedule.py"},
     "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
     "zmq": {
