@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import IO
 
 from birdwatch.errors import SinkError
+from birdwatch.paths import file_name
 
 __all__ = ["Identities", "check_folder", "check_writable", "identities", "written_beside"]
 
@@ -81,7 +82,7 @@ def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO
     check_writable(path)
     target = path.resolve()
     # Always the same name, so that leftovers of killed runs do not accumulate.
-    temporary = target.with_name(f".{target.name}.part")
+    temporary = target.with_name(file_name(f".{target.name}", ".part"))
     try:
         stream: IO[str] | IO[bytes] = (
             temporary.open("wb") if binary else temporary.open("w", encoding="utf-8", newline="")

@@ -21,7 +21,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 
 BOX_WIDTH, BOX_HEIGHT, GAP, FLOOR_HEIGHT, MARGIN, LABEL = 250, 96, 26, 166, 24, 36
 # Support modules that every room may use: arrows to them would say nothing.
-EVERYWHERE = {"errors", "process", "atomic_write", "_version"}
+EVERYWHERE = {"errors", "process", "paths", "atomic_write", "_version"}
 
 
 def room_imports(package: Path) -> dict[str, set[str]]:

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # The rooms of birdwatch/, lowest first: a module may import from rooms on lower floors and from its own room.
 FLOORS: list[set[str]] = [
     {"_version", "errors"},
-    {"process", "atomic_write"},
+    {"process", "paths"},
+    {"atomic_write"},
     {"audio"},
     {"model"},
     {"scores"},

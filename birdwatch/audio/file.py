@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from birdwatch.audio.sndfile import SndFile
-from birdwatch.audio.timestamps import audiomoth_start, guano_start, name_start
+from birdwatch.audio.timestamps import audiomoth_start, believable, guano_start, name_start, utc_text
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.wav_header import WavHeader, read_wav_header
 from birdwatch.errors import DecodeError
@@ -103,8 +103,12 @@ class AudioFile:
             audiomoth_start(self.comment),
             name_start(self.path.stem, default),
         ):
-            if found is not None:
+            if found is not None and believable(found):
                 return found
+            if found is not None:
+                warning = f"{self.path} says that it began in {utc_text(found)[:4]}, which is not believed"
+                if warning not in self.warnings:
+                    self.warnings.append(warning)
         return None
 
     def blocks(self, block_frames: int | None = None) -> Iterator[AudioBlock]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,8 @@ class SndFile:
         self._region: _Region | None = None
         try:
             if header is None or not header.lies or header.subtype is None:
-                self._sound = soundfile.SoundFile(path)
+                # By descriptor: soundfile refuses names that are not UTF-8.
+                self._sound = soundfile.SoundFile(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
             else:
                 self._region = _Region(path, header.data_start, header.frames * header.frame_bytes)
                 self._sound = soundfile.SoundFile(

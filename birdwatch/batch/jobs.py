@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, timedelta, tzinfo
+from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import parse_time
 from birdwatch.batch.inputs import Input
 from birdwatch.errors import ConfigError, DecodeError
+from birdwatch.paths import text_of
 
 __all__ = ["Channel", "Job", "Period", "look_at", "period_of"]
 
@@ -27,7 +28,7 @@ class Job:
     """One channel of one recording, or its mix (`channel` None), to be scored.
 
     duration_s is what the header promises. start_utc_ns: ns since 1970, or None where nobody knows. fault: why it
-    cannot be scored at all, or None.
+    cannot be scored at all, or None. warning: what is wrong with its start time.
     """
 
     name: str
@@ -38,11 +39,12 @@ class Job:
     duration_s: float = 0.0
     start_utc_ns: int | None = None
     fault: str | None = None
+    warning: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
         """What tells it from all other jobs of an archive: its whole path and channel (-1: mixed)."""
-        return str(self.path.absolute()), -1 if self.channel is None else self.channel
+        return text_of(self.path.absolute()), -1 if self.channel is None else self.channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ def period_of(since: str | None, until: str | None, default: tzinfo) -> Period:
     """The period between two ISO 8601 times; a bare date as the end includes that day. Raises ConfigError."""
     start = None if since is None else parse_time(since, default)
     end = None if until is None else parse_time(until, default)
-    if until is not None and end is not None and len(until) == len("2024-05-13"):
-        end += timedelta(days=1) // timedelta(microseconds=1) * 1000
+    if until is not None and len(until) == len("2024-05-13"):
+        # The next midnight on the clock: a day has 23 or 25 hours where clocks change.
+        end = parse_time((date.fromisoformat(until) + timedelta(days=1)).isoformat(), default)
     if start is not None and end is not None and start >= end:
         raise ConfigError(f"--since {since} is not before --until {until}; no recording can lie between them")
     return Period(start, end)
@@ -89,7 +92,7 @@ def look_at(
         try:
             stat = item.path.stat()
             size, mtime = stat.st_size, stat.st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):
             size = mtime = 0
         only = channel if isinstance(channel, int) else None
         try:
@@ -107,6 +110,7 @@ def look_at(
                 mtime,
                 audio.duration_s,
                 start,
+                warning="; ".join(line for line in audio.warnings if "not believed" in line),
             )
             for number in channels
         ]

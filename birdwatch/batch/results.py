@@ -16,6 +16,7 @@ from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.run_database import Entry, RunDatabase
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
+from birdwatch.paths import text_of
 from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows
 
 __all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
@@ -67,7 +68,7 @@ def describe_run(
         "recordings": [
             {
                 "name": result.name,
-                "path": result.path.as_posix(),
+                "path": text_of(result.path),
                 "channel": result.channel,
                 "start_utc_ns": result.start_utc_ns,
                 "duration_s": result.frames / manifest.rate_hz,
@@ -77,7 +78,7 @@ def describe_run(
             }
             for result in results
         ],
-        "failed": [{"path": outcome.job.path.as_posix(), "reason": outcome.fault} for outcome in failed],
+        "failed": [{"path": text_of(outcome.job.path), "reason": text_of(outcome.fault)} for outcome in failed],
     }
 
 
@@ -100,7 +101,7 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
     with written_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("recording", "reason"))
-        writer.writerows((outcome.job.path.as_posix(), outcome.fault) for outcome in failed)
+        writer.writerows((text_of(outcome.job.path), text_of(outcome.fault)) for outcome in failed)
 
 
 def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:

@@ -68,7 +68,7 @@ class RunInterrupted(KeyboardInterrupt):
         self.done, self.total, self.path = done, total, path
 
 
-def named_inputs(request: RunRequest) -> list[Input]:
+def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
     """The recordings that a request names, unopened. Raises ConfigError for lists, folders or times that are wrong."""
     period_of(request.since, request.until, zone(request.timezone))
     inputs = find_inputs(
@@ -77,6 +77,7 @@ def named_inputs(request: RunRequest) -> list[Input]:
         include=request.include,
         # A competition's test folder is empty while a notebook is saved: its template is then written as it is.
         allow_empty=request.template is not None,
+        notice=notice,
     )
     if request.start is not None and len(inputs) > 1:
         raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
@@ -113,7 +114,7 @@ def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
     notice: is called with lines for the user. view: shows progress. Raises RunInterrupted when it is stopped; what was
     scored can be resumed. Raises BirdwatchError for everything that ends a run; a recording that fails does not.
     """
-    inputs = named_inputs(request)
+    inputs = named_inputs(request, notice)
     template = None if request.template is None else read_template(request.template)
     classifier = _classifier(request, notice)
     manifest = classifier.manifest

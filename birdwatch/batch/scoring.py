@@ -14,6 +14,7 @@ from birdwatch.batch.jobs import Job
 from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
+from birdwatch.paths import text_of
 from birdwatch.scores.aggregation import RecordingFold, SegmentMaximum
 from birdwatch.scores.pipeline import WindowStream, score_blocks
 from birdwatch.scores.policy import ScoringPolicy
@@ -73,12 +74,12 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     if scoring.keep_segments:
         for row in segments.finish():
             pieces.add("segments", row.tobytes())
-    warnings = list(audio.warnings)
+    warnings = [*filter(None, [job.warning]), *audio.warnings]
     if stream.invalid_frames:
         warnings.append(
             f"{job.path} holds NaN or infinity in {stream.invalid_frames / audio.rate_hz:.3f} s, which are not scored"
         )
-    warning = "; ".join(warnings)
+    warning = text_of("; ".join(warnings))
     labels = np.flatnonzero(fold.maximum.scores >= scoring.policy.thresholds)
     present = np.empty(len(labels), PRESENT)
     present["label"], present["score"] = labels, fold.maximum.scores[labels]

@@ -56,7 +56,9 @@ def embed(
     require_pyarrow()
     if out.suffix != ".parquet":
         raise ConfigError(f"--out is {out}; embeddings are written as Parquet, expected a name that ends in .parquet")
-    inputs = find_inputs(recordings, recursive=recursive, include=include)
+    inputs = find_inputs(
+        recordings, recursive=recursive, include=include, notice=lambda line: click.echo(line, err=True)
+    )
     path = find_model(model)
     lists = [Path(name[1:]) for name in recordings if name.startswith("@")]
     read = identities([path, *lists, *(item.path for item in inputs)])

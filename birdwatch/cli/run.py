@@ -56,7 +56,7 @@ def run(
         **options,
     )
     if dry_run:
-        _list(open_inputs(request, named_inputs(request), _notice))
+        _list(open_inputs(request, named_inputs(request, _notice), _notice))
         return
     # A service manager's stop is like the user's: both leave a run that can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from birdwatch.audio.timestamps import utc_text
+from birdwatch.paths import text_of
 from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = ["RAVEN_COLUMNS", "audacity_rows", "raven_rows"]
@@ -40,7 +41,7 @@ def raven_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequenc
     # The channels of one file share its place on the clock.
     clock: dict[str, int] = {}
     for result in results:
-        path = str(result.path.absolute())
+        path = text_of(result.path.absolute())
         if path not in clock:
             clock[path] = total
             total += result.frames

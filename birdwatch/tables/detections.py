@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from birdwatch.audio.timestamps import utc_text
+from birdwatch.paths import text_of
 from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = [
@@ -58,7 +59,7 @@ def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Seq
     labels = words.manifest.labels
     limits = words.limits.tolist()
     for result in results:
-        path, channel = result.path.as_posix(), "" if result.channel is None else result.channel
+        path, channel = text_of(result.path), "" if result.channel is None else result.channel
         for rows in result.rows(words.rows):
             for start, end, label, score, *event in rows.tolist():
                 names = labels[label]
@@ -103,9 +104,9 @@ def kaleidoscope_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[
                 utc_ns = words.utc_ns(result, start)
                 stamp = "" if utc_ns is None else utc_text(utc_ns)
                 yield (
-                    whole.parent.parent.as_posix(),
-                    whole.parent.name,
-                    whole.name,
+                    text_of(whole.parent.parent),
+                    text_of(whole.parent.name),
+                    text_of(whole.name),
                     channel,
                     f"{words.seconds(start):.3f}",
                     f"{words.seconds(end) - words.seconds(start):.3f}",

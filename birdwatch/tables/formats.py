@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 
 from birdwatch.atomic_write import Identities, check_folder, check_writable, written_beside
 from birdwatch.errors import ConfigError, SinkError
+from birdwatch.paths import file_name
 from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
 from birdwatch.tables.detections import (
     DETECTION_COLUMNS,
@@ -127,7 +128,8 @@ def write_output(
     if output.folder:
         end = FORMS[output.form]
         for result in results:
-            path = output.path / (result.name + str(end))
+            inner = Path(result.name)
+            path = output.path / inner.with_name(file_name(inner.name, str(end), room=len(".part") + 1))
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_beside(path) as stream:
                 _write(cast(IO[str], stream), output.form, [result], words, None, absent)

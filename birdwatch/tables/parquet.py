@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from birdwatch.errors import ConfigError
+from birdwatch.paths import text_of
 from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = ["METADATA_KEY", "require_pyarrow", "write_parquet"]
@@ -85,7 +86,7 @@ def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) 
 
             columns = [
                 constant(result.name),
-                constant(result.path.as_posix()),
+                constant(text_of(result.path)),
                 pa.nulls(count, pa.int16())
                 if result.channel is None
                 else pa.array(np.full(count, result.channel, np.int16)),

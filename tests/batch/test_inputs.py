@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
 import pytest
 
 from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.jobs import look_at
 from birdwatch.errors import ConfigError
 
 
@@ -79,3 +82,53 @@ def test_lists_that_give_nothing_say_so(season, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     with pytest.raises(ConfigError, match="the list is empty"):
         names("-")
+
+
+def test_what_a_search_leaves_out_is_counted_and_named(season):
+    (season / ".hidden").mkdir()
+    (season / ".hidden" / "x.wav").touch()
+    (season / ".Trash-1000").mkdir()
+    (season / "$RECYCLE.BIN").mkdir()
+    (season / "june" / ".secret.wav").touch()
+    (season / "june" / "c.wac").touch()
+    (season / "june" / "d.wac").touch()
+    (season / "link").symlink_to(season / "june", target_is_directory=True)
+    (season / "round").symlink_to(season, target_is_directory=True)
+    (season / "broken.wav").symlink_to(season / "nothing.wav")
+    os.mkfifo(season / "pipe.wav")
+    said = []
+    assert names("season", notice=said.append) == ["b", "june/a", "june/b", "may/a"]
+    assert [line.partition(": ")[2] for line in said] == [
+        "left out: a hidden file: season/june/.secret.wav",
+        "left out: a hidden folder: season/.hidden",
+        "left out: a link to a folder: season/link and 1 more",
+        "left out: a recording in a format that cannot be read (.wac): season/june/c.wac and 1 more",
+        "left out: a recycle bin or system folder: season/$RECYCLE.BIN and 1 more",
+        "left out: no ordinary file (a pipe, a socket, a broken link): season/broken.wav and 1 more",
+    ]
+
+
+def test_a_name_that_is_not_utf_8_becomes_text(season):
+    (Path(os.fsdecode(b"season/caf\xe9.wav"))).touch()
+    assert names("season") == ["b", r"caf\xe9", "june/a", "june/b", "may/a"]
+
+
+def test_names_that_no_file_can_have_are_recordings_that_fail(season, tmp_path):
+    (tmp_path / "list.txt").write_text("x" * 300 + ".wav\n")
+    (season / "loop.wav").symlink_to(season / "loop.wav")
+    for argument in ("@list.txt", "season/loop.wav"):
+        ((job,),) = look_at(find_inputs([argument]))
+        assert job.fault is not None
+        assert "\n" not in job.fault
+
+
+@pytest.mark.parametrize("text", ["a.wav\0b.wav", "a.wav\n".encode("utf-16").decode("latin-1")])
+def test_a_list_that_is_no_text_is_one_line(season, tmp_path, text):
+    (tmp_path / "list.txt").write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"the list list.txt holds NUL"):
+        names("@list.txt")
+
+
+def test_an_empty_name_is_refused(season):
+    with pytest.raises(ConfigError, match="is empty"):
+        names("")

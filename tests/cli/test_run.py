@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -179,6 +180,24 @@ def test_row_ids_of_a_folder_are_paths_inside_it(run, tmp_path, song):
     (tmp_path / "season" / "notes.txt").write_text("rain at noon")
     assert run("season", "--out", "sub.csv").returncode == 0
     assert list(dict.fromkeys(row[0] for row in rows(tmp_path / "sub.csv")[1:])) == ["b", "may/a"]
+
+
+def test_names_and_dates_that_broke_runs(run, tmp_path, song):
+    """A name that is no UTF-8, one as long as a file system allows, and years that no table can hold."""
+    names = [os.fsdecode(b"caf\xe9.wav"), "l" * 251 + ".wav", "99991231_235959.wav", "00010101_000000.wav"]
+    for name in names:
+        soundfile.write(tmp_path / "season.wav", song[:160000], 32000)
+        (tmp_path / "season").mkdir(exist_ok=True)
+        (tmp_path / "season.wav").rename(tmp_path / "season" / name)
+    outs = ("--out", "d.parquet", "--out", "s.csv", "--out", "raven/")
+    done = run("season", *outs, *("--format", "parquet", "--format", "submission", "--format", "raven"))
+    assert done.returncode == 0, done.stderr
+    assert "began in 9999, which is not believed" in done.stderr
+    assert "began in 0001, which is not believed" in done.stderr
+    assert len({row[0] for row in rows(tmp_path / "s.csv")[1:]}) == 4
+    assert len(list((tmp_path / "raven").iterdir())) == 4
+    table = pyarrow.parquet.read_table(tmp_path / "d.parquet")
+    assert table["start"].null_count == len(table)
 
 
 def test_one_bad_recording_never_costs_another(run, recording, tmp_path):

@@ -1,0 +1,31 @@
+"""Paths as text for tables, databases and messages, which hold Unicode; a file's name may be any bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+__all__ = ["file_name", "text_of"]
+
+# What file systems allow, in bytes.
+MAX_NAME_BYTES = 255
+
+
+def text_of(path: Path | str) -> str:
+    r"""The path as text that can be written anywhere: bytes that are not UTF-8 as `\xNN`, `/` between folders."""
+    text = path.as_posix() if isinstance(path, Path) else path
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def file_name(name: str, suffix: str, *, room: int = 0) -> str:
+    """`name + suffix`, shortened in front of the suffix to what file systems allow, less `room` bytes.
+
+    What is shortened ends in eight digits of its hash, so that different names stay different.
+    """
+    allowed = MAX_NAME_BYTES - room - len(os.fsencode(suffix))
+    data = os.fsencode(name)
+    if len(data) <= allowed:
+        return name + suffix
+    digest = hashlib.sha256(data).hexdigest()[:8]
+    return f"{data[: allowed - 9].decode('utf-8', 'ignore')}-{digest}{suffix}"
