@@ -15,7 +15,7 @@ from birdwatch.errors import BirdwatchError, SourceError
 from birdwatch.live.outputs import Systemd
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.source import Clock
-from birdwatch.live.station import Station
+from birdwatch.live.station import Outcome, Station
 from birdwatch.messaging.messages import State
 
 __all__ = ["Daemon"]
@@ -131,28 +131,29 @@ class Daemon:
             station.finish()
 
     def _capture(self, stations: Sequence[Station]) -> bool:
-        """Take what the sources have; True when anything moved."""
+        """Take what the sources have; True when anything moved, or nothing had to."""
         if len(stations) == 1:
-            progress = stations[0].capture(0.0 if stations[0].listener.waiting else TURN_S)
-            if stations[0].paused:
+            outcome = stations[0].capture(0.0 if stations[0].listener.waiting else TURN_S)
+            if outcome == "idle":
                 self._pause(TURN_S)
-            return progress
-        progress = False
-        for station in stations:
-            try:
-                progress |= station.capture(0.0)
-            except SourceError as error:
-                station.fail(str(error))
-        if not progress:
+            return outcome != "waited"
+        outcomes = {self._captured(station) for station in stations}
+        if "moved" not in outcomes:
             self._pause(TICK_S)
-        return progress
+        return outcomes != {"waited"}
+
+    def _captured(self, station: Station) -> Outcome:
+        try:
+            return station.capture(0.0)
+        except SourceError as error:
+            station.fail(str(error))
+            return "moved"
 
     def _score(self, stations: Sequence[Station]) -> None:
         """Score a batch; all there is where a source waits for us."""
         self._scheduler.turn(stations)
-        while any(station.listener.queued for station in stations if not station.source.live):
+        while len(stations) == 1 and stations[0].listener.queued and not stations[0].source.live:
             self._scheduler.turn(stations)
-            self._scheduler.wait(0.1)
 
     def _unscored(self, stations: Sequence[Station]) -> bool:
         return any(station.listener.waiting for station in stations)

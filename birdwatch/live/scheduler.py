@@ -125,10 +125,10 @@ class Scheduler:
 
     def _shed(self, stations: Sequence[Station]) -> None:
         """Drop whole oldest windows where more wait than can be scored in time, at the station that is behind most."""
+        urgent = [station for station in stations if not station.source.traits.can_wait]
         limit = max(MAX_PENDING, WAITING_PER_STATION * len(stations))
-        excess = sum(station.listener.queued for station in stations) - limit
-        for _ in range(excess):
-            behind = max(stations, key=lambda station: station.listener.queued)
+        for _ in range(sum(station.listener.queued for station in urgent) - limit):
+            behind = max(urgent, key=lambda station: station.listener.queued)
             behind.report(behind.listener.drop_oldest())
 
     def _worthwhile(self, stations: Sequence[Station]) -> bool:

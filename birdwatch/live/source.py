@@ -45,12 +45,14 @@ class Chunk:
 class Traits:
     """How a kind of source behaves.
 
-    buffered: audio that does not arrive is late and not lost, as in a pipe. silent_s: after so long without audio it
+    buffered: audio that does not arrive is late and not lost, as in a pipe. can_wait: nothing is lost where it is not
+    read for a while. silent_s: after so long without audio it
     is stalled. opening_s: it opens, or fails to, within this time; else the library that opens it hangs. retries_s:
     seconds between attempts to open it; the last one repeats.
     """
 
     buffered: bool
+    can_wait: bool
     silent_s: float
     opening_s: float
     retries_s: tuple[float, ...]
@@ -58,10 +60,12 @@ class Traits:
 
 # PortAudio may report a stream as active whose callback it never calls again (its issue 930). One that is plugged in
 # is to be open within ten seconds.
-DEVICE = Traits(buffered=False, silent_s=2.5, opening_s=10.0, retries_s=(0.5, 1.0, 2.0, 4.0))
-PIPE = Traits(buffered=True, silent_s=2.5, opening_s=10.0, retries_s=(1.0,))
+DEVICE = Traits(buffered=False, can_wait=False, silent_s=2.5, opening_s=10.0, retries_s=(0.5, 1.0, 2.0, 4.0))
+PIPE = Traits(buffered=True, can_wait=True, silent_s=2.5, opening_s=10.0, retries_s=(1.0,))
 # HLS delivers segments of up to ten seconds at once. A server that is down is asked twice a minute.
-STREAM = Traits(buffered=True, silent_s=14.0, opening_s=float("inf"), retries_s=(1.0, 2.0, 4.0, 8.0, 16.0, 30.0))
+STREAM = Traits(
+    buffered=True, can_wait=False, silent_s=14.0, opening_s=float("inf"), retries_s=(1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+)
 
 
 class Clock(Protocol):

@@ -11,18 +11,14 @@ from birdwatch.live.recorded import PipeSource, RecordedSource
 from birdwatch.live.source import Clock, Source
 from birdwatch.live.stream import NetworkStream
 
-__all__ = ["STDIN", "is_whole_recording", "make_source"]
+__all__ = ["STDIN", "is_whole_recording", "make_source", "only_place"]
 
 STDIN = "-"
 
 
 def make_source(settings: Settings, clock: Clock) -> Source:
     """The source, not yet open. Raises ConfigError for a contradiction, SourceError where it cannot be had."""
-    places = {name: getattr(settings, name) for name in ("device", "source", "url", "folder")}
-    given = {name: value for name, value in places.items() if value is not None}
-    if len(given) > 1:
-        text = " and ".join(f"{name} is {value!r}" for name, value in given.items() if name != "url")
-        raise ConfigError(f"{text}{' and a url is set' if 'url' in given else ''}: give one of them")
+    only_place(settings)
     if settings.url is not None:
         return NetworkStream(settings.url, clock)
     if settings.source is None:
@@ -36,6 +32,15 @@ def make_source(settings: Settings, clock: Clock) -> Source:
             live=settings.realtime,
         )
     return RecordedSource(settings.source, clock, live=settings.realtime)
+
+
+def only_place(settings: Settings) -> None:
+    """Raises ConfigError where settings name more than one source."""
+    places = {name: getattr(settings, name) for name in ("device", "source", "url", "folder")}
+    given = {name: value for name, value in places.items() if value is not None}
+    if len(given) > 1:
+        text = " and ".join(f"{name} is {value!r}" for name, value in given.items() if name != "url")
+        raise ConfigError(f"{text}{' and a url is set' if 'url' in given else ''}: give one of them")
 
 
 def is_whole_recording(settings: Settings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from birdwatch.live.connection import Connection
 from birdwatch.live.listener import MAX_PENDING, Fault, Listener, Result
@@ -15,16 +16,19 @@ from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Seconds, State, Status
 from birdwatch.process import rss_mb
 
-__all__ = ["Pause", "Station"]
+__all__ = ["Outcome", "Pause", "Station"]
 
 log = logging.getLogger(__name__)
 
 STATUS_S = 5.0
-# A source that keeps its audio is not read while so many windows wait: what catches up is not dropped.
+# A source that can wait is not read while so many windows are queued: what catches up is not dropped.
 ENOUGH_WAITING = MAX_PENDING // 2
 
 # Why a station does not listen at the moment, on purpose: the state it is in and the reason; None where it listens.
 Pause = tuple[State, str]
+# What a turn came to: something moved; nothing came although it was waited for; there is nothing to wait for, and all
+# is well.
+Outcome = Literal["moved", "waited", "idle"]
 
 
 class Station:
@@ -52,6 +56,7 @@ class Station:
         self.listener = listener
         self.reporter = reporter
         self.outlet = outlet
+        self.enough_waiting = ENOUGH_WAITING
         self._clock = clock
         self._pause = pause
         self._connection = Connection(source, clock)
@@ -67,17 +72,12 @@ class Station:
         return self._connection.phase == "ended"
 
     @property
-    def paused(self) -> bool:
-        """Whether it does not listen at the moment, on purpose."""
-        return self._connection.phase == "paused"
-
-    @property
     def line(self) -> str:
         """The state in one line."""
         return f"{self.state}: {self.reason or self.source.name}"
 
-    def capture(self, timeout_s: float) -> bool:
-        """Take what the source has, waiting at most `timeout_s`; True when anything moved. Raises SourceError."""
+    def capture(self, timeout_s: float) -> Outcome:
+        """Take what the source has, waiting at most `timeout_s`. Raises SourceError."""
         pause = self._pause()
         if pause is not None:
             return self._stay_paused(pause)
@@ -87,8 +87,8 @@ class Station:
                 # Nothing was captured, because nobody knew the time: the stream begins now.
                 self.listener.numbering.restart(self._clock.now())
             self.state, self.reason = "starting", None
-        if self.source.traits.buffered and self.listener.queued >= ENOUGH_WAITING:
-            return False
+        if self.source.traits.can_wait and self.listener.queued >= self.enough_waiting:
+            return "waited"
         turn = self._connection.turn(timeout_s)
         if turn.lost is not None:
             self.report(self.listener.interrupt(turn.lost))
@@ -98,7 +98,7 @@ class Station:
             # Not before: a device may open and never deliver.
             rates = turn.chunks[0].rate_hz, self.listener.rate_hz
             log.info("listening to %s at %d Hz, scored at %d Hz", self.source.name, *rates)
-        return turn.progress
+        return "moved" if turn.progress else "waited"
 
     def report(self, results: Iterable[Result]) -> None:
         """Publish results, and remember the faults among them."""
@@ -167,13 +167,12 @@ class Station:
             flags=(*self.listener.level.flags, *unset),
         )
 
-    def _stay_paused(self, pause: Pause) -> bool:
+    def _stay_paused(self, pause: Pause) -> Outcome:
         self.state, reason = pause
         if self.state == "asleep":
             self.report(self.listener.interrupt("schedule"))
         self._connection.pause(reason)
-        # It is alive, and does what it is told.
-        return True
+        return "idle"
 
     def _decide(self) -> None:
         """Degraded: audio or results were lost within the last minute, or nothing can be detected in the input."""

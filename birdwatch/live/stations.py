@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from birdwatch.config.loading import Loaded
+from birdwatch.audio.windows import hop_frames_of
+from birdwatch.config.loading import Loaded, journal_path
 from birdwatch.config.schema import Settings, rules
 from birdwatch.live.bounded_folder import BoundedFolder
 from birdwatch.live.clips import Clips
+from birdwatch.live.folder import WatchedFolder
+from birdwatch.live.folder_station import FolderStation
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.pauses import pauses
-from birdwatch.live.source import Clock, Source
-from birdwatch.live.sources import is_whole_recording, make_source
+from birdwatch.live.source import Clock, Source, Stamp
+from birdwatch.live.sources import is_whole_recording, make_source, only_place
 from birdwatch.live.station import Station
 from birdwatch.live.station_policy import StationPolicy
 from birdwatch.messaging.messages import Envelope
@@ -48,11 +51,31 @@ class _Member:
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """A stream, or one recording of a folder. event_prefix: of event ids. whole: it has a name and an end."""
+
+    recording: str
+    start: Stamp
+    event_prefix: str
+    live: bool
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """All of a new station that can be refused. source: a folder is watched and not opened."""
+
+    settings: Settings
+    source: Source | WatchedFolder
+    policy: StationPolicy
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """A configuration that was checked and is not in force yet."""
 
     loaded: Loaded
-    new: Mapping[str, tuple[Settings, Source, StationPolicy]]
+    new: Mapping[str, _Prepared]
     kept: Mapping[str, Settings]
     restart: list[str]
 
@@ -84,7 +107,7 @@ class Stations:
         self._members: dict[str, _Member] = {}
         self._leaving: list[_Member] = []
         for name, settings in loaded.sources.items():
-            self._members[name] = self._made(*self._prepared(settings))
+            self._members[name] = self._made(self._prepared(settings))
 
     def running(self) -> list[Station]:
         """All stations, those included that were removed and still have windows to score."""
@@ -106,8 +129,8 @@ class Stations:
             member.policy.apply(settings)
             member.station.listener.use(member.policy.policy)
             member.describe()
-        for name, (settings, source, policy) in plan.new.items():
-            self._members[name] = self._made(settings, source, policy)
+        for name, prepared in plan.new.items():
+            self._members[name] = self._made(prepared)
         if self._clips is not None:
             self._clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
         self._loaded = plan.loaded
@@ -146,44 +169,76 @@ class Stations:
                 new[name] = self._prepared(one)
         return _Plan(replace(newer, settings=settings, sources=sources), new, kept, restart)
 
-    def _prepared(self, settings: Settings) -> tuple[Settings, Source, StationPolicy]:
+    def _prepared(self, settings: Settings) -> _Prepared:
         pauses(settings, self._clock, live=True)
-        source = make_source(settings, self._clock)
-        return settings, source, StationPolicy(self._classifier, settings, self._today if source.live else None)
+        hop_frames_of(settings.hop, self._classifier.manifest.window_frames, self._classifier.manifest.rate_hz)
+        source: Source | WatchedFolder
+        if settings.folder is not None:
+            only_place(settings)
+            record = journal_path(settings)
+            if record is not None:
+                record = record.parent / f"folder-{settings.station}.jsonl"
+            source = WatchedFolder(settings.folder, self._clock, record=record)
+            live = False
+        else:
+            source = make_source(settings, self._clock)
+            live = source.live
+        return _Prepared(settings, source, StationPolicy(self._classifier, settings, self._today if live else None))
 
-    def _made(self, settings: Settings, source: Source, policy: StationPolicy) -> _Member:
+    def _made(self, prepared: _Prepared) -> _Member:
         """A station that runs from now on."""
-        name, boot_id, whole = settings.station, uuid.uuid4().hex, is_whole_recording(settings)
+        settings, source, policy = prepared.settings, prepared.source, prepared.policy
+        name, boot_id = settings.station, uuid.uuid4().hex
+        where = str(source.folder) if isinstance(source, WatchedFolder) else source.name
+        publisher = StationPublisher(self._publisher, Envelope(name, where, boot_id, filter=policy.filter))
+        if policy.filter is not None:
+            log.info("species filter of %s: %s", name, policy.filter)
+        station: Station
+        if isinstance(source, WatchedFolder):
+
+            def make(recording: str, start: Stamp, number: int) -> tuple[Listener, Reporter]:
+                part = _Part(recording, start, f"{boot_id}-{number}", live=False, whole=True)
+                return self._listening(settings, policy, publisher, part)
+
+            station = FolderStation(name, source, make, publisher, self._clock)
+        else:
+            whole = is_whole_recording(settings)
+            recording = Path(settings.source).stem if whole and settings.source else name
+            part = _Part(recording, self._clock.now(), boot_id, live=source.live, whole=whole)
+            listener, reporter = self._listening(settings, policy, publisher, part)
+            pause = pauses(settings, self._clock, live=source.live)
+            station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
+        return _Member(settings, station, policy, publisher)
+
+    def _listening(
+        self, settings: Settings, policy: StationPolicy, publisher: StationPublisher, part: _Part
+    ) -> tuple[Listener, Reporter]:
+        """What turns the audio of a stream, or of one recording of a folder, into messages."""
         clips = None
         if self._clips is not None:
             clips = Clips(self._clips.folder, max_bytes=self._clips.max_bytes, shared=self._clips)
         listener = Listener(
             self._classifier,
             policy.policy,
-            self._clock.now(),
+            part.start,
             hop_s=settings.hop,
-            recording=Path(settings.source).stem if whole and settings.source else name,
-            recording_s=None if whole else settings.recording_seconds,
+            recording=part.recording,
+            recording_s=None if part.whole else settings.recording_seconds,
+            channel=int(settings.channel) if settings.channel.isdigit() else None,
             on_block=None if clips is None else clips.push,
         )
-        envelope = Envelope(station=name, source=source.name, boot_id=boot_id, filter=policy.filter)
-        publisher = StationPublisher(self._publisher, envelope)
         reporter = Reporter(
             listener,
             publisher.publish,
             self._clock,
-            station=name,
-            boot_id=boot_id,
-            live=source.live,
-            minutes=not whole,
+            station=settings.station,
+            boot_id=part.event_prefix,
+            live=part.live,
+            minutes=not part.whole,
             clips=clips,
             on_detection=self._on_detection,
         )
-        if policy.filter is not None:
-            log.info("species filter of %s: %s", name, policy.filter)
-        pause = pauses(settings, self._clock, live=source.live)
-        station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
-        return _Member(settings, station, policy, publisher)
+        return listener, reporter
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now().utc_ns // 1_000_000_000, UTC).date()

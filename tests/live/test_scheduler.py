@@ -13,7 +13,7 @@ from tiny_model import manifest
 from birdwatch.live.listener import MAX_PENDING, Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.scheduler import BUDGET_S, Scheduler
-from birdwatch.live.source import Chunk
+from birdwatch.live.source import DEVICE, Chunk
 from birdwatch.live.station import Station
 from birdwatch.scores.events import EventRule
 from birdwatch.scores.policy import ScoringPolicy
@@ -49,7 +49,9 @@ class Hall:
         outlet = FakeOutlet()
         reporter = Reporter(listener, outlet.publish, self.clock, station=name, boot_id=name, live=True, minutes=True)
         source: Any = type(
-            "Source", (), {"name": name, "live": True, "finished": False, "lost_reason": "device-lost"}
+            "Source",
+            (),
+            {"name": name, "live": True, "finished": False, "lost_reason": "device-lost", "traits": DEVICE},
         )()
         return Station(name, source, listener, reporter, outlet, self.clock)
 
