@@ -165,7 +165,7 @@ def test_a_template_gives_order_rows_and_columns(run, recording, tmp_path):
     assert run(recording, "--out", "k.csv", "--format", "kaggle", "--hop", "5").returncode == 0
     plain = {row[0]: dict(zip(LABELS, row[1:], strict=True)) for row in rows(tmp_path / "k.csv")[1:]}
     done = run(recording, "--out", "t.csv", "--format", "kaggle", "--hop", "5", "--template", "sample.csv")
-    assert "1 rows of sample.csv have no recording" in done.stderr
+    assert "1 row of sample.csv has no recording" in done.stderr
     assert rows(tmp_path / "t.csv") == [
         ["row_id", "eurbla", "unknown1", "gretit1"],
         *([name, plain[name]["eurbla"], "0", plain[name]["gretit1"]] for name in ("dawn_10", "dawn_5")),
