@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from birdwatch.errors import DecodeError
 if TYPE_CHECKING:
     from birdwatch.audio.ffmpeg import FfmpegFile
 
-__all__ = ["AUDIO_SUFFIXES", "AudioFile"]
+__all__ = ["AUDIO_SUFFIXES", "AudioFile", "is_plain", "start_of"]
 
 # What a search through a folder takes for a recording; a file that is named outright may have any name.
 AUDIO_SUFFIXES = frozenset(
@@ -54,6 +54,7 @@ class AudioFile:
             self.rate_hz: int = sound.rate_hz
             self.channels: int = sound.channels
             self.comment: str = (self._header.comment if self._header else "") or sound.comment
+            self.guano: str = self._header.guano if self._header else ""
             self._claimed: int | None = sound.frames
             self._counted: int | None = None
         self._check()
@@ -97,19 +98,7 @@ class AudioFile:
 
     def start_utc_ns(self, default: tzinfo = UTC) -> int | None:
         """When it began, in ns since 1970: from its GUANO or AudioMoth header, else from its name, else None."""
-        guano = self._header.guano if self._header else ""
-        for found in (
-            guano_start(guano, default),
-            audiomoth_start(self.comment),
-            name_start(self.path.stem, default),
-        ):
-            if found is not None and believable(found):
-                return found
-            if found is not None:
-                warning = f"{self.path} says that it began in {utc_text(found)[:4]}, which is not believed"
-                if warning not in self.warnings:
-                    self.warnings.append(warning)
-        return None
+        return start_of(self, default)
 
     def blocks(self, block_frames: int | None = None) -> Iterator[AudioBlock]:
         """Decode the recording: blocks at the file's own rate, of at most `block_frames` frames if that is given.
@@ -193,9 +182,7 @@ class AudioFile:
         return header
 
     def _open(self) -> SndFile | FfmpegFile:
-        with self.path.open("rb") as stream:
-            magic = stream.read(4)
-        if magic.startswith(PLAIN) or (self._header is not None and self._header.subtype is not None):
+        if _is_plain(self.path, self._header):
             try:
                 return SndFile(self.path, self._header)
             except DecodeError:
@@ -205,3 +192,43 @@ class AudioFile:
         from birdwatch.audio.ffmpeg import FfmpegFile
 
         return FfmpegFile(self.path)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file holds plain samples, or cannot even be looked at: no codec is needed to read it or to fail."""
+    try:
+        return _is_plain(path, read_wav_header(path)) if stat.S_ISREG(path.stat().st_mode) else True
+    except (OSError, ValueError):
+        return True
+
+
+def _is_plain(path: Path, header: WavHeader | None) -> bool:
+    if header is not None and header.subtype is not None:
+        return True
+    with path.open("rb") as stream:
+        return stream.read(4).startswith(PLAIN)
+
+
+class Described(Protocol):
+    """What the start of a recording is found from: its name and what its recorder wrote."""
+
+    path: Path
+    comment: str
+    guano: str
+    warnings: list[str]
+
+
+def start_of(audio: Described, default: tzinfo) -> int | None:
+    """ns since 1970, or None; what is found and cannot be believed is added to the warnings."""
+    for found in (
+        guano_start(audio.guano, default),
+        audiomoth_start(audio.comment),
+        name_start(audio.path.stem, default),
+    ):
+        if found is not None and believable(found):
+            return found
+        if found is not None:
+            warning = f"{audio.path} says that it began in {utc_text(found)[:4]}, which is not believed"
+            if warning not in audio.warnings:
+                audio.warnings.append(warning)
+    return None

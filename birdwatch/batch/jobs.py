@@ -9,13 +9,16 @@ from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal
 
-from birdwatch.audio.file import AudioFile
+from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time
 from birdwatch.batch.inputs import Input
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.paths import text_of
 
-__all__ = ["Channel", "Job", "Period", "look_at", "period_of"]
+# Decodes in this process: for a single recording, whose crash costs no other.
+IN_PROCESS = Decoders(0)
+
+__all__ = ["IN_PROCESS", "Channel", "Job", "Period", "look_at", "period_of"]
 
 # Headers on a network drive are waited for, not worked on.
 LOOKING_AT_ONCE = 8
@@ -82,6 +85,7 @@ def look_at(
     channel: Channel = "mix",
     default: tzinfo = UTC,
     start_utc_ns: int | None = None,
+    decoders: Decoders = IN_PROCESS,
 ) -> Iterator[list[Job]]:
     """The jobs of each input, in order: one, or one a channel with `each`, whose names then end in `_ch0`, `_ch1` ...
 
@@ -96,7 +100,7 @@ def look_at(
             size = mtime = 0
         only = channel if isinstance(channel, int) else None
         try:
-            audio = AudioFile(item.path, channel=only)
+            audio = decoders.open(item.path, channel=only)
         except DecodeError as error:
             return [Job(item.name, item.path, only, size, mtime, fault=str(error))]
         start = audio.start_utc_ns(default) if start_utc_ns is None else start_utc_ns

@@ -10,10 +10,11 @@ from typing import Any
 
 from birdwatch._version import __version__
 from birdwatch.atomic_write import check_writable, identities
+from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time, zone
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import Input, find_inputs
-from birdwatch.batch.jobs import Job, Period, look_at, period_of
+from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
 from birdwatch.batch.local_runner import Outcome, score_jobs
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
@@ -99,11 +100,13 @@ def _files_read(request: RunRequest) -> list[Path]:
     return [find_model(settings.model), *(Path(name) for name in named if name is not None)]
 
 
-def open_inputs(request: RunRequest, inputs: Sequence[Input], notice: Notice) -> list[Job]:
+def open_inputs(
+    request: RunRequest, inputs: Sequence[Input], notice: Notice, decoders: Decoders = IN_PROCESS
+) -> list[Job]:
     """Open each recording for its length, channels and start; the jobs that lie in the request's period."""
     where = zone(request.timezone)
     start_ns = None if request.start is None else parse_time(request.start, where)
-    looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns)
+    looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns, decoders=decoders)
     period = period_of(request.since, request.until, where)
     return _within([job for found in looked for job in found], period, notice)
 
@@ -115,6 +118,12 @@ def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
     scored can be resumed. Raises BirdwatchError for everything that ends a run; a recording that fails does not.
     """
     inputs = named_inputs(request, notice)
+    # A single recording is decoded here: its crash costs no other, and starting a process costs a quarter of a second.
+    with Decoders(min(request.jobs, len(inputs)) if len(inputs) > 1 else 0) as decoders:
+        return _run(request, inputs, decoders, notice, view)
+
+
+def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notice: Notice, view: View) -> RunSummary:
     template = None if request.template is None else read_template(request.template)
     classifier = _classifier(request, notice)
     manifest = classifier.manifest
@@ -124,7 +133,7 @@ def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
     if policy.species is not None:
         notice(f"species filter: {policy.species}")
     hop_frames = hop_frames_of(request.settings.hop, manifest.window_frames, manifest.rate_hz)
-    wanted = open_inputs(request, inputs, notice)
+    wanted = open_inputs(request, inputs, notice, decoders)
     if len(wanted) == 1 and wanted[0].fault is not None:
         raise SourceError(wanted[0].fault)
     keep_segments = any(output.form == "kaggle" for output in request.outputs)
@@ -141,7 +150,7 @@ def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
             # Recordings scored at once share the cores; each keeps at least one.
             in_flight = max(1, -(-cores() // at_once)) if classifier.provider == CPU else None
             floors = policy.floors(request.min_score)
-            scoring = Scoring(classifier, policy, request.settings.hop, floors, keep_segments, in_flight)
+            scoring = Scoring(classifier, policy, request.settings.hop, floors, keep_segments, in_flight, decoders)
             with view(meter) as show:
                 outcomes = score_jobs(todo, scoring, database, meter, at_once=at_once, show=show)
             failed = [outcome for outcome in outcomes if outcome.fault]

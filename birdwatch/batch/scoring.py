@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdwatch.audio.file import AudioFile
+from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.types import FloatArray
-from birdwatch.batch.jobs import Job
+from birdwatch.batch.jobs import IN_PROCESS, Job
 from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
@@ -33,6 +33,7 @@ class Scoring:
 
     floors: float32 `(classes,)`, the score at or above which a window's row is kept. keep_segments: also keep the
     scores of every class in every segment as long as a window. in_flight: see `OnnxClassifier.score_windows`.
+    decoders: what opens recordings.
     """
 
     classifier: OnnxClassifier
@@ -41,6 +42,7 @@ class Scoring:
     floors: FloatArray
     keep_segments: bool
     in_flight: int | None = None
+    decoders: Decoders = IN_PROCESS
 
 
 def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callable[[float], None]) -> str:
@@ -49,7 +51,7 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     advance: is called with the seconds of audio done since the last call. Raises SourceError or InferenceError.
     """
     manifest = scoring.classifier.manifest
-    audio = AudioFile(job.path, channel=job.channel)
+    audio = scoring.decoders.open(job.path, channel=job.channel)
     pieces = _Pieces(database, job)
     fold = RecordingFold(scoring.policy, manifest.rate_hz)
     # A segment belongs to the recording's own time, and is as long as a window.
