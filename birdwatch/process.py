@@ -7,7 +7,14 @@ import sys
 import threading
 from pathlib import Path
 
-__all__ = ["cores", "cpu_s", "open_files", "rss_mb", "threads"]
+# At the top, not where it is needed: importing takes a descriptor, and there may be none left.
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["cores", "cpu_s", "free_descriptors", "open_files", "rss_mb", "threads"]
+
+# Where the system sets no limit.
+MANY_DESCRIPTORS = 1 << 20
 
 
 def cores() -> int:
@@ -16,12 +23,12 @@ def cores() -> int:
 
 
 def rss_mb() -> float:
-    """Resident memory in megabytes (10**6 bytes): current on Linux, the peak elsewhere."""
+    """Resident memory in megabytes (10**6 bytes): current on Linux, the peak elsewhere, 0 on Windows."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
-        import resource
-
+        if sys.platform == "win32":
+            return 0.0
         # Kilobytes, except that macOS counts bytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
@@ -40,6 +47,14 @@ def open_files() -> int:
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
     except OSError:
         return 0
+
+
+def free_descriptors() -> int:
+    """Descriptors that this process may still open."""
+    if sys.platform == "win32":
+        return MANY_DESCRIPTORS
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MANY_DESCRIPTORS if limit == resource.RLIM_INFINITY else limit - open_files()
 
 
 def threads() -> int:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: list[set[str]] = [
     {"_version", "errors"},
     {"process", "paths"},
-    {"atomic_write"},
+    {"atomic_write", "file_lock"},
     {"audio"},
     {"model"},
     {"scores"},
@@ -45,11 +45,13 @@ DOORS = {
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
     "astral": {"birdwatch/live/schedule.py"},
-    "sqlite3": {"birdwatch/messaging/message_log.py", "birdwatch/batch/run_database.py"},
-    "zmq": {
-        f"birdwatch/messaging/{name}.py"
-        for name in ("publisher", "replay", "replay_server", "subscriber", "curve", "endpoint")
+    "nacl": {"birdwatch/messaging/curve_handshake.py"},
+    "sqlite3": {
+        "birdwatch/messaging/message_log.py",
+        "birdwatch/messaging/message_pages.py",
+        "birdwatch/batch/run_database.py",
     },
+    "zmq": {f"birdwatch/messaging/{name}.py" for name in ("replay", "subscriber", "curve")},
 }
 # What the daemon never loads; only converting other projects' models on request does.
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}
@@ -58,6 +60,7 @@ PURE = [
     *(f"audio/{name}" for name in ("types", "finite", "resample", "kaiser_fast", "ring", "windows", "levels")),
     *(f"model/{name}" for name in ("types", "frontend", "manifest")),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
+    *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),
     *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync", "connection", "station", "scheduler")),
 ]
 WORLD = {"os", "threading", "time", "socket", "subprocess", "pathlib", "zmq", "soundfile", "sounddevice", "onnxruntime"}

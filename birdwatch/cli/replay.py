@@ -11,8 +11,9 @@ from birdwatch.cli.lines import line_of
 from birdwatch.config.schema import Settings
 from birdwatch.errors import SinkError
 from birdwatch.messaging.endpoint import check_endpoint
-from birdwatch.messaging.message_log import Page, read_journal
+from birdwatch.messaging.message_pages import Page, read_log
 from birdwatch.messaging.replay import ask
+from birdwatch.messaging.replay_protocol import without_damage
 
 __all__ = ["replay"]
 
@@ -63,6 +64,6 @@ def _pages(path: Path, since: int, boot_id: str | None, prefix: str) -> Iterator
         raise SinkError(f"journal {path} does not exist; name the file of a station with --journal")
     more = True
     while more:
-        page = read_journal(path, since, boot_id, prefix=prefix)
+        page = without_damage(read_log(path, since, boot_id, prefix=prefix))
         yield page
         more, since, boot_id = page.more, page.seq, page.boot_id

@@ -8,29 +8,23 @@ The files are pyzmq's certificates.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import zmq
-from zmq.auth import Authenticator, create_certificates, load_certificate, load_certificates
+from zmq.auth import create_certificates, load_certificate, load_certificates
+from zmq.utils import z85
 
 from birdwatch.errors import ConfigError
+from birdwatch.messaging.curve_handshake import CurveMechanism
 
-__all__ = ["Gatekeeper", "make_client_keys", "make_server_keys", "use_client_keys"]
+__all__ = ["StationKeys", "make_client_keys", "make_server_keys", "use_client_keys"]
 
 SERVER = "server"
 CLIENT = "client"
-
-# Whom our keys let in; other sockets of the same process are none of it.
-DOMAIN = "birdwatch"
-
-STOP_S = 3.0
 
 
 def make_server_keys(folder: Path) -> None:
@@ -74,77 +68,39 @@ def use_client_keys(sock: zmq.Socket[bytes], folder: Path) -> None:
     sock.curve_secretkey = _secret_of(secret, folder / f"{CLIENT}.key_secret")
 
 
-class Gatekeeper:
-    """Lets only the keys in `KEYS/clients` in. Raises ConfigError for a folder that does not hold what it must."""
+class StationKeys:
+    """A station's own keys and those of its subscribers. Raises ConfigError for a folder that lacks something."""
 
-    def __init__(self, context: zmq.Context[Any], folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         path = folder / f"{SERVER}.key_secret"
         handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / path.name
         if os.path.lexists(handed):
             # From systemd (LoadCredential=server.key_secret:...), which sees to it that nobody else can read it.
             path = handed
-        self._public, secret = _certificate(path)
-        self._secret = _secret_of(secret, path)
+        public, secret = _certificate(path)
+        self._public, self._secret = z85.decode(public), z85.decode(_secret_of(secret, path))
         if path != handed and path.stat().st_mode & 0o077:
             raise ConfigError(f"{path} can be read by others than its owner; chmod 600 {path}")
-        self._clients = folder / "clients"
-        self._check_clients()
-        self._authenticator = Authenticator(context)
-        self._authenticator.configure_curve(DOMAIN, self._clients)
-        self._authenticator.start()
-        name = f"inproc://gatekeeper-{id(self)}"
-        self._end, self._ended = context.socket(zmq.PAIR), context.socket(zmq.PAIR)
-        self._end.linger = round(STOP_S * 1000)
-        self._ended.bind(name)
-        self._end.connect(name)
-        # Waits on sockets and only wakes for the handshake of a new subscriber. Not the library's own thread, which has
-        # an event loop between its sockets and its end: a plain poll of both cannot miss either.
-        self._thread = threading.Thread(target=self._run, name="gatekeeper", daemon=True)
-        self._thread.start()
+        self._folder = folder / "clients"
+        self._clients = self.clients()
 
-    def _run(self) -> None:
-        zap = self._authenticator.zap_socket
-        poller = zmq.Poller()
-        poller.register(zap, zmq.POLLIN)
-        poller.register(self._ended, zmq.POLLIN)
-        try:
-            while True:
-                ready = dict(poller.poll())
-                if self._ended in ready:
-                    return
-                asyncio.run(self._authenticator.handle_zap_message(zap.recv_multipart()))
-        finally:
-            self._authenticator.stop()
-            self._ended.close()
-
-    def reload(self) -> None:
-        """Let those in whose keys are there now; who is in stays. Raises ConfigError, and all stays as it was."""
-        self._check_clients()
-        self._authenticator.configure_curve(DOMAIN, self._clients)
-
-    def _check_clients(self) -> None:
-        # The library would log a fault here and let nobody in.
-        if not self._clients.is_dir():
-            folder = self._clients.parent
+    def clients(self) -> frozenset[bytes]:
+        """The subscribers' public keys that are in the folder now. Raises ConfigError."""
+        if not self._folder.is_dir():
+            folder = self._folder.parent
             raise ConfigError(f"{folder} has no folder `clients` with keys; birdwatch keygen {folder} --client NAME")
         try:
-            load_certificates(self._clients)
+            return frozenset(z85.decode(key) for key in load_certificates(self._folder))
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{self._clients}: {error}; delete that file, or make it again") from None
+            raise ConfigError(f"{self._folder}: {error}; delete that file, or make it again") from None
 
-    def guard(self, sock: zmq.Socket[bytes]) -> None:
-        """Make `sock` speak CURVE only, before it is bound."""
-        sock.curve_server = True
-        sock.curve_publickey, sock.curve_secretkey = self._public, self._secret
-        sock.zap_domain = DOMAIN.encode()
+    def use(self, clients: frozenset[bytes]) -> None:
+        """Let these connect from now on; who is connected stays."""
+        self._clients = clients
 
-    def close(self) -> bool:
-        """Stop letting anybody in; False where the thread did not end in time."""
-        if not self._end.closed:
-            self._end.send(b"", zmq.NOBLOCK)
-            self._end.close()
-        self._thread.join(STOP_S)
-        return not self._thread.is_alive()
+    def mechanism(self) -> CurveMechanism:
+        """The security of a new connection."""
+        return CurveMechanism(self._public, self._secret, lambda key: key in self._clients)
 
 
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:

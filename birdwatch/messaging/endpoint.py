@@ -1,29 +1,24 @@
-"""Where sockets are bound: what an endpoint may be, and one clear error where it cannot be had."""
+"""Where the station listens: what an endpoint may be, and one clear error where it cannot be bound."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
 import re
 import socket
+import stat
+import struct
+import sys
 from pathlib import Path
-
-import zmq
 
 from birdwatch.errors import ConfigError, SinkError
 
-__all__ = ["bind", "bound_peers", "check_endpoint", "is_local"]
+__all__ = ["bind", "check_endpoint", "is_local", "peer_of", "remove_socket_file", "set_peer_options"]
 
-# A peer that is gone without a word (cable pulled) is noticed and its queue freed.
-HEARTBEAT_MS = 10_000
-HEARTBEAT_TIMEOUT_MS = 30_000
-
-# A subscription or a question is short; nothing longer is accepted from outside.
-MAX_REQUEST_BYTES = 4096
-
-# How many may be at the door at once, as after a restart of a station with hundreds of subscribers.
-BACKLOG = 1024
+# Connections that the kernel may hold until they are accepted, as after a restart with hundreds of subscribers.
+BACKLOG = 256
 
 _TCP = re.compile(r"tcp://(?P<host>\[[^]]+\]|[^:/\s]+):(?P<port>\d{1,5}|\*)")
 _IPC = re.compile(r"ipc://(?P<path>[^\s].*)")
@@ -52,16 +47,8 @@ def is_local(endpoint: str) -> bool:
         return False  # `*`, a name or an interface: may be reached from elsewhere
 
 
-def bound_peers(sock: zmq.Socket[bytes]) -> None:
-    """Bound what strangers can cost: silence, long requests, a crowd at the door. Before `bind`."""
-    sock.heartbeat_ivl = HEARTBEAT_MS
-    sock.heartbeat_timeout = HEARTBEAT_TIMEOUT_MS
-    sock.maxmsgsize = MAX_REQUEST_BYTES
-    sock.backlog = BACKLOG
-
-
-def bind(sock: zmq.Socket[bytes], endpoint: str, *, option: str, secured: bool) -> str:
-    """Bind `sock` and return the endpoint with its real port.
+def bind(endpoint: str, *, option: str, secured: bool) -> tuple[socket.socket, str]:
+    """A listening socket, and the endpoint with its real port.
 
     option: the setting to name in errors. secured: keys are used, or the user asked for an open endpoint. Raises
     ConfigError for an endpoint that is none or would be open to all, SinkError where it cannot be had.
@@ -72,27 +59,131 @@ def bind(sock: zmq.Socket[bytes], endpoint: str, *, option: str, secured: bool) 
             f"{option} {endpoint} can be reached from other machines and has no keys: make some with "
             f"`birdwatch keygen` and name their folder with --curve-keys, or allow it with --insecure-bind"
         )
-    if endpoint.startswith("ipc://"):
-        _check_ipc(endpoint, option)
     try:
-        sock.bind(endpoint)
-    except zmq.ZMQError as error:
+        if endpoint.startswith("ipc://"):
+            return _bind_ipc(endpoint, option), endpoint
+        sock, host = _bind_tcp(endpoint)
+    except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise SinkError(_taken(endpoint, option)) from error
-        why = {errno.ENODEV: "this machine has no such address"}.get(error.errno or 0, os.strerror(error.errno or 0))
+        why = {errno.EADDRNOTAVAIL: "this machine has no such address"}.get(
+            error.errno or 0, error.strerror or str(error)
+        )
         raise SinkError(f"{endpoint} cannot be bound: {why}; choose another with {option}") from error
-    return sock.getsockopt_string(zmq.LAST_ENDPOINT)
+    return sock, f"tcp://{host}:{sock.getsockname()[1]}"
 
 
-def _check_ipc(endpoint: str, option: str) -> None:
-    """ZeroMQ would take the path from whoever listens there, without a word."""
+def peer_of(sock: socket.socket, address: object) -> str:
+    """Whom a connection counts for: an IPv4 address, an IPv6 network of 64 bits, or a user over ipc."""
+    if isinstance(address, tuple):
+        host = str(address[0]).partition("%")[0]
+        if sock.family != socket.AF_INET6:
+            return host
+        return host.rpartition(":")[2] if "." in host else socket.inet_pton(socket.AF_INET6, host)[:8].hex(":", 2)
+    if not hasattr(socket, "SO_PEERCRED"):
+        return "ipc"
+    _process, user, _group = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return f"user {user}"
+
+
+def set_peer_options(sock: socket.socket) -> None:
+    """Send at once, and notice a peer that is gone without a word, where its protocol is too old for heartbeats."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def remove_socket_file(endpoint: str) -> None:
+    """Remove the file of an ipc endpoint that is no longer served."""
+    path = endpoint.removeprefix("ipc://")
+    if endpoint.startswith("ipc://") and not path.startswith("@"):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                Path(path).unlink()
+
+
+def _bind_tcp(endpoint: str) -> tuple[socket.socket, str]:
+    """The socket, and the host as it stands in an endpoint. Raises OSError."""
+    tcp = _TCP.fullmatch(endpoint)
+    assert tcp is not None
+    host, port = tcp["host"], 0 if tcp["port"] == "*" else int(tcp["port"])
+    address = "0.0.0.0" if host == "*" else host.strip("[]")
+    address = _interface_address(address) or address
+    family, kind, protocol, _, name = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # So that a restart need not wait for connections of before to time out. It means something else on Windows.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `[::]` is every address of this machine, those of IPv4 included.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(name)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    own = sock.getsockname()[0]
+    return sock, f"[{own}]" if family == socket.AF_INET6 else own
+
+
+def _interface_address(name: str) -> str | None:
+    """The IPv4 address of a network interface such as eth0; None where there is none of that name."""
+    if sys.platform != "linux" or name not in (interface for _, interface in socket.if_nameindex()):
+        return None
+    import fcntl
+
+    siocgifaddr = 0x8915
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        found = fcntl.ioctl(sock, siocgifaddr, struct.pack("256s", name.encode()[:15]))
+    return socket.inet_ntoa(found[20:24])
+
+
+def _bind_ipc(endpoint: str, option: str) -> socket.socket:
+    """The socket at a path, which every user of the machine may open. Nothing but a dead socket is ever replaced."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise SinkError(f"{endpoint} cannot be bound: this system has no ipc; use tcp with {option}")
     name = endpoint.removeprefix("ipc://")
-    if not name.startswith("@") and not Path(name).parent.is_dir():
-        raise SinkError(f"{endpoint} cannot be bound: the folder {Path(name).parent} does not exist; make it first")
+    address = "\0" + name[1:] if name.startswith("@") else name
+    if not name.startswith("@"):
+        _make_room(Path(name), endpoint, option)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(address)
+        if not name.startswith("@"):
+            # Whatever the umask, which for a service keeps all other files to itself: the folder and keys say who may.
+            Path(name).chmod(0o666)
+        sock.listen(BACKLOG)
+    except ValueError as error:  # a NUL in the path
+        sock.close()
+        raise SinkError(f"{endpoint} cannot be bound: {error}; choose another with {option}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _make_room(path: Path, endpoint: str, option: str) -> None:
+    """Remove the socket that a killed daemon left behind."""
+    if not path.parent.is_dir():
+        raise SinkError(f"{endpoint} cannot be bound: the folder {path.parent} does not exist; make it first")
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise SinkError(
+            f"{endpoint} cannot be bound: {path} is a file, which is left alone; choose another with {option}"
+        )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect("\0" + name[1:] if name.startswith("@") else name)
-        except OSError:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
             return
     raise SinkError(_taken(endpoint, option))
 

@@ -1,6 +1,7 @@
-"""What was published, kept in SQLite so that a subscriber that was away loses nothing. Bounded in size.
+"""The message log: what was published, in SQLite, so that a subscriber that was away loses nothing. Bounded in size.
 
-A damaged file is set aside and a new one begun. Nothing here ends listening: what cannot be kept is counted, and why.
+One station owns the file, by a lock. It is checked when it is opened; a damaged one is set aside, one that was removed
+is begun again, and the status says so. Nothing here ends listening: what cannot be kept is counted, and why.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
-from birdwatch.errors import SinkError
+from birdwatch.file_lock import FileLock
+from birdwatch.messaging.message_pages import Entry, Page, read_page
 
-__all__ = ["Entry", "Journal", "Page", "read_journal"]
+__all__ = ["MessageLog"]
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,24 @@ FORMAT = 1
 # When the file is full, this part of it is emptied at once, so that it is seldom done.
 PRUNED_PART = 0.02
 
-# A page is bounded, so that no reader holds the writer up for long: this many messages are looked at for one, and its
-# bodies are no more than this together (or a single one that is larger).
-PAGE_ROWS = 20_000
-PAGE_BYTES = 4_000_000
-
 # One warning about the same thing in this time, and one attempt to open a file that could not be opened.
 QUIET_S = 60.0
+
+# What SQLite answers where the file is not what was written to it. (A full disk, an I/O error and such are not among
+# these.) Our statements are constants, so that an error in one is an error in the file's tables.
+DAMAGE = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_FORMAT,
+}
+# The module sqlite3 fails to decode SQLite's own message where that quotes damaged text.
+FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError)
+
+# SQLite's virtual machine steps from one look at whether the station is stopping to the next: about a millisecond.
+CHECK_STEPS = 10_000
 
 _TABLES = """
 CREATE TABLE boots (boot INTEGER PRIMARY KEY, boot_id TEXT NOT NULL UNIQUE);
@@ -42,37 +53,11 @@ CREATE UNIQUE INDEX by_seq ON messages (boot, seq);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One published message: its number, topic and body as they were sent."""
-
-    boot_id: str
-    seq: int
-    topic: bytes
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some messages in the order in which they were sent.
-
-    boot_id, seq: how far this page has come, the place to ask the next one from. more: whether there is a next one.
-    missing: how many messages on the way the journal does not have; None where nobody can know, because it does not
-    know the boot that was asked for.
-    """
-
-    entries: tuple[Entry, ...]
-    boot_id: str | None
-    seq: int
-    more: bool
-    missing: int | None
-
-
-class Journal:
+class MessageLog:
     """The file at `path`, which `append` fills up to `max_bytes` (and a few MB of write-ahead log beside it).
 
     Never raises for what a disk can do: `dropped` counts messages that could not be kept, `fault` says why the last
-    attempt failed, or is None. clock: monotonic seconds.
+    attempt failed, or is None; `replaced` says why a new file was begun, if one was. clock: monotonic seconds.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,9 +66,13 @@ class Journal:
         self.written = 0
         self.dropped = 0
         self.fault: str | None = None
+        self.replaced: str | None = None
         self._clock = clock
         self._boots: dict[str, int] = {}
         self._database: sqlite3.Connection | None = None
+        self._lock: FileLock | None = None
+        self._file: tuple[int, int] | None = None
+        self._hurried = False
         self._next_attempt = clock()
         self._next_warning = clock()
         self._opened()
@@ -101,7 +90,7 @@ class Journal:
                     [(self._boot(database, row.boot_id), row.seq, row.topic.decode(), row.body) for row in rows],
                 )
                 self._prune(database)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self.dropped += len(rows)
             self._failed(error)
         else:
@@ -114,33 +103,67 @@ class Journal:
         if database is None:
             return Page((), boot_id, since, False, None)
         try:
-            return _read(database, since, boot_id, limit=limit, prefix=prefix)
-        except sqlite3.Error as error:
+            return read_page(database, since, boot_id, limit=limit, prefix=prefix)
+        except FAULTS as error:
             self._failed(error)
             return Page((), boot_id, since, False, None)
+
+    def hurry(self) -> None:
+        """The station is stopping: leave the check of the file, should it be under way; from any thread."""
+        self._hurried = True
 
     def close(self) -> None:
         """Let the file go."""
         if self._database is not None:
             self._database.close()
             self._database = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _opened(self) -> sqlite3.Connection | None:
+        if self._database is not None and _identity(self.path) != self._file:
+            self._begin_again("was removed")
+            log.warning("the message log %s was removed; a new one is begun", self.path)
         # Twice: a damaged file is set aside, and the new one opened at once.
         for _ in range(2):
             if self._database is None and self._clock() >= self._next_attempt:
                 self._next_attempt = self._clock() + QUIET_S
                 try:
-                    self._database = _open(self.path)
-                    with self._database:
-                        self._prune(self._database)
-                    # Only after the bound was lowered is there much to give back to the disk. As a script: the
-                    # pragma frees one page a step, and `execute` takes a single step.
-                    self._database.executescript("PRAGMA incremental_vacuum")
+                    self._open()
                     self.fault = None
-                except (sqlite3.Error, OSError) as error:
+                except FAULTS as error:
                     self._failed(error)
         return self._database
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        database = _connect(self.path, self._check)
+        try:
+            with database:
+                self._prune(database)
+            # Only after the bound was lowered is there much to give back to the disk. As a script: the pragma frees one
+            # page a step, and `execute` takes a single step.
+            database.executescript("PRAGMA incremental_vacuum")
+        except BaseException:
+            database.close()
+            raise
+        self._database, self._file = database, _identity(self.path)
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        """Read the whole file once: a flipped byte is to be found now and not by the first question about it."""
+        database.set_progress_handler(lambda: self._hurried, CHECK_STEPS)
+        try:
+            found = [bytes(row[0]).decode(errors="replace") for row in database.execute("PRAGMA quick_check(1)")]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            return
+        finally:
+            database.set_progress_handler(None, 0)
+        if found != ["ok"]:
+            raise _DamagedError("; ".join(found))
 
     def _boot(self, database: sqlite3.Connection, boot_id: str) -> int:
         if boot_id not in self._boots:
@@ -150,7 +173,7 @@ class Journal:
         return self._boots[boot_id]
 
     def _prune(self, database: sqlite3.Connection) -> None:
-        """Forget the oldest messages where the file has grown to its bound."""
+        """Remove the oldest messages where the file has grown to its bound."""
         page_bytes = _pragma(database, "page_size")
         while (_pragma(database, "page_count") - _pragma(database, "freelist_count")) * page_bytes > self.max_bytes:
             low, high = database.execute("SELECT min(id), max(id) FROM messages").fetchone()
@@ -160,53 +183,59 @@ class Journal:
             database.execute("DELETE FROM boots WHERE boot NOT IN (SELECT DISTINCT boot FROM messages)")
             self._boots.clear()
 
-    def _failed(self, error: sqlite3.Error | OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.fault = f"{self.path}: {error}"
         self._boots.clear()
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if isinstance(error, _OtherFormatError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            self.close()
+        if isinstance(error, (_DamagedError, UnicodeDecodeError)) or code in DAMAGE:
             self._set_aside()
-        elif self._clock() >= self._next_warning:
+            return
+        if self._database is None:
+            self.close()
+        if self._clock() >= self._next_warning:
             self._next_warning = self._clock() + QUIET_S
-            log.warning("the journal cannot be used (%s); publishing goes on, replay has holes", self.fault)
+            log.warning("the message log cannot be used (%s); publishing goes on, replay has holes", self.fault)
 
     def _set_aside(self) -> None:
         """Move a damaged file out of the way; one such file is kept, the newest."""
         aside = self.path.with_name(self.path.name + ".damaged")
+        if self._database is not None:
+            self._database.close()
+            self._database = None
         try:
             self.path.replace(aside)
             for suffix in ("-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         except OSError as error:
-            log.warning("the journal is damaged (%s) and cannot be set aside: %s", self.fault, error)
+            log.warning("the message log is damaged (%s) and cannot be set aside: %s", self.fault, error)
+            self.close()
         else:
-            self._next_attempt = self._clock()
-            log.warning("the journal was damaged (%s); it is now %s and a new one begins", self.fault, aside)
+            log.warning("the message log was damaged (%s); it is now %s and a new one is begun", self.fault, aside)
+            self._begin_again(f"was damaged ({self.fault}) and is now {aside}")
+
+    def _begin_again(self, why: str) -> None:
+        self.replaced = f"the message log {why}; a new one was begun"
+        self.close()
+        self._boots.clear()
+        self._next_attempt = self._clock()
 
 
-class _OtherFormatError(sqlite3.DatabaseError):
-    """The file was written by another version of birdwatch, or by another program."""
+class _DamagedError(sqlite3.DatabaseError):
+    """The file was damaged, or written by another version of birdwatch or another program."""
 
 
-def read_journal(path: Path, since: int, boot_id: str | None, *, limit: int = 500, prefix: str = "") -> Page:
-    """A page of the journal file of a station, running or not. Raises SinkError."""
-    try:
-        # Not mode=ro: a reader of a write-ahead log needs to make its index. Nothing is ever written.
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5)) as database:
-            database.execute("PRAGMA query_only = 1")
-            return _read(database, since, boot_id, limit=limit, prefix=prefix)
-    except sqlite3.Error as error:
-        raise SinkError(
-            f"journal {path} cannot be read: {error}; name the file of a station with --journal, or ask a running "
-            "one with --endpoint"
-        ) from error
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _connect(path: Path, check: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """The opened file, with its tables. Raises sqlite3.Error, OSError, _DamagedError for what is no message log."""
+    if path.exists():
+        with path.open("rb") as stream:
+            versions = stream.read(20)[18:]
+        # The format's versions for writing and reading. SQLite takes a larger one for a file that it may only read.
+        if versions not in (b"", b"\1\1", b"\2\2"):
+            raise _DamagedError("its header is not one of SQLite")
     database = sqlite3.connect(path, timeout=1.0)
     try:
+        # A flipped byte may leave text that is none: never decoded without care.
+        database.text_factory = bytes
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # A power cut may cost the last moments but never the file, and not every message waits for the disk.
         database.execute("PRAGMA journal_mode = WAL")
@@ -215,46 +244,26 @@ def _open(path: Path) -> sqlite3.Connection:
         found = _pragma(database, "user_version")
         if found == 0 and not _pragma(database, "schema_version"):
             database.executescript(f"BEGIN;{_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-        elif found != FORMAT:
-            raise _OtherFormatError(f"its format is {found}, this birdwatch writes {FORMAT}")
-        database.execute("SELECT max(id) FROM messages").fetchone()
+            return database
+        if found != FORMAT:
+            raise _DamagedError(f"its format is {found}, this birdwatch writes {FORMAT}")
+        tables = sorted(bytes(row[0]) for row in database.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL"))
+        if tables != sorted(text.strip().encode() for text in _TABLES.split(";") if text.strip()):
+            raise _DamagedError("its tables are not those of a message log")
+        check(database)
     except BaseException:
         database.close()
         raise
     return database
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _pragma(database: sqlite3.Connection, name: str) -> int:
     return int(database.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-def _read(database: sqlite3.Connection, since: int, boot_id: str | None, *, limit: int, prefix: str) -> Page:
-    names = dict(database.execute("SELECT boot, boot_id FROM boots"))
-    if boot_id is None:
-        boot = max(names, default=0)
-    else:
-        boot = next((number for number, name in names.items() if name == boot_id), 0)
-    missing: int | None = 0
-    if not boot:
-        missing, since = (None if boot_id is not None else 0), 0
-    rows = database.execute(
-        "SELECT boot, seq, topic, CASE WHEN substr(topic, 1, ?) = ? THEN body END FROM messages "
-        "WHERE (boot, seq) > (?, ?) ORDER BY boot, seq LIMIT ?",
-        (len(prefix), prefix, boot, since, PAGE_ROWS),
-    )
-    entries: list[Entry] = []
-    looked_at = size = 0
-    for row_boot, seq, topic, body in rows:
-        if body is not None and entries and (len(entries) >= limit or size + len(body) > PAGE_BYTES):
-            looked_at = PAGE_ROWS
-            break
-        looked_at += 1
-        if row_boot != boot:
-            boot, since = row_boot, 0
-        if missing is not None:
-            missing += seq - since - 1
-        since = seq
-        if body is not None:
-            size += len(body)
-            entries.append(Entry(names[boot], seq, topic.encode(), body))
-    return Page(tuple(entries), names.get(boot, boot_id), since, looked_at == PAGE_ROWS, missing)

@@ -1,46 +1,41 @@
-"""The socket that everybody listens to: never waits for a subscriber, counts what a slow one loses.
+"""Publishes the station's messages to all who subscribed; never waits for any of them.
 
-A subscriber that has just come is greeted with the current status. That a queue has become full is known, because
-each message is first offered to all (XPUB_NODROP) and only then forced past those that are full; ZeroMQ then leaves
-such a subscriber out, and does not say how many messages it missed, until its queue is half empty again.
+Messages are numbered and handed to the server's thread (server, broadcast), and to the message log (replay_server). A
+subscriber that has just come is greeted with the current status.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import zmq
-
-from birdwatch.messaging.curve import Gatekeeper
-from birdwatch.messaging.endpoint import bind, bound_peers
-from birdwatch.messaging.message_log import Entry
-from birdwatch.messaging.messages import SCHEMA, Envelope, Message, frames
+from birdwatch.messaging.broadcast import Broadcast
+from birdwatch.messaging.curve import StationKeys
+from birdwatch.messaging.endpoint import bind, remove_socket_file
+from birdwatch.messaging.message_pages import Entry
+from birdwatch.messaging.messages import Envelope, Message, frames
 from birdwatch.messaging.replay_server import ReplayServer
 from birdwatch.messaging.series import Series
+from birdwatch.messaging.server import Server
+from birdwatch.messaging.zmtp import NullMechanism
 
 __all__ = ["Publisher"]
 
 # Messages waiting for one subscriber. At the 200 or so a minute of a busy garden this is minutes of absence, and the
-# journal has the rest.
+# message log has the rest.
 HIGH_WATER = 1000
 
-# How long the last messages may take to leave when the daemon stops.
-LINGER_MS = 1000
+# How long the last messages may take to leave when the daemon stops, and the thread that sends them to end.
+LINGER_S = 1.0
+STOP_S = 1.0
 
-# However many come at once, the daemon's loop goes on; the rest waits for the next poll.
-MAX_REQUESTS_A_POLL = 1000
-
-# Subscriptions that ask for spectra; `birdwatch/1/` does not.
-SPECTRUM_PREFIX = f"{SCHEMA}/spectrum/".encode()
-
-# Contexts whose journal waits for a disk that does not answer: to end them, as their finalizer does, is to wait too.
-_STUCK: list[zmq.Context[Any]] = []
+# A new subscriber is greeted by a status to all, no more often than this: greetings are kept in the message log, which
+# peers that come and go must not be able to fill.
+GREETING_S = 1.0
 
 
 class Publisher:
@@ -69,36 +64,26 @@ class Publisher:
     ) -> None:
         # The first station's; further ones join (station_publisher).
         self._own = Series(envelope)
-        self._all: list[Series] = [self._own]
+        self._all: tuple[Series, ...] = (self._own,)
         self._clock = clock
-        self.dropped = 0
-        self._subscriptions = self._spectrum_subscriptions = 0
-        # A context of its own, with its own gatekeeper.
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._gatekeeper: Gatekeeper | None = None
+        self._keys = None if keys is None else StationKeys(keys)
+        mechanism = NullMechanism if self._keys is None else self._keys.mechanism
+        secured = self._keys is not None or insecure
+        self._server = Server()
         self._replay: ReplayServer | None = None
-        self._socket: zmq.Socket[bytes] = self._context.socket(zmq.XPUB)
+        self._bound: list[str] = []
+        self._broadcast = Broadcast(high_water, self._subscribed, self._server.wake)
         try:
-            if keys is not None:
-                self._gatekeeper = Gatekeeper(self._context, keys)
-                self._gatekeeper.guard(self._socket)
-            self._socket.sndhwm = high_water
-            self._socket.linger = LINGER_MS
-            bound_peers(self._socket)
-            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
-            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
-            secured = keys is not None or insecure
-            self.endpoint = bind(self._socket, endpoint, option="--bind", secured=secured)
+            sock, self.endpoint = bind(endpoint, option="--bind", secured=secured)
+            self._bound.append(self.endpoint)
+            self._server.add(sock, self._broadcast, mechanism)
             if journal is not None:
-                self._replay = ReplayServer(
-                    self._context,
-                    journal,
-                    max_bytes=journal_max_bytes,
-                    endpoint=replay_endpoint,
-                    gatekeeper=self._gatekeeper,
-                    insecure=insecure,
-                    clips=clips,
-                )
+                self._replay = ReplayServer(self._server, journal, max_bytes=journal_max_bytes, clips=clips)
+                if replay_endpoint is not None:
+                    sock, bound = bind(replay_endpoint, option="--replay-bind", secured=secured)
+                    self._bound.append(bound)
+                    self._replay.listen(sock, bound, mechanism)
+            self._server.start()
         except BaseException:
             self.close()
             raise
@@ -111,12 +96,17 @@ class Publisher:
     @property
     def subscriptions(self) -> int:
         """Subscriptions in force; a subscriber may hold several."""
-        return self._subscriptions
+        return self._broadcast.subscriptions
+
+    @property
+    def dropped(self) -> int:
+        """Messages that slow subscribers lost, together."""
+        return self._broadcast.dropped
 
     @property
     def spectrum_wanted(self) -> bool:
         """Whether a subscription names the kind `spectrum`, so that it is worth computing."""
-        return self._spectrum_subscriptions > 0
+        return self._broadcast.spectrum_subscriptions > 0
 
     @property
     def last_seq(self) -> int:
@@ -134,7 +124,7 @@ class Publisher:
 
     @property
     def filter(self) -> str | None:
-        """Which species messages say are let through."""
+        """Which species messages say may be detected."""
         return self._own.envelope.filter
 
     @filter.setter
@@ -143,11 +133,11 @@ class Publisher:
 
     def join(self, series: Series) -> None:
         """Publish one more station's messages on this socket."""
-        self._all.append(series)
+        self._all = (*self._all, series)
 
     def leave(self, series: Series) -> None:
         """A station is gone."""
-        self._all.remove(series)
+        self._all = tuple(other for other in self._all if other is not series)
 
     def publish(self, message: Message, series: Series | None = None) -> int:
         """Send `message` of a station (the first one) and return its number. Never waits.
@@ -158,68 +148,71 @@ class Publisher:
         seq = series.last_seq + 1
         more: dict[str, Any] = {}
         if message.kind == "status":
-            more = {"subscribers_dropped": self.dropped, "last_seq": series.last_seq, "journal": self._journal_state()}
+            more = {"last_seq": series.last_seq, **self._own_state()}
         pair = frames(message, series.envelope, seq=seq, sent_ns=self._clock(), more=more)
         if message.kind == "status":
+            # Before it is sent: who subscribes from here on is greeted again.
             series.status, series.greet = message, False
         series.last_seq = seq
         if self._replay is not None:
-            # Before anybody hears of it, so that a hole can be filled as soon as it is noticed.
+            # Before a subscriber has it, so that a hole can be filled as soon as it is noticed.
             self._replay.offer(Entry(series.envelope.boot_id, seq, *pair))
-        try:
-            self._socket.send_multipart(pair, zmq.NOBLOCK)
-        except zmq.Again:
-            # Somebody's queue is full: everybody else gets it, and the loss is counted.
-            self.dropped += 1
-            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
-            self._socket.send_multipart(pair, zmq.NOBLOCK)
-            self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._broadcast.offer(pair)
         return seq
 
     def publish_spectrum(self, message: Message, series: Series | None = None) -> None:
         """Send columns of the mel image, if `spectrum_wanted`: without a number, never kept. Never waits."""
         if self.spectrum_wanted:
-            pair = frames(message, (series or self._own).envelope, seq=None, sent_ns=self._clock())
-            with suppress(zmq.Again):
-                self._socket.send_multipart(pair, zmq.NOBLOCK)
+            envelope = (series or self._own).envelope
+            self._broadcast.offer_spectrum(frames(message, envelope, seq=None, sent_ns=self._clock()))
 
     def poll(self) -> None:
-        """Take in who came and went, and greet those who came for the status. Never waits."""
-        for _ in range(MAX_REQUESTS_A_POLL):
-            try:
-                request = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                break
-            change = {b"\x01": 1, b"\x00": -1}.get(request[:1], 0)
-            self._subscriptions += change
-            self._spectrum_subscriptions += change * request[1:].startswith(SPECTRUM_PREFIX)
-            for series in self._all if change > 0 else ():
-                series.greet |= series.status_topic.startswith(request[1:])
+        """Greet those who came for a status. Never waits."""
+        now = time.monotonic()
         for series in self._all:
-            if series.greet and series.status is not None:
+            if series.greet and series.status is not None and now >= series.next_greeting:
+                series.next_greeting = now + GREETING_S
                 self.publish(series.status, series)
 
+    def read_keys(self) -> frozenset[bytes] | None:
+        """The subscribers' keys that are in the folder now, for `use_keys`. Raises ConfigError."""
+        return None if self._keys is None else self._keys.clients()
+
+    def use_keys(self, clients: frozenset[bytes] | None) -> None:
+        """Let these connect from now on."""
+        if self._keys is not None and clients is not None:
+            self._keys.use(clients)
+
     def reload_keys(self) -> None:
-        """Let in whose keys are in the folder now. Raises ConfigError, and all stays as it was."""
-        if self._gatekeeper is not None:
-            self._gatekeeper.reload()
+        """Let those connect whose keys are in the folder now. Raises ConfigError, and all stays as it was."""
+        self.use_keys(self.read_keys())
 
     def close(self) -> None:
-        """Let the last messages go and give the endpoint back."""
-        self._socket.close()
-        ended = self._replay is None or self._replay.close()
-        if self._gatekeeper is not None:
-            ended &= self._gatekeeper.close()
-            self._gatekeeper = None
-        if ended:
-            self._context.term()
-        else:
-            _STUCK.append(self._context)
+        """Let the last messages leave and give the endpoints back."""
+        self._server.close(LINGER_S, STOP_S)
+        if self._replay is not None:
+            self._replay.close()
+        for endpoint in self._bound:
+            remove_socket_file(endpoint)
+        self._bound.clear()
 
-    def _journal_state(self) -> dict[str, Any] | None:
-        if self._replay is None:
-            return None
-        return {"written": self._replay.written, "dropped": self._replay.dropped, "fault": self._replay.fault}
+    def _subscribed(self, prefix: bytes) -> None:
+        """Somebody subscribes; on the server's thread."""
+        for series in self._all:
+            if series.status_topic.startswith(prefix):
+                series.greet = True
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "subscribers_dropped": self.dropped,
+            "journal": None if self._replay is None else self._replay.state(),
+            "connections": {
+                "open": self._server.connections,
+                "shed": self._server.shed,
+                "shed_reason": self._server.shed_reason,
+                "fault": self._server.fault,
+            },
+        }
 
     def __enter__(self) -> Publisher:
         return self

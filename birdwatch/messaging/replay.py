@@ -11,7 +11,7 @@ import zmq
 from birdwatch.errors import SinkError
 from birdwatch.messaging.clip_folder import ClipChunk
 from birdwatch.messaging.curve import use_client_keys
-from birdwatch.messaging.message_log import Page
+from birdwatch.messaging.message_pages import Page
 from birdwatch.messaging.replay_protocol import (
     ClipQuestion,
     MessagesQuestion,

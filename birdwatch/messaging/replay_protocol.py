@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from birdwatch.messaging.clip_folder import ClipChunk
-from birdwatch.messaging.message_log import Entry, Page
+from birdwatch.messaging.message_pages import Entry, Page
 from birdwatch.messaging.messages import SCHEMA
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "page_of",
     "parse_question",
     "question_bytes",
+    "without_damage",
 ]
 
 
@@ -97,6 +98,22 @@ def _text(name: str, value: object) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"{name} is {value!r}, expected text that UTF-8 can hold") from None
     return value
+
+
+def without_damage(page: Page) -> Page:
+    """The page without bodies that are no longer the message kept under their number: these count as missing."""
+    kept = tuple(entry for entry in page.entries if _intact(entry))
+    missing = None if page.missing is None else page.missing + len(page.entries) - len(kept)
+    return replace(page, entries=kept, missing=missing)
+
+
+def _intact(entry: Entry) -> bool:
+    try:
+        value = _object(entry.body)
+    except ValueError:
+        return False
+    same = (value.get("boot_id"), value.get("seq")) == (entry.boot_id, entry.seq)
+    return bool(same and entry.topic.startswith(f"{SCHEMA}/".encode()))
 
 
 def page_frames(page: Page) -> list[bytes]:

@@ -1,206 +1,251 @@
 """The station's side of replay: keeps what was published, and answers questions for it and for clips.
 
-A thread of its own owns the journal's file and the ROUTER socket, so that neither a slow disk nor somebody who reads
-a week of messages is in the way of publishing. docs/messages.md describes question and answer.
+A thread of its own owns the message log's file, so that neither a slow disk nor a subscriber that reads a week of
+messages is in the way of publishing. The socket is the server's (server). docs/messages.md describes question and
+answer.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-from dataclasses import replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import zmq
-
 from birdwatch.messaging.clip_folder import ClipFolder
-from birdwatch.messaging.curve import Gatekeeper
-from birdwatch.messaging.endpoint import bind, bound_peers
-from birdwatch.messaging.message_log import Entry, Journal, Page
+from birdwatch.messaging.message_log import MessageLog
+from birdwatch.messaging.message_pages import Entry, Page
+from birdwatch.messaging.peer import Peer
 from birdwatch.messaging.replay_protocol import (
     MessagesQuestion,
     clip_frames,
     error_frames,
     page_frames,
     parse_question,
+    without_damage,
 )
+from birdwatch.messaging.server import Server
+from birdwatch.messaging.zmtp import Event, Mechanism, ProtocolError, Received
 
 __all__ = ["ReplayServer"]
 
 log = logging.getLogger(__name__)
 
-# Messages on their way to the journal: minutes of them, should the disk take that long.
-QUEUE = 10_000
+# Messages on their way to the message log: minutes of them, should the disk take that long.
+MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64_000_000
 BATCH = 500
 
-# Answers waiting for one who asks and does not read; each is up to a page of the journal.
-ANSWERS = 4
+# Each may hold a page of the message log, or a chunk of a clip.
+MAX_PEERS = 64
+# A peer's questions behind the one that is being answered; nothing more is read from it until then.
+MAX_QUESTIONS = 256
 
 STOP_S = 3.0
 
 
 class ReplayServer:
-    """Keeps what is offered in a journal and answers from it; `offer` never waits, `close` at the end.
+    """Keeps what is offered in a message log and answers from it; `offer` never waits, `close` at the end.
 
-    endpoint: where to be asked, None for nowhere. clips: the folder whose clips may be asked for. Raises as `bind`
-    does; whatever is the matter with the journal's file is no error, but counted: `written`, `dropped` and `fault`. To
-    be used from one thread.
+    clips: the folder whose clips may be asked for. Whatever is the matter with the log's file is no error, but counted
+    and said in `state`. To be used from one thread.
     """
 
-    def __init__(
-        self,
-        context: zmq.Context[Any],
-        path: Path,
-        *,
-        max_bytes: int,
-        endpoint: str | None,
-        gatekeeper: Gatekeeper | None = None,
-        insecure: bool = False,
-        clips: Path | None = None,
-    ) -> None:
-        self._clips = None if clips is None else ClipFolder(clips)
-        self._path, self._max_bytes = path, max_bytes
-        self._journal: Journal | None = None
-        self._lost = 0
-        # Handed over since the start; written by the one thread that offers.
-        self._offered = 0
+    def __init__(self, server: Server, path: Path, *, max_bytes: int, clips: Path | None = None) -> None:
         self.endpoint: str | None = None
-        name = f"inproc://journal-{id(self)}"
-        self._pull, self._push = context.socket(zmq.PULL), context.socket(zmq.PUSH)
-        self._router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        try:
-            self._pull.rcvhwm = self._push.sndhwm = QUEUE // 2
-            self._pull.bind(name)
-            self._push.connect(name)
-            self._push.linger = 0
-            self._push.sndtimeo = int(STOP_S * 1000)
-            self._router.sndhwm = ANSWERS
-            self._router.linger = 0
-            bound_peers(self._router)
-            if gatekeeper is not None:
-                gatekeeper.guard(self._router)
-            if endpoint is not None:
-                secured = gatekeeper is not None or insecure
-                self.endpoint = bind(self._router, endpoint, option="--replay-bind", secured=secured)
-        except BaseException:
-            for sock in (self._pull, self._push, self._router):
-                sock.close()
-            raise
-        # From here on the thread has the sockets; a daemon, so that a disk that never answers cannot hold the exit up.
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._server = server
+        self._path, self._max_bytes = path, max_bytes
+        self._clips = None if clips is None else ClipFolder(clips)
+        self._journal: MessageLog | None = None
+        self._lost = 0
+        self._fault: str | None = None
+        # In the order in which they came, so that an answer holds all that was published before its question.
+        self._work: deque[Entry | tuple[Peer, Sequence[bytes]]] = deque()
+        self._waiting = self._waiting_bytes = 0
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._service = _ReplayService(self._ask)
+        self._thread = threading.Thread(target=self._run, name="message-log", daemon=True)
         self._thread.start()
 
-    @property
-    def written(self) -> int:
-        """Messages that are in the journal since the start."""
-        return self._journal.written if self._journal is not None else 0
+    def listen(self, sock: socket.socket, endpoint: str, mechanism: Callable[[], Mechanism]) -> None:
+        """Answer who asks at the listening `sock`."""
+        self.endpoint = endpoint
+        self._server.add(sock, self._service, mechanism, max_peers=MAX_PEERS)
 
-    @property
-    def dropped(self) -> int:
-        """Messages since the start that could not be kept."""
-        return self._lost + (self._journal.dropped if self._journal is not None else 0)
-
-    @property
-    def fault(self) -> str | None:
-        """Why the last attempt to keep something failed, or None."""
-        if not self._thread.is_alive():
-            return "the journal has ended"
-        return self._journal.fault if self._journal is not None else None
+    def state(self) -> dict[str, Any]:
+        """For the status: messages `written` and `dropped` since the start, the present `fault`, a file `replaced`."""
+        journal = self._journal
+        dropped, fault = self._lost, self._fault
+        if journal is not None:
+            dropped, fault = dropped + journal.dropped, fault or journal.fault
+        return {
+            "written": 0 if journal is None else journal.written,
+            "dropped": dropped,
+            "fault": fault,
+            "replaced": None if journal is None else journal.replaced,
+        }
 
     def offer(self, entry: Entry) -> None:
         """Hand a message over to be kept; counted as dropped where the disk is far behind."""
-        try:
-            self._push.send_multipart(
-                (entry.boot_id.encode(), str(entry.seq).encode(), entry.topic, entry.body), zmq.NOBLOCK
-            )
-            self._offered += 1
-        except zmq.Again:
-            self._lost += 1
+        size = len(entry.body)
+        with self._changed:
+            if self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES or self._fault:
+                self._lost += 1
+                return
+            self._waiting += 1
+            self._waiting_bytes += size
+            self._work.append(entry)
+            self._changed.notify()
 
     def close(self) -> bool:
         """Write down what is on its way and stop; False where the disk would not let it end in time."""
-        if not self._push.closed:
-            try:
-                self._push.send(b"")
-            except zmq.Again:
-                log.warning("the journal's disk does not answer; the last messages are lost to replay")
-            self._push.close()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        journal = self._journal
+        if journal is not None:
+            journal.hurry()
         self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            log.warning("the message log's disk does not answer; the last messages are lost to replay")
         return not self._thread.is_alive()
 
+    def _ask(self, peer: Peer, frames: Sequence[bytes]) -> None:
+        """Have a question answered; on the server's thread."""
+        with self._changed:
+            if self._fault is None and not self._stopping:
+                self._work.append((peer, frames))
+                self._changed.notify()
+                return
+        self._service.answer(peer, [*frames[:-1], *error_frames("replay", self._fault or "the station is stopping")])
+
     def _run(self) -> None:
-        journal = self._journal = Journal(self._path, max_bytes=self._max_bytes)
-        poller = zmq.Poller()
-        poller.register(self._pull, zmq.POLLIN)
-        poller.register(self._router, zmq.POLLIN)
-        newest: Entry | None = None
-        taken = 0
         try:
-            running = True
-            while running:
-                poller.poll()
-                # First the question, then all that was on its way when it came: whoever heard of a message before
-                # asking can have it and those before it, also where it was sent while the disk was busy with an
-                # earlier one. What comes after the question waits, or somebody who publishes fast would be all that
-                # is ever listened to.
-                question = self._question()
-                until = self._offered
-                while running:
-                    entries, running = self._taken()
-                    journal.append(entries)
-                    newest = entries[-1] if entries else newest
-                    taken += len(entries)
-                    if taken >= until:
-                        break
-                if question:
-                    self._answer(question, journal, newest)
+            self._journal = MessageLog(self._path, max_bytes=self._max_bytes)
+            self._serve(self._journal)
+        except Exception as error:
+            # Nothing is expected here; a thread that ends is a state of the station, not a silence.
+            log.exception("the message log has ended; publishing goes on, replay does not")
+            with self._changed:
+                self._fault = f"the message log has ended: {type(error).__name__}: {error}"
+                left, self._lost = list(self._work), self._lost + self._waiting
+                self._work.clear()
+            for item in left:
+                if not isinstance(item, Entry):
+                    self._send(item[0], [*item[1][:-1], *error_frames("replay", self._fault)])
         finally:
-            journal.close()
-            self._pull.close()
-            self._router.close()
+            if self._journal is not None:
+                self._journal.close()
 
-    def _taken(self) -> tuple[list[Entry], bool]:
-        """What is on its way, and whether to go on after it."""
+    def _serve(self, journal: MessageLog) -> None:
+        newest: Entry | None = None
+        while True:
+            entries, question = self._taken()
+            if entries:
+                journal.append(entries)
+                newest = entries[-1]
+                with self._changed:
+                    self._waiting -= len(entries)
+                    self._waiting_bytes -= sum(len(entry.body) for entry in entries)
+            if question is not None:
+                peer, (*route, asked) = question
+                self._send(peer, [*route, *self._reply(asked, journal, newest)])
+            elif not entries:
+                return
+
+    def _taken(self) -> tuple[list[Entry], tuple[Peer, Sequence[bytes]] | None]:
+        """Messages up to the next question, and that; waits for either. Neither when it is over."""
         entries: list[Entry] = []
-        while len(entries) < BATCH:
-            try:
-                parts = self._pull.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return entries, True
-            if len(parts) == 1:
-                return entries, False
-            boot_id, seq, topic, body = parts
-            entries.append(Entry(boot_id.decode(), int(seq), topic, body))
-        return entries, True
+        with self._changed:
+            while not self._work and not self._stopping:
+                self._changed.wait()
+            while self._work and len(entries) < BATCH:
+                item = self._work.popleft()
+                if not isinstance(item, Entry):
+                    return entries, item
+                entries.append(item)
+        return entries, None
 
-    def _question(self) -> list[bytes]:
-        """One question with its route, if there is one: the next one waits for the journal to be up to date again."""
-        try:
-            return self._router.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return []
+    def _send(self, peer: Peer, frames: Sequence[bytes]) -> None:
+        self._server.call(lambda: self._service.answer(peer, frames))
 
-    def _answer(self, asked: list[bytes], journal: Journal, newest: Entry | None) -> None:
-        *route, question = asked
-        reply = self._reply(question, journal, newest)
-        try:
-            self._router.send_multipart([*route, *reply], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            log.debug("nobody is left to be answered: %s", error)
-
-    def _reply(self, question: bytes, journal: Journal, newest: Entry | None) -> list[bytes]:
+    def _reply(self, question: bytes, journal: MessageLog, newest: Entry | None) -> list[bytes]:
         try:
             asked = parse_question(question)
         except ValueError as error:
             return error_frames("replay", str(error))
         if isinstance(asked, MessagesQuestion):
-            page = journal.read(asked.since, asked.boot_id, prefix=asked.prefix)
+            page = without_damage(journal.read(asked.since, asked.boot_id, prefix=asked.prefix))
             return page_frames(_with_lost_end(page, newest))
         chunk = None if self._clips is None else self._clips.chunk(asked.event_id, asked.offset)
         if chunk is None:
             return error_frames("clip", f"there is no clip of event {asked.event_id!r}")
         return clip_frames(chunk)
+
+
+@dataclass(slots=True)
+class _Asker:
+    waiting: deque[Sequence[bytes]] = field(default_factory=deque)
+    answer: Sequence[bytes] | None = None
+    # A question is with the message log, or its answer is being sent.
+    busy: bool = False
+    # ... and the answer was handed to the connection, which asks for more when it has left.
+    sent: bool = False
+
+
+class _ReplayService:
+    """The service behind `--replay-bind`: one question of a peer at a time. All on the server's thread."""
+
+    socket_type = b"ROUTER"
+
+    def __init__(self, ask: Callable[[Peer, Sequence[bytes]], None]) -> None:
+        self._ask = ask
+        self._askers: dict[Peer, _Asker] = {}
+
+    def turn(self) -> None:
+        """Nothing is handed over but answers."""
+
+    def ready(self, peer: Peer) -> None:
+        """A peer may ask."""
+        self._askers[peer] = _Asker()
+
+    def received(self, peer: Peer, event: Event) -> None:
+        """A question; those behind it wait."""
+        if isinstance(event, Received):
+            asker = self._askers[peer]
+            if len(asker.waiting) >= MAX_QUESTIONS:
+                raise ProtocolError(f"more than {MAX_QUESTIONS} questions at once")
+            asker.waiting.append(event.frames)
+            if not asker.busy:
+                self._next_question(peer, asker)
+
+    def answer(self, peer: Peer, frames: Sequence[bytes]) -> None:
+        """What the message log answers to a peer's question."""
+        if peer in self._askers:
+            self._askers[peer].answer = frames
+
+    def next_frames(self, peer: Peer) -> Sequence[bytes] | None:
+        """The answer; called again when it has left, and then the next question is taken up."""
+        asker = self._askers[peer]
+        if asker.busy and asker.sent:
+            self._next_question(peer, asker)
+        answer, asker.answer = asker.answer, None
+        asker.sent = answer is not None
+        return answer
+
+    def closed(self, peer: Peer) -> None:
+        """A peer is gone, its answer too."""
+        self._askers.pop(peer, None)
+
+    def _next_question(self, peer: Peer, asker: _Asker) -> None:
+        asker.sent = False
+        asker.busy = peer.paused = bool(asker.waiting)
+        if asker.waiting:
+            self._ask(peer, asker.waiting.popleft())
 
 
 def _with_lost_end(page: Page, newest: Entry | None) -> Page:

@@ -13,13 +13,15 @@ __all__ = ["Series"]
 class Series:
     """envelope: what every message carries. last_seq: number of the newest one. status: the newest, for greetings.
 
-    greet: whether somebody has subscribed to the status since the newest one.
+    greet: whether a subscription to the status came since the newest one. next_greeting: not before this, in monotonic
+    seconds.
     """
 
     envelope: Envelope
     last_seq: int = 0
     status: Message | None = None
     greet: bool = False
+    next_greeting: float = 0.0
 
     @property
     def status_topic(self) -> bytes:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -146,7 +149,8 @@ def test_a_subscriber_that_does_not_read_costs_the_others_nothing_and_is_counted
         # The quick one has heard every single one, also those that the slow one lost.
         assert heard == sent
         publisher.publish(status_message())
-        assert quick.hear()["subscribers_dropped"] == publisher.dropped > 0
+        # The status itself may cost the slow one another message.
+        assert 0 < quick.hear()["subscribers_dropped"] <= publisher.dropped
 
 
 def test_a_subscriber_that_was_stopped_dead_does_not_hold_publishing_up() -> None:
@@ -186,9 +190,46 @@ def test_ipc_serves_and_is_not_taken_over_while_somebody_listens(tmp_path: Path)
             joined(publisher, 1, ear)
             publisher.publish(samples()[0])
             assert ear.hear()["seq"] == 1
+    assert not (tmp_path / "birdwatch.sock").exists()
     # What a killed daemon leaves behind is in nobody's way.
-    (tmp_path / "birdwatch.sock").touch()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "birdwatch.sock"))
     Publisher(endpoint, ENVELOPE).close()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_ipc_never_removes_what_is_no_socket(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "notes.txt"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        (tmp_path / "other").write_text("kept")
+        path.symlink_to(tmp_path / "other")
+    else:
+        path.write_text("kept")
+    with pytest.raises(SinkError, match=r"notes\.txt is a file, which is left alone.*--bind"):
+        Publisher(f"ipc://{path}", ENVELOPE)
+    assert path.is_dir() if kind == "folder" else path.read_text() == "kept"
+
+
+def test_ipc_can_be_opened_by_other_users_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with Publisher(f"ipc://{tmp_path}/birdwatch.sock", ENVELOPE):
+            assert stat.S_IMODE((tmp_path / "birdwatch.sock").stat().st_mode) == 0o666
+    finally:
+        os.umask(before)
+
+
+def test_ipv6_loopback_and_abstract_ipc_serve() -> None:
+    for endpoint in ("tcp://[::1]:*", f"ipc://@birdwatch-test-{os.getpid()}"):
+        with (
+            Publisher(endpoint, ENVELOPE) as publisher,
+            Ear(publisher.endpoint, set_up=lambda s: setattr(s, "ipv6", 1)) as ear,
+        ):
+            joined(publisher, 1, ear)
+            publisher.publish(samples()[0])
+            assert ear.hear()["seq"] == 1
 
 
 def test_the_last_messages_leave_before_the_end() -> None:

@@ -15,7 +15,8 @@ from sample_messages import fat_message, samples, status_message
 
 from birdwatch.cli.replay import replay
 from birdwatch.errors import SinkError
-from birdwatch.messaging.message_log import Entry, Journal, Page
+from birdwatch.messaging.message_log import MessageLog
+from birdwatch.messaging.message_pages import Entry, Page
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.replay import ask, ask_clip
@@ -65,13 +66,13 @@ def test_whatever_has_been_published_can_be_had_at_once(publisher: Publisher) ->
 def test_what_was_heard_while_the_disk_was_busy_can_be_had_at_once(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = Journal.append
+    keep = MessageLog.append
 
-    def slowly(journal: Journal, entries: Iterable[Entry]) -> None:
+    def slowly(journal: MessageLog, entries: Iterable[Entry]) -> None:
         keep(journal, entries)
         time.sleep(0.02)  # a disk that takes its time, not a wait for anything
 
-    monkeypatch.setattr(Journal, "append", slowly)
+    monkeypatch.setattr(MessageLog, "append", slowly)
     with Ear(publisher.endpoint) as ear:
         until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
         for _ in range(5):
@@ -156,7 +157,7 @@ def test_a_clean_journal_is_told_in_the_status(publisher: Publisher) -> None:
     with Ear(publisher.endpoint) as ear:
         until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
         publisher.publish(status_message())
-        assert ear.hear()["journal"] == {"written": 3, "dropped": 0, "fault": None}
+        assert ear.hear()["journal"] == {"written": 3, "dropped": 0, "fault": None, "replaced": None}
 
 
 @pytest.mark.parametrize(

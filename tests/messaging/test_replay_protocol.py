@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatch.messaging.clip_folder import ClipChunk
-from birdwatch.messaging.message_log import Entry, Page
+from birdwatch.messaging.message_pages import Entry, Page
 from birdwatch.messaging.replay_protocol import (
     ClipQuestion,
     MessagesQuestion,

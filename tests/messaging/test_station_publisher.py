@@ -46,7 +46,7 @@ def test_a_new_subscriber_is_greeted_by_those_that_it_asks_for_and_that_are_stil
             station.publish(status_message())
         stations[1].leave()
         with Ear(publisher.endpoint, "birdwatch/1/status/pond/", "birdwatch/1/status/shed/") as ear:
-            joined(publisher, 2, ear)
+            until(lambda: bool(ear.socket.poll(5)), publisher.poll)
             value = ear.hear()
             assert (value["station"], value["seq"]) == ("pond", 2)
             publisher.poll()

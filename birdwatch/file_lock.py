@@ -1,0 +1,43 @@
+"""One owner of a file: a lock beside it, which the system releases when its owner ends, however it ends."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["FileLock"]
+
+
+class FileLock:
+    """The lock of the file `path`, which is made and left in place. Raises OSError; BlockingIOError where it is taken.
+
+    The file says which process owns it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock(self._file)
+        except OSError as error:
+            owner = os.read(self._file, 20).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise BlockingIOError(
+                error.errno, f"in use by another birdwatch{f' (process {owner})' if owner else ''}: each needs its own"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Let others have it."""
+        os.close(self._file)
+
+
+def _lock(file: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
