@@ -57,7 +57,10 @@ DOORS = {
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}
 # Modules that take values and return values: no clock, thread, socket or file.
 PURE = [
-    *(f"audio/{name}" for name in ("types", "finite", "resample", "kaiser_fast", "ring", "windows", "levels")),
+    *(
+        f"audio/{name}"
+        for name in ("types", "finite", "conditioning", "resample", "kaiser_fast", "ring", "windows", "levels")
+    ),
     *(f"model/{name}" for name in ("types", "frontend", "manifest")),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
     *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),

@@ -22,7 +22,6 @@ from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
 from birdwatch.errors import DeviceError, UsageError
 from birdwatch.live.daemon import Daemon
-from birdwatch.live.microphone import Microphone
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.source import SystemClock
 from birdwatch.live.stations import Stations
@@ -69,7 +68,7 @@ def listen(config: Path | None, **options: Any) -> None:
         except DeviceError as error:
             log.error("%s", error)
             code = 1
-    if any(isinstance(station.source, Microphone) and station.source.hangs for station in stations.running()):
+    if any(getattr(station.source, "hangs", False) for station in stations.running()):
         # A thread is stuck in the sound library, whose own clean-up at the end would wait for it for ever.
         logging.shutdown()
         sys.stdout.flush()
@@ -87,7 +86,7 @@ def _started(
     log.info("%s on %s; publishing on %s", classifier.manifest.name, classifier.provider, publisher.endpoint)
     stations = Stations(loaded, classifier, publisher, clock, on_detection=_shown(display, classifier))
     scheduler = Scheduler(classifier, clock)
-    if loaded.has_tables:
+    if loaded.has_several:
         # Sources are read while windows are scored on every core.
         pool = stack.enter_context(ThreadPoolExecutor(cores(), thread_name_prefix="score"))
         scheduler = Scheduler(classifier, clock, executor=pool, workers=cores())
@@ -116,7 +115,7 @@ def _classifier(loaded: Loaded) -> OnnxClassifier:
     names = None if settings.locale is None else locale_names(settings.locale, path)
     # One source gives a window every hop: one thread, and small batches, as CUDA fills every batch up. Several give
     # more, and the classifier knows which batch suits its provider.
-    batch_size = None if loaded.has_tables else CPU_BATCH
+    batch_size = None if loaded.has_several else CPU_BATCH
     classifier = OnnxClassifier(path, provider=settings.provider, batch_size=batch_size, workers=1, names=names)
     # The first run allocates what the others use: the first detection shall not wait for it.
     classifier.score(np.zeros((1, classifier.manifest.window_frames), np.float32))
@@ -149,7 +148,7 @@ def _display(loaded: Loaded, stack: ExitStack) -> Display | None:
     """Lines that are redrawn on a terminal, for a single station; log lines everywhere else."""
     root = logging.getLogger()
     root.setLevel(min(root.level, logging.INFO))
-    if not sys.stderr.isatty() or loaded.has_tables:
+    if not sys.stderr.isatty() or loaded.has_several:
         return None
     from rich.console import Console
     from rich.logging import RichHandler

@@ -46,6 +46,11 @@ class Loaded:
         """Whether sources are tables of their own, which a reload can add, remove and change."""
         return list(self.sources.values()) != [self.settings]
 
+    @property
+    def has_several(self) -> bool:
+        """Whether there may be more than one station."""
+        return self.has_tables or self.settings.channel == "each"
+
     def needs_restart(self, newer: Loaded) -> list[str]:
         """The settings that differ in `newer` and that a reload cannot take over."""
         return [

@@ -75,11 +75,21 @@ class FolderStation(Station):
     the end of the daemon is scored again from its start.
     """
 
-    def __init__(self, name: str, folder: WatchedFolder, make: Maker, outlet: Outlet, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: WatchedFolder,
+        make: Maker,
+        outlet: Outlet,
+        clock: Clock,
+        *,
+        channel: int | None = None,
+    ) -> None:
         listener, reporter = make(name, clock.now(), 0)
         super().__init__(name, FolderSource(folder), listener, reporter, outlet, clock)
         self._folder = folder
         self._make = make
+        self._channel = channel
         self._number = 0
         self._path: Path | None = None
         self._sums = Seconds()
@@ -141,7 +151,7 @@ class FolderStation(Station):
                 # Recorders stamp a file when they close it.
                 start_ns = path.stat().st_mtime_ns - round(audio.duration_s * 1e9)
             start = Stamp(now.steady_ns, now.awake_ns, start_ns)
-            source = RecordedSource(str(path), _FixedClock(start), live=False)
+            source = RecordedSource(str(path), _FixedClock(start), live=False, channel=self._channel)
         except (SourceError, OSError) as error:
             self._refuse(path, str(error))
             return

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from birdwatch.audio.conditioning import Conditioner, Conditioning
 from birdwatch.audio.finite import finite_runs
 from birdwatch.audio.levels import Level, LevelMeter
 from birdwatch.audio.types import AudioBlock, FloatArray, Gap, Window
@@ -34,6 +35,7 @@ __all__ = ["MAX_PENDING", "EndedEvent", "Fault", "Found", "Listener", "Result", 
 
 # Windows that may wait for the network: a minute of audio at the 2.5 s hop, 15 MB.
 MAX_PENDING = 24
+NO_CONDITIONING = Conditioning()
 
 
 class Scorer(Protocol):
@@ -115,9 +117,9 @@ class Listener:
     """One station's stream from its first chunk to its last, over any number of devices opened one after another.
 
     Frames are at the model's rate, frame 0 is at `start`, and numbering continues through gaps. recording_s: how long
-    a recording is, None for one that lasts to the end. on_block: is called with each mono block at its device's own
-    rate (for clips). channel: which one to take, None for the downmix. `windows`, `detections`, `dropped_windows` and
-    `invalid_frames` (NaN or infinity) count since the start; `waiting` windows are queued or taken.
+    a recording is, None for one that lasts to the end. on_block: is called with each conditioned mono block at its
+    device's own rate (for clips). channel: which one to take, None for the downmix. `windows`, `detections`,
+    `dropped_windows` and `invalid_frames` (NaN or infinity) count since the start; `waiting` windows are not scored yet.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Listener:
         recording: str = "live",
         recording_s: float | None = None,
         channel: int | None = None,
+        conditioning: Conditioning = NO_CONDITIONING,
         on_block: Callable[[AudioBlock], None] | None = None,
         max_pending: int = MAX_PENDING,
     ) -> None:
@@ -149,6 +152,8 @@ class Listener:
         self._queue: deque[Window | _Mark] = deque()
         self._queued = self._taken = 0
         self._overtaken: list[Window] = []
+        self._conditioning = conditioning
+        self._conditioner: Conditioner | None = None
         self._stream: WindowStream | None = None
         self._meter = LevelMeter(1)
         self._device_rate_hz = 0
@@ -194,14 +199,19 @@ class Listener:
             self._device_rate_hz = chunk.rate_hz
             self._stream = WindowStream(chunk.rate_hz, self.scorer.manifest, hop_s=self._hop_s)
             self._meter = LevelMeter(chunk.rate_hz)
+            self._conditioner = Conditioner(self._conditioning, chunk.rate_hz)
         # NaN and infinity were captured and are dropped: no window spans them, and no clip holds them.
-        runs = finite_runs(numbered.block)
-        invalid = len(numbered.block.samples) - sum(len(run.samples) for run in runs)
-        for run in runs:
+        assert self._conditioner is not None
+        block = self._conditioner.push(numbered.block)
+        runs = finite_runs(block)
+        invalid = len(block.samples) - sum(len(run.samples) for run in runs)
+        for run in finite_runs(numbered.block):
+            # The level is the device's own: whether it clips is decided before the gain.
             self._meter.push(run.samples)
-            if self._on_block is not None:
+        if self._on_block is not None:
+            for run in runs:
                 self._on_block(run)
-        out += self._enqueue(self._stream.push(numbered.block))
+        out += self._enqueue(self._stream.push(block))
         if invalid:
             self.invalid_frames += invalid
             out.append(Fault("bad-audio", "the input contains NaN or infinity, which is dropped"))

@@ -21,16 +21,17 @@ BLOCKS_A_SECOND = 20
 
 
 class RecordedSource:
-    """An audio file. live (`--realtime`): it plays as fast as it would sound, and is stamped when it does.
+    """An audio file, one `channel` of it or their mean.
 
-    Otherwise it waits for the reader, and its chunks are stamped as if it had begun to sound when it was opened.
+    live (`--realtime`): it plays in real time, and is stamped when it does. Otherwise it waits for the reader, and its
+    chunks are stamped as if it had begun to sound when it was opened.
     """
 
     traits = PIPE
     lost_reason = "device-lost"
 
-    def __init__(self, path: str, clock: Clock, *, live: bool) -> None:
-        self._audio = AudioFile(path)
+    def __init__(self, path: str, clock: Clock, *, live: bool, channel: int | None = None) -> None:
+        self._audio = AudioFile(path, channel=channel)
         self.name = path
         self.live = live
         self.finished = False

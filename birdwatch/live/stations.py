@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from birdwatch.audio.conditioning import Conditioning
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.config.loading import Loaded, journal_path
 from birdwatch.config.schema import Settings, rules
 from birdwatch.live.bounded_folder import BoundedFolder
+from birdwatch.live.channels import FurtherChannel, SharedSource
 from birdwatch.live.clips import Clips
 from birdwatch.live.folder import WatchedFolder
 from birdwatch.live.folder_station import FolderStation
@@ -20,7 +22,7 @@ from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.pauses import pauses
 from birdwatch.live.source import Clock, Source, Stamp
-from birdwatch.live.sources import is_whole_recording, make_source, only_place
+from birdwatch.live.sources import channel_of, is_whole_recording, make_source, only_place
 from birdwatch.live.station import Station
 from birdwatch.live.station_policy import StationPolicy
 from birdwatch.messaging.messages import Envelope
@@ -38,12 +40,13 @@ OnDetection = Callable[[Detection, int], None]
 
 @dataclass(slots=True)
 class _Member:
-    """A running station, and what it was made of."""
+    """A running station, and what it was made of. others: the stations of its source's further channels."""
 
     settings: Settings
     station: Station
     policy: StationPolicy
     publisher: StationPublisher
+    others: list[_Member] = field(default_factory=list)
 
     def describe(self) -> None:
         """Name in its messages what is known only now: a device's stable name, the season's filter."""
@@ -54,11 +57,13 @@ class _Member:
 class _Part:
     """A stream, or one recording of a folder. event_prefix: of event ids. whole: it has a name and an end."""
 
+    station: str
     recording: str
     start: Stamp
     event_prefix: str
     live: bool
     whole: bool
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,10 @@ class Stations:
 
     def running(self) -> list[Station]:
         """All stations, those included that were removed and still have windows to score."""
-        return [member.station for member in [*self._members.values(), *self._leaving]]
+        return [member.station for member in [*self._everyone(), *self._leaving]]
+
+    def _everyone(self) -> list[_Member]:
+        return [one for member in self._members.values() for one in (member, *member.others)]
 
     def reload(self, newer: Loaded) -> str:
         """Put another configuration in force and say what changed. Raises BirdwatchError, and nothing has changed."""
@@ -121,14 +129,16 @@ class Stations:
         removed = [name for name in self._members if name not in plan.kept]
         for name in removed:
             member = self._members.pop(name)
-            member.station.stop()
-            self._leaving.append(member)
+            for one in (member, *member.others):
+                one.station.stop()
+                self._leaving.append(one)
         for name, settings in plan.kept.items():
             member = self._members[name]
-            member.settings = settings
-            member.policy.apply(settings)
-            member.station.listener.use(member.policy.policy)
-            member.describe()
+            for one in (member, *member.others):
+                one.settings = settings
+                one.policy.apply(settings)
+                one.station.listener.use(one.policy.policy)
+                one.describe()
         for name, prepared in plan.new.items():
             self._members[name] = self._made(prepared)
         if self._clips is not None:
@@ -139,6 +149,8 @@ class Stations:
     def follow(self) -> None:
         """Between turns: follow the season, name found devices, let go of removed stations that have been scored."""
         for member in self._members.values():
+            self._add_channels(member)
+        for member in self._everyone():
             if member.policy.follow_season():
                 member.station.listener.use(member.policy.policy)
                 log.info("species filter of %s: %s", member.station.name, member.policy.filter)
@@ -147,6 +159,14 @@ class Stations:
             self._leaving.remove(member)
             member.station.finish()
             member.publisher.leave()
+
+    def _add_channels(self, member: _Member) -> None:
+        """A station for each further channel of a source of which all are scored apart."""
+        source = member.station.source
+        while isinstance(source, SharedSource) and source.channels > 1 + len(member.others):
+            channel = 1 + len(member.others)
+            prepared = _Prepared(member.settings, FurtherChannel(source), self._policy(member.settings, source.live))
+            member.others.append(self._made(prepared, channel))
 
     def _plan(self, newer: Loaded) -> _Plan:
         """Check all of a configuration: policies, and sources that are new or to be opened again."""
@@ -183,12 +203,18 @@ class Stations:
         else:
             source = make_source(settings, self._clock)
             live = source.live
-        return _Prepared(settings, source, StationPolicy(self._classifier, settings, self._today if live else None))
+        return _Prepared(settings, source, self._policy(settings, live))
 
-    def _made(self, prepared: _Prepared) -> _Member:
-        """A station that runs from now on."""
+    def _policy(self, settings: Settings, live: bool) -> StationPolicy:
+        return StationPolicy(self._classifier, settings, self._today if live else None)
+
+    def _made(self, prepared: _Prepared, channel: int | None = None) -> _Member:
+        """A station that runs from now on. channel: which one of those that are scored apart."""
         settings, source, policy = prepared.settings, prepared.source, prepared.policy
         name, boot_id = settings.station, uuid.uuid4().hex
+        if settings.channel == "each":
+            channel = channel or 0
+            name = f"{name}-{channel}"
         where = str(source.folder) if isinstance(source, WatchedFolder) else source.name
         publisher = StationPublisher(self._publisher, Envelope(name, where, boot_id, filter=policy.filter))
         if policy.filter is not None:
@@ -197,14 +223,16 @@ class Stations:
         if isinstance(source, WatchedFolder):
 
             def make(recording: str, start: Stamp, number: int) -> tuple[Listener, Reporter]:
-                part = _Part(recording, start, f"{boot_id}-{number}", live=False, whole=True)
+                part = _Part(name, recording, start, f"{boot_id}-{number}", live=False, whole=True)
                 return self._listening(settings, policy, publisher, part)
 
-            station = FolderStation(name, source, make, publisher, self._clock)
+            station = FolderStation(name, source, make, publisher, self._clock, channel=channel_of(settings))
         else:
             whole = is_whole_recording(settings)
             recording = Path(settings.source).stem if whole and settings.source else name
-            part = _Part(recording, self._clock.now(), boot_id, live=source.live, whole=whole)
+            if channel is None and not whole:
+                channel = channel_of(settings)
+            part = _Part(name, recording, self._clock.now(), boot_id, live=source.live, whole=whole, channel=channel)
             listener, reporter = self._listening(settings, policy, publisher, part)
             pause = pauses(settings, self._clock, live=source.live)
             station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
@@ -224,14 +252,15 @@ class Stations:
             hop_s=settings.hop,
             recording=part.recording,
             recording_s=None if part.whole else settings.recording_seconds,
-            channel=int(settings.channel) if settings.channel.isdigit() else None,
+            channel=part.channel,
+            conditioning=Conditioning(settings.gain, settings.high_pass),
             on_block=None if clips is None else clips.push,
         )
         reporter = Reporter(
             listener,
             publisher.publish,
             self._clock,
-            station=settings.station,
+            station=part.station,
             boot_id=part.event_prefix,
             live=part.live,
             minutes=not part.whole,

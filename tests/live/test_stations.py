@@ -14,6 +14,7 @@ from fakes import FakeClock, FakeSource, FakeSystemd
 from birdwatch.config.loading import Configuration
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.live import stations as module
+from birdwatch.live.channels import SharedSource
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.stations import Stations
@@ -69,7 +70,7 @@ class Site:
         )
         self.heard: list[dict[str, Any]] = []
 
-    def source(self, settings: Any, clock: FakeClock) -> PassiveSource:
+    def source(self, settings: Any, clock: FakeClock) -> Any:
         if settings.device == "broken":
             raise SourceError("no such device")
         source = PassiveSource(clock)
@@ -77,7 +78,10 @@ class Site:
         rng = np.random.default_rng(len(self.sources))
         source.make = lambda n: rng.normal(0, 0.1, len(n))
         self.sources[settings.station] = source
-        return source
+        if settings.channel != "each":
+            return source
+        source.channels = 2
+        return SharedSource(source)
 
     def run(self, seconds: float) -> None:
         until = self.clock.now().steady_ns + round(seconds * 1e9)
@@ -216,5 +220,42 @@ def test_keys_that_are_refused_leave_the_old_species_list_in_force(tmp_path, tin
         (keys / "clients" / "bad.key").unlink()
         assert "are in force" in site.stations.reload(site.configuration.read())
         assert station.listener.policy.species is not None
+    finally:
+        site.close()
+
+
+def test_channels_of_one_device_are_stations_of_their_own(tmp_path, tiny_model, monkeypatch):
+    text = 'threshold = 0.01\n[source.pair]\ndevice = "usb"\nchannel = "each"\n'
+    site = Site(tmp_path, tiny_model, text, monkeypatch)
+    try:
+        site.run(1)
+        read = site.sources["pair"]._chunk
+
+        def left_only(ago_ns: int) -> Any:
+            chunk = read(ago_ns)
+            chunk.samples[:, 1] = 0.0
+            return chunk
+
+        site.sources["pair"]._chunk = left_only  # type: ignore[method-assign]
+        site.run(30)
+        left, right = site.station("pair-0").listener, site.station("pair-1").listener
+        assert site.sources["pair"].opens == 1
+        assert left.windows >= 10
+        assert right.windows <= 1
+        assert right.accounting.skipped_silent > 20 * 32000
+        assert right.level.flags == ("digital-zero",)
+        site.sources["pair"].gone = site.sources["pair"].absent = True
+        site.run(20)
+        assert {station.state for station in site.stations.running()} == {"waiting-device"}
+        site.sources["pair"].absent = False
+        site.run(20)
+        assert {station.state for station in site.stations.running()} == {"listening", "degraded"}
+        for listener in (left, right):
+            accounting = listener.accounting
+            assert (accounting.captured + accounting.gap) / 32000 == pytest.approx(70, abs=1.5)
+        site.file.write_text('threshold = 0.01\n[source.garden]\ndevice = "line"\n')
+        site.daemon.reload()
+        site.run(8)
+        assert [station.name for station in site.stations.running()] == ["garden"]
     finally:
         site.close()
