@@ -39,6 +39,7 @@ DOORS = {
         "birdwatch/audio/sndfile.py",
         "birdwatch/audio/encode.py",
         "birdwatch/live/clips.py",
+        "birdwatch/live/recorder.py",
         "birdwatch/bench/recording.py",
     },
     "av": {"birdwatch/audio/ffmpeg.py", "birdwatch/live/stream.py"},

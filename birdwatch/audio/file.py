@@ -220,8 +220,10 @@ class Described(Protocol):
 
 def start_of(audio: Described, default: tzinfo) -> int | None:
     """ns since 1970, or None; what is found and cannot be believed is added to the warnings."""
+    # FLAC and Opus have no place of their own for GUANO: birdwatch's recordings have it in the comment.
+    guano = audio.guano or (audio.comment if audio.comment.startswith("GUANO|") else "")
     for found in (
-        guano_start(audio.guano, default),
+        guano_start(guano, default),
         audiomoth_start(audio.comment),
         name_start(audio.path.stem, default),
     ):

@@ -85,6 +85,7 @@ def _started(
     publisher = stack.enter_context(_publisher(loaded.settings))
     log.info("%s on %s; publishing on %s", classifier.manifest.name, classifier.provider, publisher.endpoint)
     stations = Stations(loaded, classifier, publisher, clock, on_detection=_shown(display, classifier))
+    stack.callback(stations.close)
     scheduler = Scheduler(classifier, clock)
     if loaded.has_several:
         # Sources are read while windows are scored on every core.

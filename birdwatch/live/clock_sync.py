@@ -146,9 +146,10 @@ class ClockSync:
     def utc_ns(self, frame: int) -> int:
         """The UTC of a frame, in nanoseconds since 1970; later frames never have earlier times."""
         self._told = True
-        return self._utc_ns(frame)
+        return self.estimate_ns(frame)
 
-    def _utc_ns(self, frame: int) -> int:
+    def estimate_ns(self, frame: int) -> int:
+        """As `utc_ns`, for a use that allows the times of earlier frames to be corrected later."""
         segment = self._segment(frame)
         ahead_ns = self._ns(frame - segment.frame)
         if ahead_ns < 0:
@@ -191,7 +192,7 @@ class ClockSync:
         self._segments = deque(moved, maxlen=SEGMENTS)
 
     def _anchor(self, frame: int, steady_ns: int) -> None:
-        floor_ns = self._utc_ns(frame)
+        floor_ns = self.estimate_ns(frame)
         if self._segments[-1].frame == frame:
             self._segments.pop()
         self._segments.append(_Segment(frame, steady_ns, steady_ns + self._offset_ns, floor_ns))

@@ -119,7 +119,7 @@ class Listener:
     Frames are at the model's rate, frame 0 is at `start`, and numbering continues through gaps. recording_s: how long
     a recording is, None for one that lasts to the end. on_block: is called with each conditioned mono block at its
     device's own rate (for clips). channel: which one to take, None for the downmix. `windows`, `detections`,
-    `dropped_windows` and `invalid_frames` (NaN or infinity) count since the start; `waiting` windows are not scored yet.
+    `dropped_windows` and `invalid_frames` (NaN or infinity) count since the start; `waiting` ones are not scored yet.
     """
 
     def __init__(

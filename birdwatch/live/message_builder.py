@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from birdwatch.audio.types import Gap
+from birdwatch.live.audio_outputs import AudioOutputs
 from birdwatch.live.clips import Clips
 from birdwatch.live.listener import EndedEvent, Found, Listener, Result
 from birdwatch.live.source import Clock
@@ -43,9 +44,11 @@ class Reporter:
         live: bool,
         minutes: bool,
         clips: Clips | None = None,
+        outputs: AudioOutputs | None = None,
         on_detection: Callable[[Detection, int], None] | None = None,
     ) -> None:
         self.clips = clips
+        self.outputs = outputs
         self._listener = listener
         self._publish = publish
         self._clock = clock

@@ -130,6 +130,8 @@ class Station:
         while self.listener.queued:
             self.report(self.listener.drop_oldest())
         self.report(self.listener.finish())
+        if self.reporter.outputs is not None:
+            self.reporter.outputs.end()
         self.outlet.publish(messages.status(self.status()))
 
     def fail(self, text: str) -> None:
@@ -184,6 +186,9 @@ class Station:
         clips = self.reporter.clips
         if clips is not None and clips.fault is not None:
             self._faults.add("clips", clips.fault, now, quiet=True)
+        outputs = self.reporter.outputs
+        if outputs is not None and outputs.fault is not None:
+            self._faults.add("record", outputs.fault, now, quiet=True)
         if self.state == "stopping":
             return
         match self._connection.phase:

@@ -13,6 +13,7 @@ from birdwatch.audio.conditioning import Conditioning
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.config.loading import Loaded, journal_path
 from birdwatch.config.schema import Settings, rules
+from birdwatch.live.audio_outputs import AudioOutputs
 from birdwatch.live.bounded_folder import BoundedFolder
 from birdwatch.live.channels import FurtherChannel, SharedSource
 from birdwatch.live.clips import Clips
@@ -21,6 +22,7 @@ from birdwatch.live.folder_station import FolderStation
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.pauses import pauses
+from birdwatch.live.recorder import SUFFIXES, Recorder, RecordingThread
 from birdwatch.live.source import Clock, Source, Stamp
 from birdwatch.live.sources import channel_of, is_whole_recording, make_source, only_place
 from birdwatch.live.station import Station
@@ -109,6 +111,8 @@ class Stations:
         if (folder := loaded.settings.save_clips) is not None:
             bytes_ = round(loaded.settings.clips_max_gb * 1e9)
             self._clips = BoundedFolder(folder, max_bytes=bytes_, suffixes=(".flac",))
+        self._recordings: dict[Path, BoundedFolder] = {}
+        self._recording: RecordingThread | None = None
         self._members: dict[str, _Member] = {}
         self._leaving: list[_Member] = []
         for name, settings in loaded.sources.items():
@@ -245,6 +249,12 @@ class Stations:
         clips = None
         if self._clips is not None:
             clips = Clips(self._clips.folder, max_bytes=self._clips.max_bytes, shared=self._clips)
+        outputs = AudioOutputs(
+            clips,
+            self._recorder(settings, part),
+            wanted=lambda: publisher.spectrum_wanted,
+            publish=publisher.publish_spectrum,
+        )
         listener = Listener(
             self._classifier,
             policy.policy,
@@ -254,8 +264,9 @@ class Stations:
             recording_s=None if part.whole else settings.recording_seconds,
             channel=part.channel,
             conditioning=Conditioning(settings.gain, settings.high_pass),
-            on_block=None if clips is None else clips.push,
+            on_block=outputs.push,
         )
+        outputs.follow(listener.numbering)
         reporter = Reporter(
             listener,
             publisher.publish,
@@ -265,9 +276,29 @@ class Stations:
             live=part.live,
             minutes=not part.whole,
             clips=clips,
+            outputs=outputs,
             on_detection=self._on_detection,
         )
         return listener, reporter
+
+    def _recorder(self, settings: Settings, part: _Part) -> Recorder | None:
+        if settings.record is None or part.whole:
+            return None
+        self._recording = self._recording or RecordingThread()
+        bounded = self._recordings.get(settings.record)
+        if bounded is None:
+            bounded = self._recordings[settings.record] = BoundedFolder(
+                settings.record,
+                max_bytes=round(settings.record_max_gb * 1e9),
+                max_age_s=settings.record_max_days * 86400 or None,
+                suffixes=SUFFIXES,
+            )
+        return Recorder(bounded, part.station, self._recording, form=settings.record_format)
+
+    def close(self) -> None:
+        """End recordings, at the end of the daemon."""
+        if self._recording is not None:
+            self._recording.close()
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now().utc_ns // 1_000_000_000, UTC).date()

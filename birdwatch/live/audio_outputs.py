@@ -1,0 +1,65 @@
+"""Where a station's audio itself goes: clips of events, the recording, and the picture that is published on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from birdwatch.audio.types import AudioBlock
+from birdwatch.live.clips import Clips
+from birdwatch.live.frame_numbering import FrameNumbering
+from birdwatch.live.recorder import Recorder
+from birdwatch.live.spectrum import SpectrumFeed
+from birdwatch.messaging import messages
+from birdwatch.messaging.messages import Message, Spectrum
+
+__all__ = ["AudioOutputs"]
+
+
+class AudioOutputs:
+    """`push` each block of a stream; `follow` the numbering that tells when it was.
+
+    wanted: whether a subscriber wants spectra, which go to `publish`.
+    """
+
+    def __init__(
+        self,
+        clips: Clips | None,
+        recorder: Recorder | None,
+        *,
+        wanted: Callable[[], bool],
+        publish: Callable[[Message], None],
+    ) -> None:
+        self._clips = clips
+        self._recorder = recorder
+        self._publish = publish
+        self._spectrum = SpectrumFeed(wanted, self._show)
+        self._numbering: FrameNumbering | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why audio is not recorded, None where it is."""
+        return None if self._recorder is None else self._recorder.fault
+
+    def follow(self, numbering: FrameNumbering) -> None:
+        """The stream's numbering: from now on blocks have times."""
+        self._numbering = numbering
+
+    def push(self, block: AudioBlock) -> None:
+        """Take a mono block at its device's rate, without NaN."""
+        if self._clips is not None:
+            self._clips.push(block)
+        if self._recorder is not None:
+            self._recorder.push(block, self._utc_ns(block.start_frame, block.rate_hz))
+        self._spectrum.push(block)
+
+    def end(self) -> None:
+        """The stream is over."""
+        if self._recorder is not None:
+            self._recorder.end()
+
+    def _show(self, spectrum: Spectrum) -> None:
+        self._publish(messages.spectrum(spectrum, start_ns=self._utc_ns(spectrum.start_frame, spectrum.rate_hz)))
+
+    def _utc_ns(self, frame: int, rate_hz: int) -> int:
+        assert self._numbering is not None
+        return self._numbering.clock_sync.estimate_ns(frame * self._numbering.rate_hz // rate_hz)
