@@ -29,13 +29,14 @@ def load_model(path: str | os.PathLike[str] | None = None, *, provider: Provider
 
 def analyze(
     path: str | os.PathLike[str],
-    model: OnnxClassifier | None = None,
+    model: OnnxClassifier | str | os.PathLike[str] | None = None,
     hop_s: float | None = None,
     *,
     settings: Settings | None = None,
 ) -> RecordingScores:
     """Score one recording: `.scores` `(classes,)` is the maximum over `.windows`, each with its own scores.
 
+    model: a loaded one, or what `load_model` takes; load it once where many recordings are scored.
     hop_s: seconds from the start of one window to the next, by default that of `settings`, else half a window (2.5 s
     for the built-in model). settings: thresholds, event rules and species filter, by default those of the model; the
     configuration file is not read (`birdwatch.config.loading.Configuration` does that). `.detections` and `.events`
@@ -43,7 +44,7 @@ def analyze(
     A recording that is cut off gives what is there, and a warning in the log. Raises DecodeError for a file that is not
     audio.
     """
-    model = load_model() if model is None else model
+    model = model if isinstance(model, OnnxClassifier) else load_model(model)
     settings = settings or Settings()
     hop_s = settings.hop if hop_s is None else hop_s
     policy = scoring_policy(settings, model, week=settings.week)

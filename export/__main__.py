@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.extras import install_command
 from birdwatch.model.builtin import built_in_model
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run(options)
     except BirdwatchError as error:
         print(f"export: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"export: this needs {error.name}: {install_command('export')}", file=sys.stderr)
         return 1
     return 0
 

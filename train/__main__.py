@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.extras import install_command
 
 from .settings import Settings, read_toml, setting_types
 
@@ -85,12 +86,15 @@ def prepare(config: Path | None, **given: Any) -> None:
 
 @train.command()
 @CONFIG
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after its last whole epoch.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out after its last whole epoch, with its settings.")
 @setting_options()
 def fit(config: Path | None, resume: bool, **given: Any) -> None:
     """Train one fold, all folds, or on everything."""
     from .run import fit as run
 
+    if resume and config is None and given["out"]:
+        own = Path(given["out"]) / "config.toml"
+        config = own if own.exists() else None
     settings = settings_of(given, config)
     run(settings, resume=resume, say=say)
 
@@ -250,6 +254,9 @@ def main() -> None:
         train(prog_name="birdwatch-train")
     except BirdwatchError as error:
         click.echo(f"birdwatch-train: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        click.echo(f"birdwatch-train: training needs {error.name}: {install_command('train')}", err=True)
         sys.exit(1)
 
 

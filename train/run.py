@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from .folds import Split, split
 from .gather import Data, gather
 from .report import report
 from .reproducible import provenance
-from .settings import Settings, to_toml
+from .settings import RUNTIME, Settings, read_toml, to_toml
 from .tables import write_json, write_table, write_text
 
 __all__ = ["fit"]
@@ -67,6 +67,8 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"the run folder {folder} cannot be made: {error.strerror}") from None
+    if resume:
+        check_resumable(settings, data, out)
     describe_run(settings, data, parts, out)
     for number, folder in folders.items():
         inside = np.flatnonzero(parts.fold != number).tolist()
@@ -107,6 +109,26 @@ def read_thresholds(path: Path) -> tuple[float, dict[str, float]]:
         raise ConfigError(f"no thresholds {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{path} is not a thresholds.json of a run") from None
+
+
+def check_resumable(settings: Settings, data: Data, out: Path) -> None:
+    """Raise ConfigError where a run folder was made with other settings or data, before its description is replaced."""
+    if not (out / "config.toml").exists() or not (out / "run.json").exists():
+        return
+    was, now = read_toml(out / "config.toml"), asdict(settings)
+    changed = [
+        f"{name} was {was[name]!r} and is {now[name]!r}"
+        for name in sorted((was.keys() & now.keys()) - RUNTIME)
+        if was[name] != now[name]
+    ]
+    noted = json.loads((out / "run.json").read_text("utf-8")).get("data")
+    if noted != data.fingerprint:
+        changed.append(f"the data were {noted} and are {data.fingerprint}")
+    if changed:
+        raise ConfigError(
+            f"{out} cannot be resumed: {'; '.join(changed)}. Use the same as before (--out {out} --resume alone does), "
+            "or another --out"
+        )
 
 
 def describe_run(settings: Settings, data: Data, parts: Split, out: Path) -> None:

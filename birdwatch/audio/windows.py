@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from birdwatch.audio.ring import RingBuffer
@@ -18,7 +20,7 @@ def hop_frames_of(hop_s: float | None, window_frames: int, rate_hz: int) -> int:
     """Frames from one window's start to the next's; None is half a window (2.5 s for a window of 5 s)."""
     if hop_s is None:
         return max(1, window_frames // 2)
-    frames = round(hop_s * rate_hz)
+    frames = round(hop_s * rate_hz) if math.isfinite(hop_s) else 0
     if not 1 <= frames <= window_frames:
         raise ConfigError(
             f"hop is {hop_s:g} s; it must be more than 0 and at most the model's window of "

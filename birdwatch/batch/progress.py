@@ -6,13 +6,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from birdwatch.batch.jobs import Job
+from birdwatch.standard_streams import discard_stdout
 
-__all__ = ["Meter", "json_view", "terminal_view"]
+__all__ = ["Meter", "json_line", "json_view", "terminal_view"]
 
 # A program that watches needs no more than one line a second.
 JSON_EVERY_S = 1.0
@@ -87,15 +88,21 @@ def json_view(meter: Meter) -> Iterator[Callable[[], None]]:
         nonlocal last
         if meter.elapsed_s - last >= JSON_EVERY_S:
             last = meter.elapsed_s
-            _line("progress", meter)
+            json_line({"kind": "progress", **meter.snapshot()})
 
     show()
     yield show
-    _line("scored", meter)
+    json_line({"kind": "scored", **meter.snapshot()})
 
 
-def _line(kind: str, meter: Meter) -> None:
-    print(json.dumps({"kind": kind, **meter.snapshot()}), flush=True)
+def json_line(values: Mapping[str, Any]) -> None:
+    """A JSON object as a line on stdout; where its reader is gone the run goes on without, which is said once."""
+    try:
+        print(json.dumps(values), flush=True)
+    except OSError as error:
+        discard_stdout()
+        reason = "its reader is gone" if isinstance(error, BrokenPipeError) else error.strerror
+        print(f"birdwatch: warning: --json-progress cannot be written ({reason}); the run continues", file=sys.stderr)
 
 
 @contextmanager

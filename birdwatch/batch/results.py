@@ -22,8 +22,13 @@ from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows
 __all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
 
 
-def result_of(job: Job, entry: Entry, database: RunDatabase, manifest: Manifest) -> Result:
-    """What the tables are written from; rows and segments are read from the run database when they are asked for."""
+def result_of(
+    job: Job, entry: Entry, database: RunDatabase, manifest: Manifest, floors: FloatArray | None = None
+) -> Result:
+    """What the tables are written from; rows and segments are read from the run database when they are asked for.
+
+    floors: the score of each class from which its windows are rows, `(classes,)`; None for all that are kept.
+    """
     classes = len(manifest.labels)
     present = np.zeros(classes, bool)
     present[entry.present["label"]] = True
@@ -31,7 +36,9 @@ def result_of(job: Job, entry: Entry, database: RunDatabase, manifest: Manifest)
     def rows(kind: Rows) -> Iterator[Any]:
         pieces = filter(None, database.pieces(entry, kind))
         if kind == "windows":
-            yield from (np.frombuffer(piece, DETECTIONS) for piece in pieces)
+            for piece in pieces:
+                found = np.frombuffer(piece, DETECTIONS)
+                yield found if floors is None else found[found["score"] >= floors[found["label"]]]
         elif events := [np.frombuffer(piece, EVENTS) for piece in pieces]:
             # Kept in the order in which they ended; a few thousand per recording at most.
             yield np.sort(np.concatenate(events), order=("start_frame", "label"))

@@ -12,6 +12,7 @@ from birdwatch._version import __version__
 from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time, zone
+from birdwatch.audio.types import FloatArray
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import Input, find_inputs
 from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
@@ -41,6 +42,7 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.tables.formats import write_output
 from birdwatch.tables.result import Vocabulary
 from birdwatch.tables.submission import Template, check_row_names, read_template
+from birdwatch.wording import counted
 
 __all__ = ["RunInterrupted", "RunSummary", "named_inputs", "open_inputs", "run"]
 
@@ -143,14 +145,16 @@ def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notic
     path = database_path(request.outputs[0].path)
     meter: Meter | None = None
     try:
-        with RunDatabase(path, parameters, resume=request.resume) as database:
+        floors = policy.floors(request.min_score)
+        with RunDatabase(path, parameters, floors=floors, resume=request.resume) as database:
             todo = [job for job in wanted if job.fault is not None or database.find(job) is None]
             meter = Meter(todo, resumed=len(wanted) - len(todo))
             at_once = min(request.jobs, max(1, len(todo)))
             # Recordings scored at once share the cores; each keeps at least one.
             in_flight = max(1, -(-cores() // at_once)) if classifier.provider == CPU else None
-            floors = policy.floors(request.min_score)
-            scoring = Scoring(classifier, policy, request.settings.hop, floors, keep_segments, in_flight, decoders)
+            scoring = Scoring(
+                classifier, policy, request.settings.hop, database.floors, keep_segments, in_flight, decoders
+            )
             with view(meter) as show:
                 outcomes = score_jobs(todo, scoring, database, meter, at_once=at_once, show=show)
             failed = [outcome for outcome in outcomes if outcome.fault]
@@ -158,7 +162,7 @@ def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notic
                 database.remove()
                 raise SourceError(failed[0].fault)
             words = Vocabulary(manifest, policy.thresholds)
-            entries = _write(request, wanted, failed, database, words, parameters, template, notice)
+            entries = _write(request, wanted, failed, database, words, parameters, floors, template, notice)
             write_errors(request.outputs[0].path, failed)
             write_filtered(request.outputs[0].path, policy.species, manifest)
             database.written()
@@ -217,7 +221,9 @@ def _within(found: list[Job], period: Period, notice: Notice) -> list[Job]:
     inside = [job for job in found if job.fault is not None or job.start_utc_ns in period]
     unknown = sum(job.start_utc_ns is None for job in found if job.fault is None)
     if period != Period() and unknown:
-        notice(f"birdwatch: {unknown} recordings have no known start; --since and --until leave them out")
+        notice(
+            f"birdwatch: without a known start, and left out by --since and --until: {counted(unknown, 'recording')}"
+        )
     if period != Period() and all(job.fault is not None for job in inside):
         raise ConfigError(f"none of {len(found)} recordings began in that period; widen --since and --until")
     return inside
@@ -230,6 +236,7 @@ def _write(
     database: RunDatabase,
     words: Vocabulary,
     parameters: dict[str, Any],
+    floors: FloatArray,
     template: Template | None,
     notice: Notice,
 ) -> list[Entry]:
@@ -239,15 +246,12 @@ def _write(
         entry = None if job.key in bad else database.find(job)
         if entry is not None:
             entries.append(entry)
-            results.append(result_of(job, entry, database, words.manifest))
+            results.append(result_of(job, entry, database, words.manifest, floors))
     described = describe_run(results, failed, words.manifest, parameters)
     for output in request.outputs:
         absent = write_output(output, results, words, run=described, template=template)
         if absent:
-            have = (
-                "1 row of {} has no recording; it is"
-                if len(absent) == 1
-                else f"{len(absent)} rows of {{}} have no recording; they are"
-            )
-            notice(f"birdwatch: {have.format(request.template)} 0: {_some(absent)}")
+            verbs = ("has", "it is") if len(absent) == 1 else ("have", "they are")
+            rows = f"{counted(len(absent), 'row')} of {request.template}"
+            notice(f"birdwatch: {rows} {verbs[0]} no recording; {verbs[1]} 0: {_some(absent)}")
     return entries

@@ -20,13 +20,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
 from birdwatch.errors import ConfigError, SinkError
+from birdwatch.wording import counted
 
 __all__ = ["PRESENT", "Entry", "Kind", "Piece", "RunDatabase", "database_path"]
 
 # The version of the tables below; another one's journal is refused, not guessed at.
-SCHEMA = 2
+SCHEMA = 3
 Kind = Literal["windows", "events", "segments"]
 # Its kind, its number within the kind from 0 on, and its bytes.
 Piece = tuple[Kind, int, bytes]
@@ -42,6 +44,9 @@ CREATE TABLE piece (
     recording INTEGER NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (recording, kind, number));
 """
+
+
+NO_FLOORS: FloatArray = np.zeros(0, np.float32)
 
 
 def database_path(out: Path) -> Path:
@@ -68,12 +73,17 @@ class Entry:
 class RunDatabase:
     """Open it with the run's `parameters`; safe to write to from several threads.
 
-    resume: continue with the database that is there. Its parameters must be the same, or ConfigError says which differ.
-    Without it a database that holds results is refused, so that a forgotten option costs no night's work.
+    floors: the score of each class from which its rows are kept, `(classes,)`. resume: continue with the database that
+    is there. Its parameters must be the same, or ConfigError says which differ; higher floors are met by what it holds,
+    lower ones are refused, since it lacks those rows. Without `resume` a database that holds results is refused, so
+    that a forgotten option costs no night's work.
     """
 
-    def __init__(self, path: Path, parameters: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self, path: Path, parameters: Mapping[str, Any], *, resume: bool, floors: FloatArray = NO_FLOORS
+    ) -> None:
         self.path = path
+        self._floors = floors
         self._lock = threading.Lock()
         # Refused or interrupted while it opens, the lock goes with the connection.
         with ExitStack() as closing:
@@ -110,7 +120,7 @@ class RunDatabase:
     def _create(self, parameters: Mapping[str, Any]) -> None:
         for statement in TABLES.split(";"):
             self._db.execute(statement)
-        values = {"schema": SCHEMA, "parameters": parameters}
+        values = {"schema": SCHEMA, "parameters": parameters, "floors": self._floors.tolist()}
         self._db.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in values.items()])
 
     def _check(self, parameters: Mapping[str, Any], *, resume: bool) -> None:
@@ -124,7 +134,7 @@ class RunDatabase:
         # A database that is only kept for its failed recordings holds nothing that is not written.
         if not resume and done and not values.get("written"):
             raise ConfigError(
-                f"{self.path} holds {done} recordings that an interrupted run has scored; "
+                f"{self.path} holds {counted(done, 'recording')} that an interrupted run has scored; "
                 "add --resume to continue, or delete it to start again"
             )
         if not resume:
@@ -132,18 +142,32 @@ class RunDatabase:
                 self._db.execute(f"DROP TABLE {table}")
             self._create(parameters)
             return
+        kept = np.asarray(values["floors"], np.float32)
+        if kept.shape == self._floors.shape and (self._floors < kept).any():
+            raise ConfigError(
+                f"--resume cannot list scores as low as asked for: {self.path} keeps rows from "
+                f"{kept[self._floors < kept].min():g} on. Use that --min-score or a higher one, or delete it to score "
+                "again"
+            )
+        self._floors = kept
         self._db.execute("DELETE FROM run WHERE key = 'written'")
         was, now = values["parameters"], json.loads(json.dumps(parameters))
         changed = [
             f"{key} was {was.get(key)!r} and is {now.get(key)!r}"
             for key in sorted(was.keys() | now.keys())
-            if was.get(key) != now.get(key)
+            # Rows are kept from the floors on, so a higher least score needs nothing scored again.
+            if was.get(key) != now.get(key) and key != "min_score"
         ]
         if changed:
             raise ConfigError(
                 f"--resume cannot continue, the results would not belong together: {'; '.join(changed)}. "
                 f"Use the same as before, or delete {self.path} to start again"
             )
+
+    @property
+    def floors(self) -> FloatArray:
+        """The score of each class from which the rows in the database are kept."""
+        return self._floors
 
     def find(self, job: Job) -> Entry | None:
         """What the recording gave, if it is done and the file is still the same."""

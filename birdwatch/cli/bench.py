@@ -14,6 +14,7 @@ from birdwatch.bench.recording import write_recordings
 from birdwatch.bench.report import Report, processor
 from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.whole import latency_measures, process_measures, whole_measures
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.model.session import CPU, VERSION
@@ -27,7 +28,7 @@ SHORT_S = 10.0
 @click.group(invoke_without_command=True)
 @click.option("--model", help="An .onnx model, or the name of an added one. [default: built in]")
 @click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True)
-@click.option("--seconds", type=click.FloatRange(10, 86400), default=300.0, show_default=True, help="Of the recording.")
+@click.option("--seconds", type=FiniteRange(10, 86400), default=300.0, show_default=True, help="Of the recording.")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for benchmarks/compare.py, instead of the table.")
 @click.pass_context
@@ -47,7 +48,7 @@ def bench(
 
 
 @bench.command("listen")
-@click.option("--seconds", type=click.FloatRange(10, 86400), default=60.0, show_default=True, help="To listen for.")
+@click.option("--seconds", type=FiniteRange(10, 86400), default=60.0, show_default=True, help="To listen for.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
 @click.pass_context
 def bench_listen(context: click.Context, seconds: float, as_json: bool) -> None:

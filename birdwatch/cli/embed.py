@@ -19,21 +19,28 @@ from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import Job, look_at
 from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.results import errors_path, write_errors
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.tables.embeddings import Embedded, write_embeddings
 from birdwatch.tables.parquet import require_pyarrow
+from birdwatch.wording import counted
 
 __all__ = ["embed"]
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True)
+@click.argument("recordings", nargs=-1, required=True, type=click.Path())
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The .parquet file to write.")
-@click.option("--model", help="An .onnx file, or the name of an added model. [default: built in]")
-@click.option("--hop", "hop_s", type=float, help="Seconds between windows. [default: a whole window, none twice]")
+@click.option("--model", type=click.Path(), help="An .onnx file, or the name of an added model. [default: built in]")
+@click.option(
+    "--hop",
+    "hop_s",
+    type=FiniteRange(0, min_open=True),
+    help="Seconds between windows. [default: a whole window, none twice]",
+)
 @click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'.")
 @click.option(
@@ -82,7 +89,7 @@ def embed(
             raise SourceError(failed[0].fault if len(jobs) == 1 else f"none of {len(jobs)} recordings could be read")
     write_errors(out, failed)
     click.echo(
-        f"{count} vectors of {size} numbers from {len(jobs) - len(failed)} recordings in "
+        f"{counted(count, 'vector')} of {size} numbers from {counted(len(jobs) - len(failed), 'recording')} in "
         f"{time.perf_counter() - began:.1f} s on {classifier.provider}; {out}",
         err=True,
     )

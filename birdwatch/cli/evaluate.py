@@ -10,6 +10,7 @@ from typing import IO, cast, get_args
 import click
 
 from birdwatch.atomic_write import check_writable, identities, written_beside
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.alignment import Units, Unmatched, compare
 from birdwatch.evaluation.annotations import read_truth, truth_files
@@ -19,6 +20,7 @@ from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.evaluation.predictions import read_predictions
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model
+from birdwatch.wording import counted
 
 __all__ = ["evaluate"]
 
@@ -33,9 +35,13 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
     type=click.Path(path_type=Path),
     help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder of one per recording.",
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Presence from here on. [default: the table's]")
-@click.option("--segment", "segment_s", type=click.FloatRange(0, min_open=True), help="Seconds. [default: a window]")
-@click.option("--model", help="The model whose names the labels may use. [default: TABLE's, else the built-in one]")
+@click.option("--threshold", type=FiniteRange(0, 1), help="Presence from here on. [default: the table's]")
+@click.option("--segment", "segment_s", type=FiniteRange(0, min_open=True), help="Seconds. [default: a window]")
+@click.option(
+    "--model",
+    type=click.Path(),
+    help="The model whose names the labels may use. [default: TABLE's, else the built-in one]",
+)
 @click.option(
     "--unknown-labels",
     type=click.Choice(get_args(Unmatched)),
@@ -107,13 +113,13 @@ def _with_model(names: ClassNames, model: str | None) -> ClassNames:
 
 def _say(units: Units) -> None:
     """What was compared, and what was not, on stderr."""
-    recordings = _counted(units.recordings, "recording")
+    recordings = counted(units.recordings, "recording")
     by_segment = len(units.truth) != units.recordings
-    compared = f"{_counted(len(units.truth), 'segment')} of {recordings}" if by_segment else recordings
+    compared = f"{counted(len(units.truth), 'segment')} of {recordings}" if by_segment else recordings
     click.echo(f"{compared}; scores that the table does not list count as 0", err=True)
     if units.unlabelled:
         verb = "has no labels and is" if units.unlabelled == 1 else "have no labels and are"
-        click.echo(f"birdwatch: {_counted(units.unlabelled, 'recording')} of the table {verb} left out", err=True)
+        click.echo(f"birdwatch: {counted(units.unlabelled, 'recording')} of the table {verb} left out", err=True)
     if units.unknown:
         word, verb = ("recording", "is") if len(units.unknown) == 1 else ("recordings", "are")
         names = ", ".join(units.unknown[:5]) + (" ..." if len(units.unknown) > 5 else "")
@@ -121,10 +127,6 @@ def _say(units: Units) -> None:
     if units.ignored:
         told = ", ".join(f"{name} ({count})" for name, count in sorted(units.ignored.items()))
         click.echo(f"birdwatch: labels that match no class were left out: {told}", err=True)
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def _row(score: SpeciesScore) -> tuple[str, ...]:

@@ -42,14 +42,21 @@ __all__ = ["listen"]
 log = logging.getLogger("birdwatch")
 
 
-@click.command()
+@click.command(context_settings={"allow_extra_args": True})
 @setting_options()
-def listen(config: Path | None, **options: Any) -> None:
+@click.pass_context
+def listen(context: click.Context, /, config: Path | None, **options: Any) -> None:
     """Detect birds in a microphone, a network stream or other sources, and publish what is found.
 
     Several sources are `[source.NAME]` tables of the configuration. SIGTERM ends it when open events are published,
     SIGHUP reads the configuration again, a second SIGINT stops at once.
     """
+    if context.args:
+        name = context.args[0]
+        raise UsageError(
+            f"listen takes no argument, and got {name!r}; `birdwatch run {name} --out {Path(name).stem}.csv` scores a "
+            f"recording, `birdwatch listen --source {name} --realtime` plays it as if it were live"
+        )
     if options["url"] is not None and has_credentials(options["url"]):
         raise UsageError(
             "--url contains a password or a token, which every user of this machine could read in the list of "

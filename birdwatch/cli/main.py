@@ -11,6 +11,7 @@ import click
 from birdwatch._version import __version__
 from birdwatch.cli.lazy_group import LazyGroup
 from birdwatch.errors import BirdwatchError, UsageError
+from birdwatch.standard_streams import complete_streams, discard_stdout
 
 __all__ = ["main"]
 
@@ -49,15 +50,42 @@ def main() -> None:
     # It reads this when NumPy is first imported, which is after this line.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    complete_streams()
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, but nothing more can be written.
+        discard_stdout()
+        code = 1
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        click.echo(f"birdwatch: standard output cannot be written: {error.strerror}", err=True)
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
     try:
         birdwatch(prog_name="birdwatch")
     except BirdwatchError as error:
         click.echo(f"birdwatch: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error, but nothing more can be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 2 if isinstance(error, UsageError) else 1
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def _stdout_fails() -> bool:
+    """Whether it is stdout that cannot be written; what waits in its buffer is then thrown away."""
+    try:
+        sys.stdout.flush()
+        os.write(1, b"")
+    except OSError:
+        discard_stdout()
+        return True
+    return False
 
 
 if __name__ == "__main__":

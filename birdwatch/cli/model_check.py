@@ -16,7 +16,7 @@ __all__ = ["model_check"]
 
 
 @click.command("check")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=click.Path())
 @click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True)
 def model_check(model: str | None, provider: Provider) -> None:
     """Score the probe that MODEL carries and compare with its own scores; exit 1 if they differ.

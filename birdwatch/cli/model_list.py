@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,12 @@ def model_list(as_json: bool) -> None:
         return
     if not rows:
         click.echo(f"no model has been added to {store_folder()}; `birdwatch model add birdnet` brings one")
-    elif _is_terminal():
-        _table(rows)
     else:
-        click.echo("\t".join(COLUMNS))
-        for row in rows:
-            click.echo("\t".join(str(row.get(column, "")) for column in COLUMNS))
+        faulty = any("fault" in row for row in rows)
+        columns = COLUMNS[: None if faulty else -1]
+        cells = [columns, *(tuple(str(row.get(column, "")) for column in columns) for row in rows)]
+        for line in aligned(cells):
+            click.echo(line)
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:
@@ -60,19 +60,7 @@ def _row(name: str, path: Path) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    faulty = any("fault" in row for row in rows)
-    table = Table(box=None, header_style="bold")
-    for column in COLUMNS[: None if faulty else -1]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(row.get(column, ""))) for column in COLUMNS[: len(table.columns)]))
-    Console().print(table)
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells under each other, two blanks apart; the last column is as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -20,10 +20,11 @@ Rows = list[tuple[str, str]]
 
 
 @click.command("show")
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest as JSON, for programs.")
-def model_show(model: str | None, as_json: bool) -> None:
-    """Show what MODEL is: labels, front end, thresholds, licence, provenance, size.
+@click.option("--all", "everything", is_flag=True, help="Also how it was made: every figure of its provenance.")
+def model_show(model: str | None, as_json: bool, everything: bool) -> None:
+    """Show what MODEL is: labels, front end, thresholds, licence, size.
 
     MODEL is an .onnx file or the name of an added model; without it, the built-in one.
     """
@@ -38,12 +39,16 @@ def model_show(model: str | None, as_json: bool) -> None:
         ("sha256", classifier.sha256),
     ]
     rows = [*file_rows, *about(manifest)]
+    made = provenance_rows(manifest)
+    if not everything and made:
+        rows.append(("provenance", f"{len(made)} entries; --all shows them"))
+        made = []
     if _is_terminal():
-        _print_tables(manifest, rows)
+        _print_tables(manifest, rows, made)
     else:
         for name, value in (("name", manifest.name), *rows):
             click.echo(f"{name}: {value}")
-        for name, value in provenance_rows(manifest):
+        for name, value in made:
             click.echo(f"provenance.{name}: {value}")
         for label in label_rows(manifest):
             click.echo("\t".join(label))
@@ -113,13 +118,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _print_tables(manifest: Manifest, rows: Rows) -> None:
+def _print_tables(manifest: Manifest, rows: Rows, made: Rows) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    for title, pairs in ((manifest.name, rows), ("how it was made", provenance_rows(manifest))):
+    for title, pairs in ((manifest.name, rows), *([("how it was made", made)] if made else [])):
         table = Table(box=None, show_header=False, title=title, title_justify="left", title_style="bold underline")
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")

@@ -10,6 +10,7 @@ import click
 
 from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.resample import ResamplerKind
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.convert import check_extra
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.classifier import OnnxClassifier
@@ -33,7 +34,13 @@ TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
     help="A CSV with code, scientific_name, common_name, or a label a line, in the order of the outputs.",
 )
 @click.option("--rate", "rate_hz", required=True, type=click.IntRange(1), help="The audio's rate in Hz.")
-@click.option("--window", "window_s", required=True, type=float, help="Seconds of audio that one answer is for.")
+@click.option(
+    "--window",
+    "window_s",
+    required=True,
+    type=FiniteRange(0, min_open=True),
+    help="Seconds of audio that one answer is for.",
+)
 @click.option(
     "--input",
     "source",
@@ -56,7 +63,7 @@ TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
 )
 @click.option("--scores", help="The output that scores. [default: the only one]")
 @click.option("--embedding", help="The output for `birdwatch embed`, if there is one.")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Presence from here on.")
+@click.option("--threshold", type=FiniteRange(0, 1), default=0.5, show_default=True, help="Presence from here on.")
 @click.option("--name", help="What the model is called. [default: the file's name]")
 @click.option("--license", "license_", default="", help="The model's licence, kept in the file.")
 @click.option("--attribution", default="", help="Whom to name, kept in the file.")

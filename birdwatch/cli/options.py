@@ -33,7 +33,9 @@ def setting_options(*names: str) -> Callable[[F], F]:
                 command = click.option(option, name, type=click.Choice(rule.choices), help=text)(command)
             else:
                 metavar = {Path: "PATH", float: "NUMBER", int: "NUMBER"}.get(rule.kind, "TEXT")
-                command = click.option(option, name, metavar=metavar, help=text)(command)
+                # Shells complete file names; the settings themselves check what was given.
+                kind = click.Path() if rule.kind is Path or name in ("source", "locale") else None
+                command = click.option(option, name, metavar=metavar, type=kind, help=text)(command)
         config = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
         return config(command)
 

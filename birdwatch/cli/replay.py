@@ -14,6 +14,7 @@ from birdwatch.messaging.endpoint import check_endpoint
 from birdwatch.messaging.message_pages import Page, read_log
 from birdwatch.messaging.replay import ask
 from birdwatch.messaging.replay_protocol import without_damage
+from birdwatch.wording import counted
 
 __all__ = ["replay"]
 
@@ -55,7 +56,9 @@ def replay(
         for entry in page.entries:
             click.echo(entry.body.decode() if as_json else line_of(entry.body))
     if missing:
-        click.echo(f"birdwatch: at least {missing} messages are missing; the journal no longer has them", err=True)
+        click.echo(
+            f"birdwatch: at least {counted(missing, 'message')} missing; the message log no longer has them", err=True
+        )
         raise click.exceptions.Exit(3)
 
 

@@ -18,12 +18,14 @@ from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.results import errors_path
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.errors import ConfigError, DecodeError
 from birdwatch.report.clip import encode_clip
 from birdwatch.report.moments import effort_of, local_time, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.picture import spectrogram_png
 from birdwatch.tables.reading import Heard, HeardTable, read_detections
+from birdwatch.wording import counted
 
 __all__ = ["report"]
 
@@ -40,7 +42,7 @@ BAND_HZ = (0.0, 12000.0)
 @click.option(
     "--species", "limit", type=click.IntRange(1), default=60, show_default=True, help="Species with pictures."
 )
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Detections from here on. [default: their threshold]")
+@click.option("--min-score", type=FiniteRange(0, 1), help="Detections from here on. [default: their threshold]")
 @click.option("--timezone", default="UTC", show_default=True, help="Of the page's clock: UTC, +02:00, Europe/Berlin.")
 def report(
     table: Path,
@@ -53,6 +55,8 @@ def report(
     timezone: str,
 ) -> None:
     """Make one self-contained HTML page of TABLE, a .parquet, .jsonl or detections .csv of `birdwatch run`."""
+    if table.is_dir():
+        raise ConfigError(f"{table} is a folder; name a table of `birdwatch run`, and the recordings with --audio")
     page_path = out or table.with_suffix(".html")
     check_writable(page_path, inputs=identities([table]))
     where = zone(timezone)
@@ -86,10 +90,10 @@ def report(
         cast(IO[str], stream).write(render(page))
     pictures = sum(map(len, shown.values())) - missing
     size = page_path.stat().st_size / 1e6
-    click.echo(f"{len(species)} species, {pictures} moments, {size:.1f} MB; {page_path}", err=True)
+    click.echo(f"{len(species)} species, {counted(pictures, 'moment')}, {size:.1f} MB; {page_path}", err=True)
     if missing:
         hint = f"in {audio}" if audio else "where the table says; name their folder with --audio"
-        click.echo(f"birdwatch: the audio of {missing} moments was not found {hint}", err=True)
+        click.echo(f"birdwatch: the audio of {counted(missing, 'moment')} was not found {hint}", err=True)
 
 
 def _clock(time: datetime) -> str:

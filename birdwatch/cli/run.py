@@ -23,6 +23,7 @@ from birdwatch.config.loading import Configuration
 from birdwatch.config.schema import SCORING
 from birdwatch.tables.formats import choose_outputs
 from birdwatch.tables.result import Rows
+from birdwatch.wording import counted
 
 __all__ = ["run"]
 
@@ -83,4 +84,4 @@ def _list(jobs: Sequence[Job]) -> None:
         click.echo(f"{job.name}\t{job.path}\t{began}\t{job.duration_s:.3f}\t{job.fault or 'ok'}")
     bad = sum(job.fault is not None for job in jobs)
     hours = sum(job.duration_s for job in jobs) / 3600
-    click.echo(f"{len(jobs)} recordings, {hours:.3f} h of audio, {bad} of them cannot be read", err=True)
+    click.echo(f"{counted(len(jobs), 'recording')}, {hours:.3f} h of audio, {bad} of them cannot be read", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from birdwatch.batch.jobs import Channel
+from birdwatch.cli.numbers import FiniteRange
 from birdwatch.tables.formats import FORMS
 
 __all__ = ["run_options"]
@@ -38,9 +39,13 @@ class ChannelType(ChannelParam):
 
 
 OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
-    click.argument("recordings", nargs=-1, required=True),
+    click.argument("recordings", nargs=-1, required=True, type=click.Path()),
     click.option(
-        "--out", "outs", multiple=True, help="A table to write; its suffix decides the format; may be repeated."
+        "--out",
+        "outs",
+        multiple=True,
+        type=click.Path(),
+        help="A table to write; its suffix decides the format; may be repeated.",
     ),
     click.option(
         "--format", "formats", multiple=True, type=click.Choice(list(FORMS)), help="The format, whatever the suffix."
@@ -55,7 +60,7 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     ),
     click.option(
         "--min-score",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         help="Keep rows of windows at or above this score. [default: the class's threshold]",
     ),
     click.option(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 
 import click
 import numpy as np
 
+from birdwatch.batch.progress import json_line
 from birdwatch.batch.results import errors_path
 from birdwatch.batch.run import RunSummary
 from birdwatch.batch.run_database import Entry
 from birdwatch.model.manifest import Manifest
+from birdwatch.wording import counted, speed_text
 
 __all__ = ["print_summary", "species_lines"]
 
@@ -34,11 +34,12 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     if len(warnings) > WARNINGS_SHOWN:
         click.echo(f"birdwatch: warning: and {len(warnings) - WARNINGS_SHOWN} more recordings", err=True)
     resumed = f" ({summary.meter.resumed} of them before)" if summary.meter.resumed else ""
-    word = "recording" if len(summary.entries) == 1 else "recordings"
+    # Nothing was scored where an earlier run has done it all.
+    speed = f" ({speed_text(state['times_real_time'])} times real time)" if summary.meter.done_s else ""
     warned = f", {len(warnings)} with a warning" if warnings else ""
     click.echo(
-        f"{len(summary.entries)} {word}{resumed}, {summary.meter.done_s / 3600:.3f} h of audio in "
-        f"{state['elapsed_s']:.1f} s ({state['times_real_time']:.0f} times real time) on {summary.provider}{warned}; "
+        f"{counted(len(summary.entries), 'recording')}{resumed}, {summary.meter.done_s / 3600:.3f} h of audio in "
+        f"{state['elapsed_s']:.1f} s{speed} on {summary.provider}{warned}; "
         f"{species} species; {', '.join(outputs)}",
         err=True,
     )
@@ -49,9 +50,7 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
         errors = errors_path(summary.request.outputs[0].path)
         click.echo(f"birdwatch: {failed} of {len(summary.wanted)} recordings failed, see {errors}", err=True)
     if json_progress:
-        with suppress(BrokenPipeError):
-            last = {"kind": "finished", **state, "species": species, "outputs": outputs}
-            print(json.dumps({**last, "exit_code": code}), flush=True)
+        json_line({"kind": "finished", **state, "species": species, "outputs": outputs, "exit_code": code})
     return code
 
 

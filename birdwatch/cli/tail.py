@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import click
@@ -15,6 +16,8 @@ __all__ = ["tail"]
 
 # A station tells its status every 5 s and greets whoever comes.
 SILENCE_S = 12.0
+# A station on this network accepts a connection at once.
+CONNECT_S = 2.0
 
 
 @click.command()
@@ -29,6 +32,12 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
     A prefix is for example birdwatch/1/detection/ or birdwatch/1/event/garden/.
     """
     check_endpoint(endpoint)
+    if not _answers(endpoint):
+        click.echo(
+            f"birdwatch: nothing listens on {endpoint} yet; start a station with `birdwatch listen` (in another "
+            "terminal), or name another ENDPOINT. Waiting for it.",
+            err=True,
+        )
     shown = 0
     warned = False
     with Subscriber(endpoint, topics or ("birdwatch/1/",), keys=keys) as subscriber:
@@ -49,3 +58,16 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
                 click.echo(message[1].decode() if as_json else line_of(message[1]))
         except KeyboardInterrupt:
             pass
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether something accepts connections at a TCP endpoint; True for others, of which that cannot be told."""
+    scheme, _, address = endpoint.partition("://")
+    host, _, port = address.rpartition(":")
+    if scheme != "tcp" or not port.isdigit():
+        return True
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError:
+        return False
+    return True

@@ -6,6 +6,7 @@ birdwatch.config.loading's.
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ class Rule:
             return None if self.optional else "a value"
         if self.choices and value not in self.choices:
             return f"one of {', '.join(self.choices)}"
-        # Written so that NaN fails too.
+        if isinstance(value, float) and not math.isfinite(value):
+            return "a finite number" if self.low is None else self._range()
         if self.low is not None and not value >= self.low:
             return self._range()
         if self.high is not None and not value <= self.high:

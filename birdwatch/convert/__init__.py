@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from birdwatch.errors import ConfigError
+from birdwatch.extras import install_command
 
 __all__ = ["check_extra"]
 
@@ -17,4 +18,4 @@ def check_extra(*modules: str) -> None:
     """Raise ConfigError with the command that installs what is missing of `modules`."""
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise ConfigError(f"this needs {', '.join(missing)}: pip install 'birdwatch[models]'")
+        raise ConfigError(f"this needs {', '.join(missing)}: {install_command('models')}")

@@ -26,6 +26,7 @@ import onnxruntime as ort
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
+from birdwatch.extras import install_command
 
 __all__ = [
     "CPU",
@@ -86,7 +87,7 @@ def cuda_fault() -> str | None:
         try:
             ctypes.CDLL(str(library))
         except OSError as error:
-            return f"{error}; install the CUDA libraries: pip install 'birdwatch[cuda]'"
+            return f"{error}; install the CUDA libraries: {install_command('cuda')}"
     return None
 
 

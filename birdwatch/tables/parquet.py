@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from birdwatch.errors import ConfigError
+from birdwatch.extras import install_command
 from birdwatch.paths import text_of
 from birdwatch.tables.result import Result, Vocabulary
 
@@ -27,7 +28,7 @@ def require_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError as error:
         raise ConfigError(
-            "a .parquet table needs pyarrow, which is not installed: pip install 'birdwatch[parquet]', "
+            f"a .parquet table needs pyarrow, which is not installed: {install_command('parquet')}, "
             "or name an --out that ends in .csv or .jsonl"
         ) from error
     return pyarrow

@@ -88,7 +88,7 @@ def test_results_of_an_interrupted_run_are_not_thrown_away_by_a_forgotten_option
         pass
     with RunDatabase(path, {"other": 1}, resume=False) as database:  # nothing was scored: nothing to lose
         score(database, JOB)
-    with pytest.raises(ConfigError, match="holds 1 recordings that an interrupted run has scored; add --resume"):
+    with pytest.raises(ConfigError, match="holds 1 recording that an interrupted run has scored; add --resume"):
         RunDatabase(path, {"other": 1}, resume=False)
     with RunDatabase(path, {"other": 1}, resume=True) as database:
         database.written()

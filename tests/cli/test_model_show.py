@@ -44,6 +44,14 @@ def test_labels_have_their_thresholds() -> None:
     assert [row[3] for row in label_rows(described())] == ["0.5", "0.7", "0.5"]
 
 
+def test_the_provenance_does_not_bury_the_species(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx", provenance={"metrics": {"auc": 0.95}, "seed": 3})
+    short, whole = (CliRunner().invoke(model, ["show", str(path), *more]).stdout for more in ([], ["--all"]))
+    assert "provenance: 2 entries; --all shows them" in short
+    assert "provenance.metrics.auc" not in short
+    assert "provenance.metrics.auc: 0.95" in whole
+
+
 def test_text_for_programs_and_pipes(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "tiny.onnx")
     told = CliRunner().invoke(model, ["show", str(path)])

@@ -118,6 +118,25 @@ def test_the_bytes_do_not_depend_on_jobs_or_batch(run, season, tmp_path, options
     assert written(tmp_path / "plain") == written(tmp_path / "other")
 
 
+def test_a_higher_least_score_needs_nothing_scored_again(run, season, tmp_path):
+    def resume(least, out):
+        arguments = ("--out", out, "--format", "detections", "--resume", "--json-progress", "--hop", "5")
+        return run(season, *arguments, "--min-score", least)
+
+    assert resume("0.1", "d.csv").returncode == 0
+    lines = resume("0.4", "d.csv").stdout.splitlines()
+    assert json.loads(lines[-1])["resumed"] == 10
+    assert json.loads(lines[-1])["done"] == 0
+    fresh = run(season, "--out", "f.csv", "--format", "detections", "--hop", "5", "--min-score", "0.4")
+    assert fresh.returncode == 0
+    assert (tmp_path / "d.csv").read_bytes() == (tmp_path / "f.csv").read_bytes()
+    # The rows from 0.1 on are still there for whoever wants them again, lower ones are not.
+    assert json.loads(resume("0.1", "d.csv").stdout.splitlines()[-1])["resumed"] == 10
+    refused = resume("0.05", "d.csv")
+    assert refused.returncode == 1
+    assert "keeps rows from 0.1 on" in refused.stderr
+
+
 @pytest.mark.slow
 def test_only_what_is_new_or_changed_is_done_by_resume(run, season, tmp_path, song):
     arguments = (

@@ -215,7 +215,7 @@ def test_audacity_takes_one_recording_a_file(tmp_path):
 
 def test_without_pyarrow_parquet_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"pip install 'birdwatch\[parquet\]'"):
+    with pytest.raises(ConfigError, match=r"python\S* -m pip install '.+\[parquet\]', or name"):
         Output(tmp_path / "a.parquet", "parquet").check(1)
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from birdwatch.errors import ConfigError
+from train.__main__ import train
 from train.checkpoint import load_checkpoint
 from train.dataset import read_table, read_unlabelled
 from train.device import choose_device
@@ -66,6 +69,20 @@ def test_the_run_folder_says_what_was_done(finished) -> None:
     assert "## Held-out recordings" in (out / "report.md").read_text()
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any("out of fold, 18 recordings" in line for line in lines)
+
+
+def test_a_refused_resume_leaves_the_run_folder_as_it_was(finished, monkeypatch) -> None:
+    out, settings, _ = finished
+    before = {name: (out / name).read_bytes() for name in ("config.toml", "run.json", "folds.csv")}
+    with pytest.raises(ConfigError, match=r"cannot be resumed: epochs was 1 and is 2\. .*--resume alone"):
+        fit(replace(settings, epochs=2), resume=True, say=lambda _: None, quiet=True)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    # The command finds the settings of a run in its folder.
+    seen: list[Settings] = []
+    monkeypatch.setattr("train.run.fit", lambda settings, **_: seen.append(settings))
+    done = CliRunner().invoke(train, ["fit", "--out", str(out), "--resume"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert seen == [settings]
 
 
 def test_out_of_fold_metrics_equal_scikit_learn_on_the_written_scores(finished) -> None:

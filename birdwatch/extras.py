@@ -1,0 +1,26 @@
+"""How to install what only some need: birdwatch is in no package index, so the command names where it came from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["install_command"]
+
+
+def install_command(extra: str) -> str:
+    """The command that adds an extra to this installation, to be pasted into a shell."""
+    python = sys.executable or "python3"
+    return f"{python} -m pip install '{_origin()}[{extra}]'"
+
+
+def _origin() -> str:
+    """The folder or file that birdwatch was installed from, `.` (in a checkout) where pip did not note it."""
+    try:
+        noted = json.loads(metadata.distribution("birdwatch").read_text("direct_url.json") or "{}")
+        url = urlsplit(noted["url"])
+    except (metadata.PackageNotFoundError, OSError, ValueError, KeyError, TypeError):
+        return "."
+    return unquote(url.path) if url.scheme == "file" else f"birdwatch @ {noted['url']}"

@@ -1,0 +1,34 @@
+"""Standard input, output and error where they are closed, full, or no longer read."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["complete_streams", "discard_stdout"]
+
+
+def complete_streams() -> None:
+    """Open what is closed of the three standard streams, so that no file that is opened later becomes one of them.
+
+    Writing to a stdout that was closed then fails as writing to a full one does; a stderr that was closed swallows.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken, and those below are open by now.
+            os.open(os.devnull, mode)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def discard_stdout() -> None:
+    """Send what is written to stdout, and what waits in its buffer, nowhere: it failed and would fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
