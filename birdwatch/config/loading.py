@@ -145,6 +145,10 @@ class Configuration:
             kind = UsageError if all(fault.startswith("--") for fault in faults) else ConfigError
             raise kind("; ".join(faults), path=path, setting=min(wrong, default=None))
         settings = Settings(**values, class_=own)
+        places = [name for name in ("device", "url", "folder") if getattr(settings, name) is not None]
+        if not sources and settings.source is None and len(places) > 1:
+            # A few on the command line: each becomes a station named after its kind.
+            sources = {f"{settings.station}-{name}": {name: getattr(settings, name)} for name in places}
         if not sources:
             return Loaded(settings, origins, {settings.station: settings})
         by_name = {name: _of_source(settings, name, rows, origins) for name, rows in sources.items()}

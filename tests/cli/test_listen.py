@@ -30,15 +30,16 @@ ROOT = Path(__file__).resolve().parents[2]
 class Running:
     """A station that hears what is written to its stdin, and its messages."""
 
-    def __init__(self, folder: Path, model: Path, *options: str) -> None:
+    def __init__(self, folder: Path, model: Path, *options: str, tables: str | None = None) -> None:
         self.log = folder / "log"
         self.config = folder / "station.toml"
-        self.config.write_text("threshold = 0.01\n")
+        self.config.write_text(tables or "threshold = 0.01\n")
         context = zmq.Context()
         self.socket = context.socket(zmq.SUB)
         self.socket.subscribe("birdwatch/1/")
         self.socket.connect(f"ipc://{folder}/pub")
-        command = [sys.executable, "-m", "birdwatch", "listen", "--source", "-", "--config", str(self.config)]
+        command = [sys.executable, "-m", "birdwatch", "listen", "--config", str(self.config)]
+        command += [] if tables else ["--source", "-"]
         command += ["--model", str(model), "--bind", f"ipc://{folder}/pub", "--replay-bind", "off"]
         command += ["--journal-max-mb", "0", "--raw-rate", "32000", *options]
         with self.log.open("w") as stream:
@@ -207,3 +208,34 @@ def test_only_listed_species_are_published_and_a_reload_takes_another_list(tmp_p
         assert set(scores) == {"gretit1", "eurbla"}
     finally:
         station.close()
+
+
+def test_several_sources_in_one_process(tmp_path, tiny_model, song):
+    """A pipe and a folder, in one configuration; a reload adds another folder; SIGTERM ends all of them."""
+    cards, more = tmp_path / "cards", tmp_path / "more"
+    cards.mkdir()
+    more.mkdir()
+    table = f'threshold = 0.01\n[source.shed]\nsource = "-"\nraw_rate = 32000\n[source.cards]\nfolder = "{cards}"\n'
+    station = Running(tmp_path, tiny_model, tables=table)
+    try:
+        assert station.next("status", station="shed")
+        assert station.next("status", station="cards", state="listening")
+        station.feed(song[: 6 * 32000])
+        assert station.next("detection", station="shed")["source"] == "-"
+        soundfile.write(cards / "SM4_20240513_043000.wav", song, 32000)
+        recording = station.next("recording", station="cards")
+        assert (recording["recording"], recording["start"]) == ("SM4_20240513_043000.wav", "2024-05-13T04:30:00.000Z")
+        station.config.write_text(f'{table}[source.more]\nfolder = "{more}"\n')
+        station.process.send_signal(signal.SIGHUP)
+        assert station.next("status", station="more", state="listening")
+        station.process.send_signal(signal.SIGTERM)
+        assert station.next("status", station="more", state="stopping")
+        assert station.process.wait(15) == 0, station.log.read_text()
+    finally:
+        station.close()
+
+
+def test_a_password_on_the_command_line_is_refused():
+    text = refused("--url", "rtsp://me:s3cret@host/x")
+    assert "BIRDWATCH_URL" in text
+    assert "s3cret" not in text

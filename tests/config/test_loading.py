@@ -136,3 +136,51 @@ def test_what_config_prints_is_a_configuration_again(tmp_path: Path, monkeypatch
     line = next(line for line in result.output.splitlines() if line.startswith("hop"))
     assert line.split() == ["hop", "=", "1.5", "#", "BIRDWATCH_HOP"]
     assert tomllib.loads(result.output)["class"]["a b"]["threshold"] == 0.25
+
+
+def test_sources_are_tables_with_what_differs(tmp_path: Path) -> None:
+    text = (
+        "threshold = 0.5\nhop = 2.0\n[class.houspa]\nthreshold = 0.9\n"
+        '[source.camera]\nurl = "rtsp://user:s3cret@host/x"\nthreshold = 0.3\n'
+        '[source.pond]\nfile = "a.wav"\nchannel = 1\n'
+    )
+    loaded = read(text, tmp_path)
+    camera, pond = loaded.sources["camera"], loaded.sources["pond"]
+    assert loaded.has_tables
+    assert (camera.station, camera.threshold, camera.hop, camera.source) == ("camera", 0.3, 2.0, None)
+    # What is set for one class holds at every source.
+    assert camera.for_class("houspa").threshold == 0.9
+    assert (pond.source, pond.channel, pond.url, pond.threshold) == ("a.wav", "1", None, 0.5)
+    assert "s3cret" not in repr(loaded.sources)
+    assert not read('source = "a.wav"\n', tmp_path).has_tables
+
+
+def test_what_is_wrong_in_a_source_is_said_with_its_name(tmp_path: Path) -> None:
+    text = '[source.a]\nchanel = 1\n[source."b c"]\ndevice = "x"\n[source.d]\nbind = "tcp://*:1"\nurl = 5.5\n'
+    with pytest.raises(ConfigError) as caught:
+        read(text, tmp_path)
+    message = str(caught.value)
+    assert "source.a: unknown setting chanel (did you mean channel?)" in message
+    assert "source.'b c' is no name for a station" in message
+    assert "source.d: unknown setting bind" in message
+    assert "source.d.url, expected text" in message
+    with pytest.raises(ConfigError, match="not only tables"):
+        read("[source]\ndevice = 1\n", tmp_path)
+
+
+def test_a_few_sources_on_the_command_line_are_stations_too() -> None:
+    loaded = read(station="garden", device="usb", url="http://host/x")
+    assert {name: (one.device, one.url) for name, one in loaded.sources.items()} == {
+        "garden-device": ("usb", None),
+        "garden-url": (None, "http://host/x"),
+    }
+
+
+def test_config_shows_sources_and_never_a_url(tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    path.write_text('[source.camera]\nurl = "rtsp://user:s3cret@host/x"\nhop = 1.0\n')
+    result = CliRunner().invoke(config, ["--config", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "s3cret" not in result.output
+    assert "# url is set and not shown" in result.output
+    assert tomllib.loads(result.output)["source"]["camera"] == {"hop": 1.0}
