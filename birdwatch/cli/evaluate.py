@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import IO, cast, get_args
 
 import click
+import numpy as np
+import numpy.typing as npt
 
 from birdwatch.atomic_write import check_writable, identities, written_beside
 from birdwatch.cli.numbers import FiniteRange
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.alignment import Units, Unmatched, compare
 from birdwatch.evaluation.annotations import read_truth, truth_files
+from birdwatch.evaluation.bootstrap import group_interval
+from birdwatch.evaluation.calibration import expected_calibration_error, reliability
 from birdwatch.evaluation.class_names import ClassNames
 from birdwatch.evaluation.metrics import SpeciesScore, macro
 from birdwatch.evaluation.metrics import evaluate as scores_of
@@ -24,6 +28,8 @@ from birdwatch.wording import counted
 
 __all__ = ["evaluate"]
 
+# Of the resampling, so that the same table gives the same intervals.
+SEED, ROUNDS = 20, 200
 COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision", "recall", "average_precision", "auc")
 
 
@@ -55,6 +61,13 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
     help="Labelled recordings that TABLE lacks. [default: ignore; refuse where TABLE lists only detections]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this csv.")
+@click.option("--intervals", is_flag=True, help="95 % intervals of the means, by resampling recordings.")
+@click.option(
+    "--reliability",
+    "diagram",
+    type=click.Path(path_type=Path),
+    help="Also write a reliability diagram (csv) and print the expected calibration error.",
+)
 def evaluate(
     table: Path,
     truth: Path,
@@ -64,13 +77,15 @@ def evaluate(
     unknown_labels: Unmatched,
     unknown_recordings: Unmatched | None,
     out: Path | None,
+    intervals: bool,
+    diagram: Path | None,
 ) -> None:
     """Evaluate TABLE, which `birdwatch run` wrote, against ground truth.
 
     Labels with times are compared by segment, labels without times by recording.
     """
-    if out is not None:
-        check_writable(out, inputs=identities([table, *truth_files(truth)]))
+    for file in filter(None, (out, diagram)):
+        check_writable(file, inputs=identities([table, *truth_files(truth)]))
     predictions = read_predictions(table, threshold)
     # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
     if model is not None or table.suffix.lower() != ".parquet":
@@ -96,6 +111,38 @@ def evaluate(
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         click.echo("  ".join(cells).rstrip())
     _say(units)
+    if intervals:
+        click.echo(f"95 % intervals over {units.recordings} recordings: {_intervals(units)}", err=True)
+    if diagram is not None:
+        error = _write_reliability(units, diagram)
+        click.echo(f"expected calibration error {error:.4f}; {diagram}", err=True)
+
+
+def _intervals(units: Units) -> str:
+    """The interval of each mean that is printed, in a line."""
+    told = []
+    for name in COLUMNS[4:]:
+
+        def mean(rows: npt.NDArray[np.intp], name: str = name) -> float:
+            value = macro(scores_of(units.labels, units.truth[rows], units.scores[rows], units.claimed[rows]))[name]
+            return float("nan") if value is None else value
+
+        told.append(f"{name} {group_interval(units.names, mean, seed=SEED, rounds=ROUNDS)}")
+    return ", ".join(told)
+
+
+def _write_reliability(units: Units, path: Path) -> float:
+    """The diagram over all classes and units as a csv; returns the expected calibration error."""
+    found = reliability(units.truth, units.scores)
+    with written_beside(path) as stream:
+        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
+        writer.writerow(("from", "to", "forecasts", "mean_score", "observed"))
+        for low, high, count, mean, observed in zip(
+            found.edges[:-1], found.edges[1:], found.count, found.mean_score, found.observed, strict=True
+        ):
+            shares = (f"{mean:.6f}", f"{observed:.6f}") if count else ("", "")
+            writer.writerow((f"{low:.2f}", f"{high:.2f}", count, *shares))
+    return expected_calibration_error(found)
 
 
 def _with_model(names: ClassNames, model: str | None) -> ClassNames:

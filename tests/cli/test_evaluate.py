@@ -98,6 +98,27 @@ def test_bad_input_gets_one_line(birdwatch, tmp_path, arguments, said):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_intervals_and_a_reliability_diagram(birdwatch, tmp_path):
+    names = [f"r{number}" for number in range(12)]
+    present = [number % 3 == 0 for number in range(12)]
+    scores = [0.95 if is_there else 0.05 for is_there in present]
+    rows = [f"{name},{score},{1 - score}" for name, score in zip(names, scores, strict=True)]
+    (tmp_path / "k.csv").write_text("row_id,x,y\n" + "".join(f"{row.replace(',', '_5,', 1)}\n" for row in rows))
+    truth = [f"{name},{'x' if is_there else 'y'},0,5" for name, is_there in zip(names, present, strict=True)]
+    (tmp_path / "t.csv").write_text("recording,label,start_s,end_s\n" + "\n".join(truth) + "\n")
+    done = birdwatch("evaluate", "k.csv", "--truth", "t.csv", "--intervals", "--reliability", "r.csv")
+    assert done.returncode == 0, done.stderr
+    assert "over 12 recordings: precision 1.000 to 1.000" in done.stderr
+    assert "expected calibration error 0.0500; r.csv" in done.stderr
+    with (tmp_path / "r.csv").open(newline="") as stream:
+        bins = list(csv.DictReader(stream))
+    assert [(row["forecasts"], row["observed"]) for row in (bins[0], bins[5], bins[9])] == [
+        ("12", "0.000000"),
+        ("0", ""),
+        ("12", "1.000000"),
+    ]
+
+
 TABLE = (
     "recording,path,channel,start_s,end_s,label,common_name,scientific_name,score,threshold,start,end\n"
     "tit,s/tit.wav,,0,5,gretit1,Great Tit,Parus major,0.9,0.5,,\n"
