@@ -62,7 +62,7 @@ PURE = [
         f"audio/{name}"
         for name in ("types", "finite", "conditioning", "resample", "kaiser_fast", "ring", "windows", "levels")
     ),
-    *(f"model/{name}" for name in ("types", "frontend", "manifest")),
+    *(f"model/{name}" for name in ("types", "frontend", "manifest", "manifest_faults")),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
     *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),
     *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync", "connection", "station", "scheduler")),

@@ -9,6 +9,7 @@ import sys
 import click
 
 from birdwatch._version import __version__
+from birdwatch.cli.interrupts import watch_interrupts
 from birdwatch.cli.lazy_group import LazyGroup
 from birdwatch.errors import BirdwatchError, UsageError
 from birdwatch.standard_streams import complete_streams, discard_stdout
@@ -51,6 +52,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     complete_streams()
+    watch_interrupts()
     try:
         code = _run()
         sys.stdout.flush()

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy import fft
 
 from birdwatch.errors import ConfigError
+from birdwatch.model.manifest_faults import frontend_faults, shown
 
 __all__ = ["FrontendSpec", "hann_window", "image_from_mel", "log_mel", "mel_filterbank", "mel_power", "resize_matrix"]
 
@@ -62,7 +63,7 @@ class FrontendSpec:
 
     def __post_init__(self) -> None:
         faults = [
-            f"{name} is {getattr(self, name)!r}, this version knows only {known!r}"
+            f"{name} is {shown(getattr(self, name))}, this version knows only {known!r}"
             for name, known in (
                 ("mel_scale", "slaney"),
                 ("mel_norm", "slaney"),
@@ -72,15 +73,15 @@ class FrontendSpec:
             )
             if getattr(self, name) != known
         ]
-        for name in ("rate_hz", "window_frames", "n_fft", "hop_frames", "n_mels", "height", "width"):
-            if getattr(self, name) < 1:
-                faults.append(f"{name} is {getattr(self, name)}, it must be at least 1")
-        if not 0 <= self.fmin_hz < self.fmax_hz <= self.rate_hz / 2:
+        # Sizes and types first: the rest compares numbers.
+        numbers = frontend_faults(asdict(self))
+        faults += numbers
+        if not numbers and not 0 <= self.fmin_hz < self.fmax_hz <= self.rate_hz / 2:
             faults.append(
                 f"fmin_hz {self.fmin_hz} and fmax_hz {self.fmax_hz} must satisfy 0 <= fmin < fmax <= "
                 f"half of rate_hz ({self.rate_hz / 2})"
             )
-        if self.top_db <= 0:
+        if not numbers and self.top_db <= 0:
             faults.append(f"top_db is {self.top_db}, it must be above 0")
         if faults:
             raise ConfigError("front end: " + "; ".join(faults))
@@ -102,7 +103,7 @@ class FrontendSpec:
         known = {field.name for field in fields(cls)}
         unknown, missing = sorted(set(values) - known), sorted(known - set(values))
         if unknown or missing:
-            raise ConfigError(f"front end: unknown fields {unknown}, missing fields {missing}")
+            raise ConfigError(f"front end: unknown fields {shown(unknown)}, missing fields {missing}")
         return cls(**values)
 
 

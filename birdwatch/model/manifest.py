@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
 
 from birdwatch.audio.resample import ResamplerKind
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.frontend import FrontendSpec
+from birdwatch.model.manifest_faults import Activation, Input, manifest_faults, shown
 
-__all__ = ["METADATA_KEY", "SCHEMA", "Label", "Manifest"]
+__all__ = ["METADATA_KEY", "SCHEMA", "Activation", "Input", "Label", "Manifest"]
 
 # The key in the ONNX file's metadata, and the manifest's version. A newer one is refused: its meaning is unknown.
 METADATA_KEY = "birdwatch.manifest"
 SCHEMA = 1
-
-Input = Literal["mel", "waveform"]
-Activation = Literal["sigmoid", "softmax", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,45 +64,11 @@ class Manifest:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        faults = list(self._faults())
+        faults = manifest_faults({item.name: getattr(self, item.name) for item in fields(self)}, schema=SCHEMA)
         if faults:
-            raise ModelError(f"manifest of {self.name or 'a model without a name'}: " + "; ".join(faults))
-
-    def _faults(self) -> list[str]:
-        faults: list[str] = []
-        if self.schema != SCHEMA:
-            faults.append(f"schema is {self.schema!r}, this version of birdwatch reads {SCHEMA}")
-        codes = [label.code for label in self.labels]
-        if not codes:
-            faults.append("labels are empty")
-        repeated = sorted({code for code in codes if codes.count(code) > 1}) if len(set(codes)) < len(codes) else []
-        if repeated:
-            faults.append(f"labels repeat {repeated[:5]}")
-        if "" in codes:
-            faults.append("a label has no code")
-        if self.input not in get_args(Input):
-            faults.append(f"input is {self.input!r}, expected one of {get_args(Input)}")
-        if self.activation not in get_args(Activation):
-            faults.append(f"activation is {self.activation!r}, expected one of {get_args(Activation)}")
-        if self.resampler not in get_args(ResamplerKind):
-            faults.append(f"resampler is {self.resampler!r}, expected one of {get_args(ResamplerKind)}")
-        for code, value in [("threshold", self.threshold), *self.thresholds.items()]:
-            if not 0.0 <= value <= 1.0:
-                faults.append(f"threshold of {code} is {value}, expected 0 to 1")
-        unknown = sorted(set(self.thresholds) - set(codes))
-        if unknown:
-            faults.append(f"thresholds name classes that labels lack: {unknown[:5]}")
-        if self.rate_hz < 1 or self.window_frames < 1:
-            faults.append(f"rate_hz {self.rate_hz} and window_frames {self.window_frames} must be at least 1")
-        if self.frontend is None:
-            if self.input == "mel":
-                faults.append("input is 'mel' but there is no frontend")
-        elif (self.frontend.rate_hz, self.frontend.window_frames) != (self.rate_hz, self.window_frames):
-            faults.append(
-                f"frontend takes {self.frontend.window_frames} frames at {self.frontend.rate_hz} Hz, the model "
-                f"{self.window_frames} at {self.rate_hz}"
+            raise ModelError(
+                f"manifest of {shown(self.name) if self.name else 'a model without a name'}: {'; '.join(faults)}"
             )
-        return faults
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -129,31 +93,64 @@ class Manifest:
         """The manifest that `to_json` wrote; raises ModelError with all that is wrong."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"the manifest is not JSON ({error}); export the model again") from None
+        except (ValueError, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            raise ModelError(f"the manifest is not JSON ({reason}); export the model again") from None
         if not isinstance(values, dict):
             raise ModelError(f"the manifest is a JSON {type(values).__name__}, expected an object")
         if isinstance(values.get("schema"), int) and values["schema"] > SCHEMA:
             raise ModelError(
-                f"the manifest has schema {values['schema']}, this birdwatch reads {SCHEMA}: upgrade birdwatch"
+                f"the manifest has schema {shown(values['schema'])}, this birdwatch reads {SCHEMA}: upgrade birdwatch"
             )
-        known = {item.name for item in fields(cls)}
+        known = {item.name: item for item in fields(cls)}
         required = {"name", "labels", "rate_hz", "window_frames", "frontend", "schema"}
-        faults = [f"unknown field {name!r}" for name in sorted(set(values) - known)]
-        faults += [f"missing field {name!r}" for name in sorted(required - set(values))]
-        try:
-            if values.get("frontend") is not None:
-                values["frontend"] = FrontendSpec.from_dict(values["frontend"])
-        except (ConfigError, TypeError) as error:
-            faults.append(str(error))
-        try:
-            if "labels" in values:
-                values["labels"] = tuple(Label(**label) for label in values["labels"])
-        except TypeError as error:
-            faults.append(f"labels: {error}")
+        faults = [f"unknown field {shown(name)}" for name in sorted(set(values) - set(known))]
+        missing = sorted(required - set(values))
+        faults += [f"missing field {name!r}" for name in missing]
+        found = {name: _default(item) for name, item in known.items()} | {n: v for n, v in values.items() if n in known}
+        found["labels"] = _labels(found["labels"], faults)
+        found["frontend"] = _frontend(found["frontend"], faults)
+        # What is missing, or could not be read, has been said.
+        skipped = [name for name in ("labels", "frontend") if found[name] is None and values.get(name) is not None]
+        faults += [
+            fault
+            for fault in manifest_faults(found, schema=SCHEMA)
+            if not any(
+                fault.startswith((name, f"input is 'mel' but there is no {name}")) for name in (*missing, *skipped)
+            )
+        ]
         if faults:
             raise ModelError("the manifest does not fit: " + "; ".join(faults))
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ModelError(f"the manifest holds a value of the wrong type: {error}") from None
+        return cls(**found)
+
+
+def _default(item: Any) -> Any:
+    if item.default is not MISSING:
+        return item.default
+    return item.default_factory() if item.default_factory is not MISSING else None
+
+
+def _labels(values: Any, faults: list[str]) -> tuple[Label, ...] | None:
+    """Labels, their values unchecked; None where they are no list of objects."""
+    if not isinstance(values, list):
+        faults.append(f"labels are {shown(values)}, expected a list of objects")
+        return None
+    known = {item.name for item in fields(Label)}
+    wrong = [value for value in values if not isinstance(value, dict) or "code" not in value or not set(value) <= known]
+    if wrong:
+        faults.append(f"{len(wrong)} labels such as {shown(wrong[0])}, expected objects of {sorted(known)}")
+        return None
+    return tuple(Label(**value) for value in values)
+
+
+def _frontend(values: Any, faults: list[str]) -> FrontendSpec | None:
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        faults.append(f"frontend is {shown(values)}, expected an object")
+        return None
+    try:
+        return FrontendSpec.from_dict(values)
+    except ConfigError as error:
+        faults.append(str(error))
+        return None

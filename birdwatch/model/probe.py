@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.manifest_faults import probe_faults, shown
 
 __all__ = ["RECIPE", "Probe", "ProbeResult", "Scorer", "probe_clips", "replay_probe"]
 
@@ -23,6 +24,8 @@ IntArray = npt.NDArray[np.int64]
 
 # Changes with any change to the clips below: a manifest that names another recipe cannot be replayed.
 RECIPE = "integer-clips-1"
+# What stands for a field that is missing, which is said anyway.
+DEFAULTS: Mapping[str, Any] = {"scores": (), "tolerance": 0.0, "tolerance_log_odds": 0.0, "sha256": ""}
 # A turn of the tone's phase, in steps: fine enough for any pitch, coarse enough that squares of frames fit int64.
 TURN = 1 << 20
 # Log-odds of scores beyond this are rounding, not answers.
@@ -56,8 +59,10 @@ class Probe:
         faults = [f"unknown field {name!r}" for name in sorted(set(values) - known)]
         faults += [f"missing field {name!r}" for name in sorted(known - set(values))]
         if values.get("recipe", RECIPE) != RECIPE:
-            faults.append(f"recipe is {values['recipe']!r}, this version of birdwatch makes {RECIPE!r}")
-        rows = values.get("scores", [])
+            faults.append(f"recipe is {shown(values['recipe'])}, this version of birdwatch makes {RECIPE!r}")
+        wrong = probe_faults({name: values.get(name, default) for name, default in DEFAULTS.items()})
+        faults += wrong
+        rows = [] if wrong else values.get("scores", [])
         if any(len(row) != classes for row in rows):
             faults.append(f"scores have {sorted({len(row) for row in rows})} columns, the model has {classes} labels")
         if faults:

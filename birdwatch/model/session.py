@@ -9,9 +9,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -39,6 +39,7 @@ __all__ = [
     "cuda_fault",
     "cuda_network",
     "open_session",
+    "terminate_runs",
 ]
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,26 @@ def open_session(
         ) from error
 
 
+# The runs that are under way. Adding to and removing from a set are single steps of the interpreter.
+_RUNS: set[Any] = set()
+
+
+@contextmanager
+def _running() -> Iterator[Any]:
+    options = ort.RunOptions()
+    _RUNS.add(options)
+    try:
+        yield options
+    finally:
+        _RUNS.discard(options)
+
+
+def terminate_runs() -> None:
+    """End the runs that are under way, each with a NetworkError; from any thread. A graph may have an endless loop."""
+    for options in tuple(_RUNS):
+        options.terminate = True
+
+
 def _unoptimised() -> Any:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -139,7 +160,8 @@ class HostNetwork:
     def run(self, output: str, values: FloatArray) -> FloatArray:
         """One output for inputs `(batch, ...)`; any number of threads may call it. Raises NetworkError."""
         try:
-            (answer,) = self.session.run([output], {self._input: values})
+            with _running() as options:
+                (answer,) = self.session.run([output], {self._input: values}, options)
         except Exception as error:
             raise NetworkError(error) from error
         return np.asarray(answer, np.float32)
@@ -217,7 +239,8 @@ class _Lane:
 
     def _run(self, output: str, values: FloatArray) -> FloatArray:
         self._input.update_inplace(values)
-        self._session.run_with_iobinding(self._binding)
+        with _running() as options:
+            self._session.run_with_iobinding(self._binding, options)
         return np.array(self._outputs[output].numpy(), np.float32)
 
     def close(self) -> None:
