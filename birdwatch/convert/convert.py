@@ -19,8 +19,9 @@ __all__ = ["convert", "embedding_of"]
 
 def embedding_of(network: Network) -> int:
     """The tensor that the last layer classifies: the input of the FULLY_CONNECTED that makes the network's output."""
-    last = next((operator for operator in network.operators if network.outputs[0] in operator.outputs), None)
-    if last is None or last.kind != "FULLY_CONNECTED":
+    outputs = network.outputs[:1]
+    last = next((operator for operator in network.operators if outputs and outputs[0] in operator.outputs), None)
+    if last is None or last.kind != "FULLY_CONNECTED" or not last.inputs:
         raise ModelError(f"the network ends in {last.kind if last else 'nothing'}, expected FULLY_CONNECTED")
     return last.inputs[0]
 
@@ -28,8 +29,18 @@ def embedding_of(network: Network) -> int:
 def convert(network: Network, outputs: Mapping[str, int], *, input_name: str) -> onnx.ModelProto:
     """The ONNX model that computes the tensors `outputs`, by the name they get, from the network's only input.
 
-    Raises ModelError that names every operator without a counterpart.
+    Raises ModelError that names every operator without a counterpart, or says that the file is damaged.
     """
+    try:
+        return _converted(network, outputs, input_name=input_name)
+    except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
+        # Shapes, options and numbers of tensors that do not fit each other: no network that was ever run.
+        raise ModelError(
+            f"the network cannot be converted ({type(error).__name__}: {error}); is it damaged?"
+        ) from error
+
+
+def _converted(network: Network, outputs: Mapping[str, int], *, input_name: str) -> onnx.ModelProto:
     if len(network.inputs) != 1:
         raise ModelError(f"the network has {len(network.inputs)} inputs, expected one")
     spectrograms = {layer.output: layer for layer in find_spectrograms(network)}

@@ -30,6 +30,8 @@ DTYPES = {
     tflite.TensorType.INT64: np.int64,
     tflite.TensorType.BOOL: np.bool_,
 }
+# BirdNET has 600 tensors; a flipped byte makes a length of billions of it.
+MAX_PARTS = 100_000
 KINDS = {code: name for name, code in vars(tflite.BuiltinOperator).items() if isinstance(code, int)}
 OPTION_TABLES = {code: name for name, code in vars(tflite.BuiltinOptions).items() if isinstance(code, int)}
 
@@ -76,16 +78,41 @@ def read_tflite(content: bytes) -> Network:
     if not tflite.Model.ModelBufferHasIdentifier(content, 0):
         raise ModelError("the file is not a TFLite model (no TFL3 identifier)")
     try:
-        return _network(tflite.Model.GetRootAs(content, 0))
-    except (struct.error, ValueError, IndexError, KeyError, OverflowError, TypeError) as error:
+        network = _network(tflite.Model.GetRootAs(content, 0))
+    except (struct.error, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, MemoryError) as error:
         # What the schema's readers raise when an offset leads out of the file.
         raise ModelError(f"the TFLite file is damaged ({error}); fetch it again") from None
+    faults = _faults(network)
+    if faults:
+        raise ModelError(f"the TFLite file is damaged ({'; '.join(faults[:3])}); fetch it again")
+    return network
+
+
+def _faults(network: Network) -> list[str]:
+    """Operators and ends of the graph that name tensors which are not there; -1 is an input that is left out."""
+    count = len(network.tensors)
+    faults = [
+        f"its {name} are {numbers}"
+        for name, numbers in (("inputs", network.inputs), ("outputs", network.outputs))
+        if any(not 0 <= number < count for number in numbers)
+    ]
+    for place, operator in enumerate(network.operators):
+        if any(not -1 <= number < count for number in operator.inputs) or any(
+            not 0 <= number < count for number in operator.outputs
+        ):
+            faults.append(f"operator {place} ({operator.kind}) names tensors beyond {count - 1}")
+    return faults
 
 
 def _network(model: Any) -> Network:
+    for name, length in (("operators", model.OperatorCodesLength()), ("buffers", model.BuffersLength())):
+        if length > MAX_PARTS:
+            raise ValueError(f"{length} {name}")
     if model.SubgraphsLength() != 1:
         raise ModelError(f"the TFLite file has {model.SubgraphsLength()} graphs, expected one")
     graph = model.Subgraphs(0)
+    if graph.TensorsLength() > MAX_PARTS or graph.OperatorsLength() > MAX_PARTS:
+        raise ValueError(f"{graph.TensorsLength()} tensors and {graph.OperatorsLength()} operators")
     tensors = tuple(_tensor(model, graph.Tensors(number)) for number in range(graph.TensorsLength()))
     operators = tuple(_operator(model, graph.Operators(number)) for number in range(graph.OperatorsLength()))
     return Network(tensors, operators, _numbers(graph.InputsAsNumpy()), _numbers(graph.OutputsAsNumpy()))

@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
-import birdwatch
 from birdwatch.errors import ConfigError
 
 __all__ = ["NAME", "Installation", "shipped"]
 
 NAME = "birdwatch.service"
-DROP_INS = ("cuda", "keys")
+DROP_INS = ("cuda", "keys", "loopback")
 
 # A user of its own that DynamicUser makes cannot look into these.
 HOMES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 
 def shipped(name: str) -> str:
-    """The text of a file below `systemd/`: in a wheel beside the code, in a checkout one folder up."""
-    package = Path(birdwatch.__file__).parent
-    for folder in (package / "systemd", package.parent / "systemd"):
+    """The text of a file below `systemd/`: a package of its own in a wheel, in a checkout beside the code."""
+    package = files("birdwatch")
+    for folder in (package / "systemd", Path(str(package)).parent / "systemd"):
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")
     raise ConfigError(f"systemd/{name} is not part of this installation; install birdwatch again")

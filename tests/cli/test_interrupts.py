@@ -56,8 +56,10 @@ def test_an_endless_graph_is_left_in_five_seconds(
     model, sound = files
     words = {
         "run": ["run", str(sound), "--out", "out.csv", "--model", str(model)],
-        "listen": ["listen", "--source", str(sound), "--model", str(model), "--bind", "tcp://127.0.0.1:*"]
-        + ["--replay-bind", "off", "--journal-max-mb", "0"],
+        "listen": [
+            *("listen", "--source", str(sound), "--model", str(model), "--bind", "tcp://127.0.0.1:*"),
+            *("--replay-bind", "off", "--journal-max-mb", "0"),
+        ],
     }[command]
     with started(tmp_path, *words) as process:
         try:

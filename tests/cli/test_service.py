@@ -120,3 +120,30 @@ def test_a_users_files_are_in_its_own_folders(monkeypatch: pytest.MonkeyPatch, t
     result = CliRunner().invoke(module.service, ["install", "--user", "--dry-run"])
     assert f"# ---- {tmp_path}/systemd/user/birdwatch.service" in result.output
     assert f"--config {tmp_path}/birdwatch/birdwatch.toml" in result.output
+
+
+@pytest.mark.parametrize(
+    ("configuration", "closed"),
+    [
+        ("", True),
+        ('bind = "tcp://*:5570"\ninsecure_bind = true\n', False),
+        ('replay_bind = "tcp://10.0.0.1:5571"\ninsecure_bind = true\n', False),
+        ('bind = "ipc:///run/birdwatch/station.sock"\nreplay_bind = "off"\n', True),
+        ('[source.pond]\nurl = "rtsp://10.0.0.7/audio"\n', False),
+    ],
+)
+def test_a_station_of_this_machine_alone_is_shut_off_from_others(
+    machine: Machine, configuration: str, closed: bool
+) -> None:
+    loopback = machine.units / "birdwatch.service.d" / "loopback.conf"
+    assert machine.run("install", "--no-start").exit_code == 0
+    assert "IPAddressDeny=any" in loopback.read_text()
+    machine.configuration.write_text(configuration)
+    result = machine.run("install", "--no-start")
+    assert result.exit_code == 0, result.exception
+    assert loopback.exists() == closed
+
+
+def test_keys_open_the_station_to_others(machine: Machine) -> None:
+    assert machine.run("install", "--no-start", "--keys").exit_code == 0
+    assert not (machine.units / "birdwatch.service.d" / "loopback.conf").exists()

