@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("model_check", "Prove that a model gives its own answers on this machine."),
     "list": ("model_list", "The built-in model and those that were added."),
     "add": ("model_add", "Fetch BirdNET and make it a model that --model birdnet finds."),
+    "add-silero": ("model_add_silero", "Fetch the voice activity network that the setting privacy needs."),
     "wrap": ("model_wrap", "Put labels and window into somebody else's ONNX file."),
 }
 

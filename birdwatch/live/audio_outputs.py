@@ -7,6 +7,7 @@ from collections.abc import Callable
 from birdwatch.audio.types import AudioBlock
 from birdwatch.live.clips import Clips
 from birdwatch.live.frame_numbering import FrameNumbering
+from birdwatch.live.privacy import SpeechGate
 from birdwatch.live.recorder import Recorder
 from birdwatch.live.spectrum import SpectrumFeed
 from birdwatch.messaging import messages
@@ -18,7 +19,7 @@ __all__ = ["AudioOutputs"]
 class AudioOutputs:
     """`push` each block of a stream; `follow` the numbering that tells when it was.
 
-    wanted: whether a subscriber wants spectra, which go to `publish`.
+    wanted: whether a subscriber wants spectra, which go to `publish`. gate: blanks speech in all of it.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class AudioOutputs:
         *,
         wanted: Callable[[], bool],
         publish: Callable[[Message], None],
+        gate: SpeechGate | None = None,
     ) -> None:
         self._clips = clips
         self._recorder = recorder
         self._publish = publish
+        self._gate = gate
         self._spectrum = SpectrumFeed(wanted, self._show)
         self._numbering: FrameNumbering | None = None
 
@@ -46,6 +49,14 @@ class AudioOutputs:
 
     def push(self, block: AudioBlock) -> None:
         """Take a mono block at its device's rate, without NaN."""
+        for decided in [block] if self._gate is None else self._gate.push(block):
+            self._keep(decided)
+
+    def speech_within(self, start_s: float, end_s: float) -> bool:
+        """Whether a person spoke between two seconds of the stream; never where nobody asked for privacy."""
+        return self._gate is not None and self._gate.speech_within(start_s, end_s)
+
+    def _keep(self, block: AudioBlock) -> None:
         if self._clips is not None:
             self._clips.push(block)
         if self._recorder is not None:
@@ -54,6 +65,8 @@ class AudioOutputs:
 
     def end(self) -> None:
         """The stream is over."""
+        for decided in [] if self._gate is None else self._gate.finish():
+            self._keep(decided)
         if self._recorder is not None:
             self._recorder.end()
 

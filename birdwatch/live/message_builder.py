@@ -30,7 +30,8 @@ class Reporter:
     """Turns results into messages and publishes them: detections at once, an event with its saved clip.
 
     publish: where messages go. boot_id: makes event ids unique over all starts. minutes: recordings are stretches of a
-    live stream, named after the station and their beginning. on_detection: is called with each one and its UTC in ns.
+    live stream, named after the station and their beginning. drop_speech: what overlaps speech is not published.
+    on_detection: is called with each one and its UTC in ns.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class Reporter:
         minutes: bool,
         clips: Clips | None = None,
         outputs: AudioOutputs | None = None,
+        drop_speech: bool = False,
         on_detection: Callable[[Detection, int], None] | None = None,
     ) -> None:
         self.clips = clips
         self.outputs = outputs
+        self._drop_speech = drop_speech
         self._listener = listener
         self._publish = publish
         self._clock = clock
@@ -91,7 +94,14 @@ class Reporter:
         start_ns = line.utc_ns(gap.start_frame)
         self._publish(messages.gap(gap, rate_hz=self._listener.rate_hz, start_ns=start_ns))
 
+    def _speech(self, start_frame: int, end_frame: int) -> bool:
+        """Whether a person spoke between two frames, where privacy was asked for."""
+        rate_hz = self._listener.rate_hz
+        return self.outputs is not None and self.outputs.speech_within(start_frame / rate_hz, end_frame / rate_hz)
+
     def _detection(self, found: Detection, number: int) -> None:
+        if self._drop_speech and self._speech(found.start_frame, found.end_frame):
+            return
         start_ns, end_ns = self._times(found.start_frame, found.end_frame)
         self._publish(
             messages.detection(
@@ -108,9 +118,12 @@ class Reporter:
 
     def _event(self, event: Event, number: int) -> None:
         label, rate_hz = self._labels[event.label], self._listener.rate_hz
+        speech = self._speech(event.start_frame - rate_hz, event.end_frame + rate_hz)
+        if self._drop_speech and speech:
+            return
         start_ns, end_ns = self._times(event.start_frame, event.end_frame)
         clip = None
-        if self.clips is not None:
+        if self.clips is not None and not speech:
             # The event id comes last: clips are found by it.
             name = f"{_compact(start_ns)}_{self._station}_{label.code}_{self._event_id(number)}"
             clip = self.clips.save(name.replace("/", "-"), event.start_frame / rate_hz, event.end_frame / rate_hz)

@@ -22,6 +22,7 @@ from birdwatch.live.folder_station import FolderStation
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.pauses import pauses
+from birdwatch.live.privacy import SpeechGate
 from birdwatch.live.recorder import SUFFIXES, Recorder, RecordingThread
 from birdwatch.live.source import Clock, Source, Stamp
 from birdwatch.live.sources import channel_of, is_whole_recording, make_source, only_place
@@ -31,6 +32,7 @@ from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.station_publisher import StationPublisher
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.voice_activity import VoiceActivity
 from birdwatch.scores.types import Detection
 
 __all__ = ["Stations"]
@@ -196,6 +198,8 @@ class Stations:
     def _prepared(self, settings: Settings) -> _Prepared:
         pauses(settings, self._clock, live=True)
         hop_frames_of(settings.hop, self._classifier.manifest.window_frames, self._classifier.manifest.rate_hz)
+        if settings.privacy != "off":
+            VoiceActivity()
         source: Source | WatchedFolder
         if settings.folder is not None:
             only_place(settings)
@@ -254,6 +258,7 @@ class Stations:
             self._recorder(settings, part),
             wanted=lambda: publisher.spectrum_wanted,
             publish=publisher.publish_spectrum,
+            gate=None if settings.privacy == "off" else SpeechGate(VoiceActivity()),
         )
         listener = Listener(
             self._classifier,
@@ -277,6 +282,7 @@ class Stations:
             minutes=not part.whole,
             clips=clips,
             outputs=outputs,
+            drop_speech=settings.privacy == "drop-all",
             on_detection=self._on_detection,
         )
         return listener, reporter
