@@ -17,7 +17,8 @@ from birdwatch.batch.run_database import Entry, RunDatabase
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.paths import text_of
-from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows
+from birdwatch.tables.cells import spreadsheet_cells
+from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows, Vocabulary
 
 __all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
 
@@ -63,11 +64,13 @@ def result_of(
 
 
 def describe_run(
-    results: Sequence[Result], failed: Sequence[Outcome], manifest: Manifest, parameters: dict[str, Any]
+    results: Sequence[Result], failed: Sequence[Outcome], words: Vocabulary, parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """What a table that can hold it says about its run: nothing in it depends on when or how fast it went."""
+    manifest = words.manifest
     return {
         "parameters": parameters,
+        "timezone": words.timezone or "UTC",
         "window_s": manifest.window_s,
         "license": manifest.license,
         "labels": [[label.code, label.scientific_name, label.common_name] for label in manifest.labels],
@@ -108,7 +111,8 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
     with written_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("recording", "reason"))
-        writer.writerows((text_of(outcome.job.path), text_of(outcome.fault)) for outcome in failed)
+        rows = ((text_of(outcome.job.path), text_of(outcome.fault)) for outcome in failed)
+        writer.writerows(map(spreadsheet_cells, rows))
 
 
 def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:

@@ -161,7 +161,8 @@ def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notic
             if len(wanted) == 1 and failed:
                 database.remove()
                 raise SourceError(failed[0].fault)
-            words = Vocabulary(manifest, policy.thresholds)
+            local = None if request.timezone == "UTC" else request.timezone
+            words = Vocabulary(manifest, policy.thresholds, timezone=local)
             entries = _write(request, wanted, failed, database, words, parameters, floors, template, notice)
             write_errors(request.outputs[0].path, failed)
             write_filtered(request.outputs[0].path, policy.species, manifest)
@@ -247,7 +248,7 @@ def _write(
         if entry is not None:
             entries.append(entry)
             results.append(result_of(job, entry, database, words.manifest, floors))
-    described = describe_run(results, failed, words.manifest, parameters)
+    described = describe_run(results, failed, words, parameters)
     for output in request.outputs:
         absent = write_output(output, results, words, run=described, template=template)
         if absent:

@@ -24,7 +24,8 @@ from birdwatch.report.clip import encode_clip
 from birdwatch.report.moments import effort_of, local_time, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.picture import spectrogram_png
-from birdwatch.tables.reading import Heard, HeardTable, read_detections
+from birdwatch.tables.reading import read_detections
+from birdwatch.tables.rows import DetectionRow, DetectionTable
 from birdwatch.wording import counted
 
 __all__ = ["report"]
@@ -114,7 +115,7 @@ class _Recordings:
             for item in inputs:
                 self.by_file[item.path.name].append(item.path)
 
-    def path_of(self, row: Heard) -> Path | None:
+    def path_of(self, row: DetectionRow) -> Path | None:
         """The file, or None. One that has moved is known by its name, or by its file's where only one has it."""
         name = row.recording if row.channel is None else row.recording.removesuffix(f"_ch{row.channel}")
         same = self.by_file.get(Path(row.path).name, [])
@@ -125,7 +126,7 @@ class _Recordings:
         path = Path(row.path)
         return path if path.exists() else None
 
-    def moment(self, row: Heard) -> tuple[bytes | None, tuple[str, bytes] | None]:
+    def moment(self, row: DetectionRow) -> tuple[bytes | None, tuple[str, bytes] | None]:
         """A moment's picture and sound, or two times None."""
         path = self.path_of(row)
         if path is None:
@@ -142,7 +143,7 @@ class _Recordings:
         return png, encode_clip(samples, audio.rate_hz)
 
 
-def _failed(table: Path, heard: HeardTable) -> list[tuple[str, str]]:
+def _failed(table: Path, heard: DetectionTable) -> list[tuple[str, str]]:
     """The recordings that failed, from the table itself or from the list beside it."""
     if "failed" in heard.run:
         return [(item["path"], item["reason"]) for item in heard.run["failed"]]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.class_names import ClassNames
-from birdwatch.evaluation.label_table import Annotation
 from birdwatch.evaluation.predictions import Predictions, ways_to_call
+from birdwatch.tables.label_table import Annotation
 
 __all__ = ["Units", "Unmatched", "compare"]
 

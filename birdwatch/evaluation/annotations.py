@@ -7,7 +7,7 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.dialects import read_dialect
-from birdwatch.evaluation.label_table import Annotation, read_label_table
+from birdwatch.tables.label_table import Annotation, read_label_table
 
 __all__ = ["Annotation", "read_truth", "truth_files"]
 

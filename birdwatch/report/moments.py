@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
-from birdwatch.tables.reading import Heard
+from birdwatch.tables.rows import DetectionRow
 
 __all__ = ["Effort", "Species", "effort_of", "local_time", "species_of"]
 
@@ -27,7 +27,7 @@ class Species:
     best: float
     by_hour: Mapping[int, int]
     by_day: Mapping[date, int]
-    moments: tuple[Heard, ...]
+    moments: tuple[DetectionRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def local_time(utc_ns: int, where: tzinfo) -> datetime:
     return (EPOCH + timedelta(microseconds=utc_ns // 1000)).astimezone(where)
 
 
-def species_of(rows: Iterable[Heard], where: tzinfo, *, moments: int) -> list[Species]:
+def species_of(rows: Iterable[DetectionRow], where: tzinfo, *, moments: int) -> list[Species]:
     """Each species that was heard, the one that was heard most first."""
-    groups: dict[str, list[Heard]] = defaultdict(list)
+    groups: dict[str, list[DetectionRow]] = defaultdict(list)
     for row in rows:
         groups[row.label].append(row)
     found = []
@@ -68,10 +68,10 @@ def species_of(rows: Iterable[Heard], where: tzinfo, *, moments: int) -> list[Sp
     return sorted(found, key=lambda species: (-species.count, -species.best, species.name))
 
 
-def _best(group: Sequence[Heard], count: int) -> tuple[Heard, ...]:
+def _best(group: Sequence[DetectionRow], count: int) -> tuple[DetectionRow, ...]:
     """The best-scored moments, each of another recording as far as there are enough; never two that overlap."""
     order = sorted(group, key=lambda row: (-row.score, row.recording, row.start_s))
-    chosen: list[Heard] = []
+    chosen: list[DetectionRow] = []
     for same_recording in (False, True):
         for row in order:
             if len(chosen) == count:

@@ -12,7 +12,7 @@ from typing import Any
 
 from birdwatch.report.heatmap import Row, heatmap
 from birdwatch.report.moments import Effort, Species
-from birdwatch.tables.reading import Heard
+from birdwatch.tables.rows import DetectionRow
 
 __all__ = ["Moment", "Page", "describe", "render"]
 
@@ -27,7 +27,7 @@ POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-
 class Moment:
     """A moment as it is shown. png and sound (media type, data) are None where its audio was not found."""
 
-    heard: Heard
+    heard: DetectionRow
     when: str
     png: bytes | None
     sound: tuple[str, bytes] | None

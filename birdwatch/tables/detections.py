@@ -1,22 +1,20 @@
-"""Tables of detections or events: csv, JSON lines and Kaleidoscope-style csv."""
+"""The csv of detections or events: written, and read back."""
 
 from __future__ import annotations
 
-import json
+import csv
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from birdwatch.audio.timestamps import utc_text
+from birdwatch.errors import ConfigError
 from birdwatch.paths import text_of
+from birdwatch.tables.cells import original_text
+from birdwatch.tables.local_time import local_text
 from birdwatch.tables.result import Result, Vocabulary
+from birdwatch.tables.rows import DetectionTable, row_of
 
-__all__ = [
-    "DETECTION_COLUMNS",
-    "EVENT_COLUMNS",
-    "KALEIDOSCOPE_COLUMNS",
-    "detection_rows",
-    "json_lines",
-    "kaleidoscope_rows",
-]
+__all__ = ["DETECTION_COLUMNS", "EVENT_COLUMNS", "LOCAL_COLUMNS", "detection_columns", "detection_rows", "read_csv"]
 
 # As in the messages of a station; parquet has the same columns.
 DETECTION_COLUMNS = (
@@ -35,23 +33,14 @@ DETECTION_COLUMNS = (
 )
 # What a row that is an event has in addition; its `score` is the maximum over its windows.
 EVENT_COLUMNS = ("mean_score", "windows")
-# Kaleidoscope Pro's own columns, then those that BirdNET-Analyzer's table for it adds.
-KALEIDOSCOPE_COLUMNS = (
-    "INDIR",
-    "FOLDER",
-    "IN FILE",
-    "CHANNEL",
-    "OFFSET",
-    "DURATION",
-    "DATE",
-    "TIME",
-    "HOUR",
-    "TOP1MATCH",
-    "scientific_name",
-    "common_name",
-    "confidence",
-    "MANUAL ID",
-)
+# Where the run was given a zone: the same moments on its clock, and its name.
+LOCAL_COLUMNS = ("start_local", "end_local", "timezone")
+
+
+def detection_columns(words: Vocabulary) -> tuple[str, ...]:
+    """The heading."""
+    events = EVENT_COLUMNS if words.rows == "events" else ()
+    return (*DETECTION_COLUMNS, *events, *(LOCAL_COLUMNS if words.zone is not None else ()))
 
 
 def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
@@ -77,48 +66,37 @@ def detection_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Seq
                     _utc(words.utc_ns(result, start)),
                     _utc(words.utc_ns(result, end)),
                     *(() if not event else (f"{event[0]:.6f}", event[1])),
+                    *_local(words, result, start, end),
                 )
 
 
-def json_lines(results: Iterable[Result], words: Vocabulary) -> Iterator[str]:
-    """One JSON object per row, its keys the columns of the csv; null where the csv is empty."""
-    numbers = {"start_s", "end_s", "score", "threshold", "mean_score"}
-    columns = DETECTION_COLUMNS if words.rows == "windows" else (*DETECTION_COLUMNS, *EVENT_COLUMNS)
-    for row in detection_rows(results, words):
-        values = {
-            key: float(str(value)) if key in numbers else (None if value == "" else value)
-            for key, value in zip(columns, row, strict=True)
-        }
-        yield json.dumps(values, ensure_ascii=False)
+def read_csv(path: Path) -> DetectionTable:
+    """Read the csv back. Raises ConfigError for one without its columns; OSError and ValueError where it is no csv."""
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in DETECTION_COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ConfigError(
+                f"{path} lacks the columns {', '.join(missing)}; expected a table of `birdwatch run` "
+                "in --format detections, .parquet or .jsonl",
+                path=path,
+            )
+        cells = [{name: original_text(cell) for name, cell in row.items()} for row in reader]
+    zones = {row["timezone"] for row in cells if row.get("timezone")}
+    return DetectionTable([row_of(row) for row in cells], {}, next(iter(zones)) if len(zones) == 1 else None)
 
 
-def kaleidoscope_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
-    """Kaleidoscope Pro's table: folder, file, offset and duration in seconds; date and time in UTC, if known."""
-    labels = words.manifest.labels
-    for result in results:
-        whole = result.path.absolute()
-        channel = "" if result.channel is None else result.channel
-        for rows in result.rows(words.rows):
-            for start, end, label, score, *_ in rows.tolist():
-                names = labels[label]
-                utc_ns = words.utc_ns(result, start)
-                stamp = "" if utc_ns is None else utc_text(utc_ns)
-                yield (
-                    text_of(whole.parent.parent),
-                    text_of(whole.parent.name),
-                    text_of(whole.name),
-                    channel,
-                    f"{words.seconds(start):.3f}",
-                    f"{words.seconds(end) - words.seconds(start):.3f}",
-                    stamp[:10],
-                    stamp[11:19],
-                    stamp[11:13],
-                    names.code,
-                    names.scientific_name,
-                    names.common_name,
-                    f"{score:.4f}",
-                    "",
-                )
+def _local(words: Vocabulary, result: Result, start: int, end: int) -> Sequence[str]:
+    """The cells of `LOCAL_COLUMNS`, empty where the start is unknown; nothing without a zone."""
+    if words.zone is None:
+        return ()
+    first, last = words.utc_ns(result, start), words.utc_ns(result, end)
+    if first is None or last is None:
+        return "", "", ""
+    try:
+        return local_text(first, words.zone), local_text(last, words.zone), words.timezone or ""
+    except OverflowError:
+        return "", "", ""
 
 
 def _utc(utc_ns: int | None) -> str:

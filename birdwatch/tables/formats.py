@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, cast
@@ -12,16 +13,13 @@ from typing import IO, Any, cast
 from birdwatch.atomic_write import Identities, check_folder, check_writable, written_beside
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.paths import file_name
-from birdwatch.tables.annotation_tables import RAVEN_COLUMNS, audacity_rows, raven_rows
-from birdwatch.tables.detections import (
-    DETECTION_COLUMNS,
-    EVENT_COLUMNS,
-    KALEIDOSCOPE_COLUMNS,
-    detection_rows,
-    json_lines,
-    kaleidoscope_rows,
-)
+from birdwatch.tables.audacity import audacity_rows
+from birdwatch.tables.cells import plain_cells, spreadsheet_cells
+from birdwatch.tables.detections import DETECTION_COLUMNS, detection_columns, detection_rows
+from birdwatch.tables.json_lines import json_lines
+from birdwatch.tables.kaleidoscope import KALEIDOSCOPE_COLUMNS, kaleidoscope_rows
 from birdwatch.tables.parquet import require_pyarrow, write_parquet
+from birdwatch.tables.raven import RAVEN_COLUMNS, raven_rows
 from birdwatch.tables.result import Result, Rows, Vocabulary
 from birdwatch.tables.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
 
@@ -161,14 +159,15 @@ def _write(
         header, rows = ("row_id", *words.manifest.codes), kaggle_rows(results, words)
     else:
         header, make = _PLAIN[form]
-        if form == "detections" and words.rows == "events":
-            header = (*DETECTION_COLUMNS, *EVENT_COLUMNS)
+        header = detection_columns(words) if form == "detections" else header
         rows = make(results, words)
-    # Raven and Audacity know no quotes: what could break their lines is not in our names, and paths hold no tabs.
-    writer = csv.writer(stream, lineterminator="\n", delimiter="\t" if FORMS[form] else ",")
-    if header is not None:
-        writer.writerow(header)
-    writer.writerows(rows)
+    if FORMS[form]:
+        stream.writelines("\t".join(plain_cells(row)) + "\n" for row in chain([header] if header else [], rows))
+        return
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header or ())
+    # A template's rows are the competition's own names.
+    writer.writerows(rows if template is not None and form == "kaggle" else map(spreadsheet_cells, rows))
 
 
 _PLAIN: dict[str, tuple[Sequence[str] | None, Callable[[Iterable[Result], Vocabulary], Iterator[Sequence[object]]]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy as np
 from birdwatch.errors import ConfigError
 from birdwatch.extras import install_command
 from birdwatch.paths import text_of
+from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.result import Result, Vocabulary
+from birdwatch.tables.rows import DetectionRow, DetectionTable
 
-__all__ = ["METADATA_KEY", "require_pyarrow", "write_parquet"]
+__all__ = ["METADATA_KEY", "read_parquet", "require_pyarrow", "write_parquet"]
 
 # Where the footer holds the run: its parameters, the recordings with their starts and lengths, and the failed ones.
 METADATA_KEY = "birdwatch.run"
@@ -120,3 +123,27 @@ def _groups(pa: Any, tables: Iterator[Any], schema: Any) -> Iterator[Any]:
             held = [whole.slice(rows - rows % ROW_GROUP)]
             rows %= ROW_GROUP
     yield pa.concat_tables(chain(held, [schema.empty_table()])).unify_dictionaries()
+
+
+def read_parquet(path: Path) -> DetectionTable:
+    """Read the table back, with its run. Raises ConfigError for another file."""
+    pa = require_pyarrow()
+    try:
+        file = pa.parquet.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"{path} is not Parquet ({error}); write it again with `birdwatch run`") from error
+    with file:
+        missing = [name for name in DETECTION_COLUMNS if name not in file.schema_arrow.names]
+        if missing:
+            raise ConfigError(f"{path} lacks the columns {', '.join(missing)}; expected a table of `birdwatch run`")
+        metadata = file.schema_arrow.metadata or {}
+        run = json.loads(metadata.get(METADATA_KEY.encode(), b"{}"))
+        rows: list[DetectionRow] = []
+        names = [*DETECTION_COLUMNS[:-1], *(["windows"] if "windows" in file.schema_arrow.names else [])]
+        for batch in file.iter_batches(columns=names):
+            start = batch.column("start").cast(pa.int64())
+            columns: Iterable[list[Any]] = (
+                (start if name == "start" else batch.column(name)).to_pylist() for name in names
+            )
+            rows += map(DetectionRow, *columns)
+    return DetectionTable(rows, run, run.get("timezone"))

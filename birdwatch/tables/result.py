@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from birdwatch.audio.timestamps import zone
 from birdwatch.audio.types import FloatArray
 from birdwatch.model.manifest import Manifest
 
@@ -49,11 +51,20 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Turns a model's indices and frames into names and seconds. limits: detection thresholds float32 `(classes,)`."""
+    """Turns a model's indices and frames into names and seconds.
+
+    limits: detection thresholds float32 `(classes,)`. timezone: the zone in which tables also give times, or None.
+    """
 
     manifest: Manifest
     limits: FloatArray
     rows: Rows = "windows"
+    timezone: str | None = None
+
+    @property
+    def zone(self) -> tzinfo | None:
+        """The zone of `timezone`."""
+        return None if self.timezone is None else zone(self.timezone)
 
     def seconds(self, frame: int) -> float:
         """A frame's time since the recording began."""

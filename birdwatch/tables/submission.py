@@ -9,6 +9,9 @@ from pathlib import Path
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SinkError
+from birdwatch.tables.cells import original_text
+from birdwatch.tables.label_columns import Found
+from birdwatch.tables.label_table import Annotation, LabelTable
 from birdwatch.tables.result import Result, Vocabulary
 
 __all__ = [
@@ -18,8 +21,10 @@ __all__ = [
     "check_row_names",
     "is_submission",
     "kaggle_rows",
+    "presence_labels",
     "read_submission",
     "read_template",
+    "segment_labels",
     "submission_rows",
     "template_rows",
 ]
@@ -86,7 +91,8 @@ def read_submission(path: Path) -> Submission:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            table, columns = list(reader), list(reader.fieldnames or ())
+            columns = list(reader.fieldnames or ())
+            table = [{**row, "row_id": original_text(row["row_id"])} for row in reader]
         if tuple(columns) == SUBMISSION_COLUMNS:
             rows = [(row["row_id"], None, None, row["class_name"], float(row["presence"])) for row in table]
             labels = list(dict.fromkeys(row["class_name"] for row in table))
@@ -161,3 +167,35 @@ def _segments(result: Result, words: Vocabulary) -> Iterator[tuple[str, FloatArr
 
 def _text(score: float) -> str:
     return f"{score:.7g}"
+
+
+def presence_labels(table: LabelTable, recording: str | None) -> Found:
+    """A submission as truth: one row per recording and class, presence 1 or 0."""
+    for line, row in table.rows:
+        if row["presence"].strip() not in ("0", "1"):
+            table.fault(line, f"presence is {row['presence']!r}, expected 0 or 1")
+        else:
+            there = row["presence"].strip() == "1"
+            yield line, Annotation(row["row_id"], row["class_name"] if there else "", None, None)
+
+
+def segment_labels(table: LabelTable, recording: str | None) -> Found:
+    """The competition's table as truth: `<recording>_<end second>` and 0 or 1 under each class."""
+    ends: dict[int, tuple[str, float]] = {}
+    for line, row in table.rows:
+        stem, _, end = row["row_id"].rpartition("_")
+        try:
+            ends[line] = stem, float(end)
+        except ValueError:
+            table.fault(line, f"row_id is {row['row_id']!r}, expected <recording>_<end second>")
+    length_s = min((end for _, end in ends.values()), default=0.0)
+    for line, row in table.rows:
+        cells = [row[column].strip() for column in table.columns if column != "row_id"]
+        odd = [cell for cell in cells if cell not in ("0", "1", "0.0", "1.0")]
+        if odd:
+            table.fault(line, f"{odd[0]!r} is neither 0 nor 1")
+        elif line in ends:
+            stem, end_s = ends[line]
+            labels = [name for name in table.columns if name != "row_id" and row[name].strip() in ("1", "1.0")]
+            for name in labels or [""]:
+                yield line, Annotation(stem, name, max(0.0, end_s - length_s), end_s)

@@ -6,13 +6,13 @@ import pytest
 
 from birdwatch.audio.timestamps import zone
 from birdwatch.report.moments import effort_of, species_of
-from birdwatch.tables.reading import Heard
+from birdwatch.tables.rows import DetectionRow
 
 START_NS = 1715574600 * 10**9  # 2024-05-13T04:30:00Z
 
 
 def heard(recording, start_s, score, label="gretit1", known=True):
-    return Heard(
+    return DetectionRow(
         recording, f"{recording}.wav", None, start_s, start_s + 5, label, "", "", score, 0.5,
         START_NS + int(start_s * 1e9) if known else None,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tables for Raven Pro and Audacity: selection tables and label tracks, one row per event by default."""
+"""Raven's selection tables: written for Raven Pro and Lite, and read back as ground truth."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from birdwatch.audio.timestamps import utc_text
 from birdwatch.paths import text_of
+from birdwatch.tables.label_columns import Found, first_column, label_columns, labelled, named_recording
+from birdwatch.tables.label_table import LabelTable
 from birdwatch.tables.result import Result, Vocabulary
 
-__all__ = ["RAVEN_COLUMNS", "audacity_rows", "raven_rows"]
+__all__ = ["RAVEN_COLUMNS", "raven_labels", "raven_rows"]
 
 RAVEN_COLUMNS = (
     "Selection",
@@ -71,11 +73,18 @@ def raven_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequenc
                 )
 
 
-def audacity_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequence[object]]:
-    """Audacity's label track: start and end in seconds and a text, without a header. One recording's only."""
-    labels = words.manifest.labels
-    for result in results:
-        for rows in result.rows(words.rows):
-            for start, end, label, score, *_ in rows.tolist():
-                name = labels[label].common_name or labels[label].code
-                yield f"{words.seconds(start):.6f}", f"{words.seconds(end):.6f}", f"{name} {score:.2f}"
+def raven_labels(table: LabelTable, recording: str | None) -> Found:
+    """Raven's selection table; in one over several files the end is on the clock of them all."""
+    path = first_column(table, ("begin path", "begin file"))
+    combined = path is not None and "file offset (s)" in table.columns
+    if path is None:
+        recording = named_recording(table, recording)
+    columns = label_columns(table)
+    for line, row in table.rows:
+        span = table.span(line, row, "begin time (s)", "end time (s)")
+        if combined and span is not None:
+            offset = table.seconds(line, row, "file offset (s)")
+            if offset is not None:
+                span = (offset, round(offset + span[1] - span[0], 9))
+        whose = str(recording if path is None else row[path])
+        yield from labelled(table, line, row, whose, columns, span)

@@ -1,0 +1,30 @@
+"""Text in tables: what a spreadsheet would run as a formula, and what would break a line of a table without quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["original_text", "plain_cells", "spreadsheet_cells"]
+
+# A cell that begins so is a formula to Excel, LibreOffice and Google Sheets (OWASP, CSV Injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def spreadsheet_cells(cells: Iterable[object]) -> list[object]:
+    """A row of csv in which text that begins like a formula has an apostrophe before it; numbers stay as they are."""
+    return [f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell for cell in cells]
+
+
+def original_text(cell: str) -> str:
+    """What `spreadsheet_cells` was given."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell) else cell
+
+
+def _is_formula(cell: str) -> bool:
+    # Behind apostrophes too, so that what is written can be told from what was there.
+    return cell.lstrip("'").startswith(FORMULA)
+
+
+def plain_cells(cells: Iterable[object]) -> list[str]:
+    """A row for Raven and Audacity, which know no quotes: tabs and ends of lines become blanks."""
+    return [" ".join(str(cell).splitlines()).replace("\t", " ") for cell in cells]
