@@ -76,83 +76,116 @@ class Configuration:
 
     def read(self) -> Loaded:
         """All settings. Raises ConfigError that names everything unknown or out of range."""
-        faults: list[str] = []
-        wrong: set[str] = set()
-        values: dict[str, Any] = {}
-        origins: dict[str, str] = dict.fromkeys(rules(), "default")
-
-        def take(name: str, raw: Any, origin: str, rule: Rule) -> Any:
-            try:
-                value = _converted(raw, rule)
-                expected = rule.fault(value)
-            except ValueError:
-                value, expected = None, _KINDS[rule.kind]
-            if expected:
-                shown = "" if rule.secret else f" is {raw!r}"
-                faults.append(f"{origin}: {name}{shown}, expected {expected}")
-                wrong.add(name)
-            return value
-
         path = self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
         table = _parsed(path) if path is not None else {}
         classes, tables = table.pop("class", {}), table.pop("source", {})
         if isinstance(tables, str):
             table["source"], tables = tables, {}
-        for name, raw in table.items():
-            if name in rules():
-                values[name], origins[name] = take(name, raw, str(path), rules()[name]), str(path)
-            else:
-                faults.append(f"{path}: " + _unknown(name, [*rules(), "class"]))
-        for variable, raw in sorted(self.environ.items()):
-            name = variable.removeprefix(PREFIX).lower()
-            if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
-                continue
-            if name in rules():
-                values[name], origins[name] = take(name, raw, variable, rules()[name]), variable
-            else:
-                faults.append(_unknown(variable, [PREFIX + known.upper() for known in rules()]))
-        for name, raw in self.options.items():
-            if raw is not None:
-                option = "--" + name.replace("_", "-")
-                values[name], origins[name] = take(name, raw, option, rules()[name]), option
-
-        every_class = {name: values[name] for name in class_rules() if name in values}
-        own: dict[str, ClassRules] = {}
-        if not isinstance(classes, dict) or not all(isinstance(rows, dict) for rows in classes.values()):
-            faults.append(f"{path}: class is {classes!r}, expected tables such as [class.houspa]")
-            classes = {}
-        for code, rows in classes.items():
-            chosen: dict[str, Any] = {}
-            for name, raw in rows.items():
-                if name in class_rules():
-                    chosen[name] = take(f"class.{code}.{name}", raw, str(path), class_rules()[name])
-                    origins[f"class.{code}.{name}"] = str(path)
-                else:
-                    faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
-            own[code] = ClassRules(**{**every_class, **chosen})
-        sources: dict[str, dict[str, Any]] = {}
-        for station, rows in _tables(tables, str(path), faults).items():
-            sources[station] = {}
-            for key, raw in rows.items():
-                name = SOURCE_NAMES.get(key, key)
-                if name not in rules() or not rules()[name].source:
-                    known = [known for known, rule in rules().items() if rule.source and known != "source"]
-                    faults.append(f"{path}: source.{station}: " + _unknown(key, [*known, *SOURCE_NAMES]))
-                    continue
-                sources[station][name] = take(f"source.{station}.{key}", raw, str(path), rules()[name])
-                origins[f"source.{station}.{name}"] = str(path)
-        if faults:
-            kind = UsageError if all(fault.startswith("--") for fault in faults) else ConfigError
-            raise kind("; ".join(faults), path=path, setting=min(wrong, default=None))
-        settings = Settings(**values, class_=own)
+        reader = _Reader()
+        reader.file(table, str(path))
+        reader.environment(self.environ)
+        reader.options(self.options)
+        own = reader.classes(classes, str(path))
+        sources = reader.sources(tables, str(path))
+        reader.check(path)
+        settings = Settings(**reader.values, class_=own)
         places = [name for name in ("device", "url", "folder") if getattr(settings, name) is not None]
         if not sources and settings.source is None and len(places) > 1:
             # A few on the command line: each becomes a station named after its kind.
             sources = {f"{settings.station}-{name}": {name: getattr(settings, name)} for name in places}
         if not sources:
-            return Loaded(settings, origins, {settings.station: settings})
-        by_name = {name: _of_source(settings, name, rows, origins) for name, rows in sources.items()}
-        return Loaded(settings, origins, by_name)
+            return Loaded(settings, reader.origins, {settings.station: settings})
+        by_name = {name: _of_source(settings, name, rows, reader.origins) for name, rows in sources.items()}
+        return Loaded(settings, reader.origins, by_name)
+
+
+class _Reader:
+    """Takes values from one place after another, and gathers what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.origins: dict[str, str] = dict.fromkeys(rules(), "default")
+        self._faults: list[str] = []
+        self._wrong: set[str] = set()
+
+    def file(self, table: Mapping[str, Any], path: str) -> None:
+        """The settings of a TOML file, without its tables."""
+        for name, raw in table.items():
+            if name in rules():
+                self._set(name, raw, path)
+            else:
+                self._faults.append(f"{path}: " + _unknown(name, [*rules(), "class"]))
+
+    def environment(self, environ: Mapping[str, str]) -> None:
+        """`BIRDWATCH_*`."""
+        for variable, raw in sorted(environ.items()):
+            name = variable.removeprefix(PREFIX).lower()
+            if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
+                continue
+            if name in rules():
+                self._set(name, raw, variable)
+            else:
+                self._faults.append(_unknown(variable, [PREFIX + known.upper() for known in rules()]))
+
+    def options(self, options: Mapping[str, Any]) -> None:
+        """What the command line was given."""
+        for name, raw in options.items():
+            if raw is not None:
+                self._set(name, raw, "--" + name.replace("_", "-"))
+
+    def classes(self, tables: Any, path: str) -> dict[str, ClassRules]:
+        """`[class.<code>]`: what differs from the rules of all classes."""
+        every_class = {name: self.values[name] for name in class_rules() if name in self.values}
+        if not isinstance(tables, dict) or not all(isinstance(rows, dict) for rows in tables.values()):
+            self._faults.append(f"{path}: class is {tables!r}, expected tables such as [class.houspa]")
+            return {}
+        own: dict[str, ClassRules] = {}
+        for code, rows in tables.items():
+            chosen: dict[str, Any] = {}
+            for name, raw in rows.items():
+                if name in class_rules():
+                    chosen[name] = self._taken(f"class.{code}.{name}", raw, path, class_rules()[name])
+                    self.origins[f"class.{code}.{name}"] = path
+                else:
+                    self._faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
+            own[code] = ClassRules(**{**every_class, **chosen})
+        return own
+
+    def sources(self, tables: Any, path: str) -> dict[str, dict[str, Any]]:
+        """`[source.<name>]`: the values of each source by its station's name."""
+        sources: dict[str, dict[str, Any]] = {}
+        for station, rows in _tables(tables, path, self._faults).items():
+            sources[station] = {}
+            for key, raw in rows.items():
+                name = SOURCE_NAMES.get(key, key)
+                if name not in rules() or not rules()[name].source:
+                    known = [known for known, rule in rules().items() if rule.source and known != "source"]
+                    self._faults.append(f"{path}: source.{station}: " + _unknown(key, [*known, *SOURCE_NAMES]))
+                    continue
+                sources[station][name] = self._taken(f"source.{station}.{key}", raw, path, rules()[name])
+                self.origins[f"source.{station}.{name}"] = path
+        return sources
+
+    def check(self, path: Path | None) -> None:
+        """Raise what is wrong, all of it at once."""
+        if self._faults:
+            kind = UsageError if all(fault.startswith("--") for fault in self._faults) else ConfigError
+            raise kind("; ".join(self._faults), path=path, setting=min(self._wrong, default=None))
+
+    def _set(self, name: str, raw: Any, origin: str) -> None:
+        self.values[name], self.origins[name] = self._taken(name, raw, origin, rules()[name]), origin
+
+    def _taken(self, name: str, raw: Any, origin: str, rule: Rule) -> Any:
+        try:
+            value = _converted(raw, rule)
+            expected = rule.fault(value)
+        except ValueError:
+            value, expected = None, _KINDS[rule.kind]
+        if expected:
+            shown = "" if rule.secret else f" is {raw!r}"
+            self._faults.append(f"{origin}: {name}{shown}, expected {expected}")
+            self._wrong.add(name)
+        return value
 
 
 def _tables(tables: Any, path: str, faults: list[str]) -> dict[str, dict[str, Any]]:
