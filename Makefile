@@ -57,6 +57,7 @@ lint: $(TEST_VENV)/installed
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 	$(TEST)/mypy
+	$(TEST)/mypy tests benchmarks scripts
 
 fmt: $(TEST_VENV)/installed
 	$(TEST)/ruff check --fix .

@@ -122,7 +122,7 @@ def collect(process: subprocess.Popen[str], told: list[dict[str, float]]) -> Non
 
 
 def listen(endpoint: str, late: list[float]) -> None:
-    sock = zmq.Context.instance().socket(zmq.SUB)
+    sock: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     sock.connect(endpoint)
     sock.subscribe(b"birdwatch/1/gap/")
     while True:

@@ -8,6 +8,7 @@ Needs openvino, which birdwatch does not: pip install openvino.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -75,7 +76,7 @@ def main(model: str | None, rounds: int, as_json: bool) -> None:
         base = turns[name.split(" openvino")[0].split(" onnxruntime")[0] + " onnxruntime"]
         ratio = np.median([a.cpu_s / b.cpu_s for a, b in zip(base, costs, strict=True)])
         note = f"{1e3 * cost.cpu_s / WINDOWS:.2f} ms of one core a window, {ratio:.2f} x ours{apart}"
-        better = "higher" if "onnxruntime" in name else "-"
+        better: Literal["higher", "-"] = "higher" if "onnxruntime" in name else "-"
         measures.append(Measure(f"peer.{name}", WINDOWS / cost.wall_s, "windows/s", better, note))
     setting = {
         "machine": processor(),

@@ -9,7 +9,6 @@ figures themselves are in benchmarks/results/*.json. For CUDA a fused model in h
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +59,8 @@ def main(model: str | None, seconds: float, only: tuple[str, ...]) -> None:
         if marks[0] not in text:
             raise click.ClickException(f"{README.name} has no place for {path.stem}: add {marks[0]} and {marks[1]}")
         block = f"{marks[0]}\n```\n{table}\n```\n{marks[1]}"
-        text = re.sub(f"{marks[0]}.*?{marks[1]}", lambda _, block=block: block, text, flags=re.DOTALL)
+        before, _, rest = text.partition(marks[0])
+        text = before + block + rest.partition(marks[1])[2]
     README.write_text(text, encoding="utf-8")
 
 

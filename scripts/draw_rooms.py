@@ -86,7 +86,7 @@ def draw(package: Path) -> str:
     levels = floors(arrows)
     widest = max(len(level) for level in levels)
     width = 2 * MARGIN + widest * BOX_WIDTH + (widest - 1) * GAP
-    height = 2 * MARGIN + len(levels) * FLOOR_HEIGHT - (FLOOR_HEIGHT - BOX_HEIGHT) + LABEL
+    height: float = 2 * MARGIN + len(levels) * FLOOR_HEIGHT - (FLOOR_HEIGHT - BOX_HEIGHT) + LABEL
     place: dict[str, tuple[float, float]] = {}
     for floor, level in enumerate(levels):
         left = (width - len(level) * BOX_WIDTH - (len(level) - 1) * GAP) / 2

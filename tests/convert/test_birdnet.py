@@ -69,7 +69,7 @@ def birdnetlib_scores(files: BirdnetFiles, path: Path) -> FloatArray:
     chunks = [mono[start : start + 144000] for start in range(0, len(mono), 144000)]
     padded = [np.pad(chunk, (0, 144000 - len(chunk))) for chunk in chunks if len(chunk) >= 72000]
     logits = tflite_runner(files.network)(np.stack(padded).astype(np.float32))
-    return 1 / (1 + np.exp(-np.clip(logits, -15, 15)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -15, 15))), np.float32)
 
 
 def test_a_recording_gets_the_scores_of_birdnetlib(

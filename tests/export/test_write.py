@@ -87,7 +87,7 @@ def test_macs_are_counted_for_one_window(written: Written) -> None:
 
     def count(module: torch.nn.Module, _: object, out: torch.Tensor) -> None:
         nonlocal macs
-        macs += out[0].numel() * module.weight[0].numel()
+        macs += out[0].numel() * module.weight[0].numel()  # type: ignore[index]
 
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):

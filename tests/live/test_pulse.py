@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def test_a_recording_played_into_a_microphone_is_heard(
     station.wait_state("listening", "degraded")
     player = pulse.play(tmp_path / "song.wav")
     for kind in ("detection", "recording", "event"):
-        wait_for(lambda kind=kind: station.messages(kind), kind)
+        wait_for(partial(station.messages, kind), kind)
     assert player.wait(60) == 0
     last = station.terminate()
     # Silence before and after is not scored, and every second is accounted for.

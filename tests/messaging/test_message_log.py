@@ -98,7 +98,8 @@ def test_pages_joined_are_all_that_is_there(
             journal.append([entry(seq, f"b{number}") for seq in sorted(numbers)])
         got: list[tuple[str, int]] = []
         missing = 0
-        seq, boot, more = since, f"b{start}", True
+        boot: str | None = f"b{start}"
+        seq, more = since, True
         while more:
             page = journal.read(seq, boot, limit=limit)
             assert len(page.entries) <= limit

@@ -127,10 +127,10 @@ with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as publishe
             assert time.monotonic() < end
             process.stdin.write("\n")
             process.stdin.flush()
-            used, told, shed = process.stdout.readline().split()
+            used, told, count = process.stdout.readline().split()
+            shed = int(count)
             assert int(used) < 192
             assert told == "True"
-            shed = int(shed)
         with Ear(endpoint) as ear:
             assert ear.hears_nothing(0.1)
         process.stdin.close()

@@ -26,7 +26,7 @@ def opened(path: Any, *, channel: int | None) -> AudioFile:
                 yield block
                 os.kill(os.getpid(), signal.SIGABRT)
 
-        audio.blocks = blocks  # type: ignore[method-assign]
+        audio.blocks = blocks  # type: ignore[method-assign, assignment]
     return audio
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from fakes import FakeClock, FakeScorer, FakeSource, S
 from tiny_model import manifest
@@ -17,16 +19,24 @@ RULE = EventRule(on=0.5, off=0.3)
 class Bench:
     """A listener, its source and its clock, pushed by hand."""
 
-    def __init__(self, scorer=None, *, rate_hz=RATE_HZ, channels=1, chunk_s=0.1, **options):
+    def __init__(
+        self,
+        scorer: Any = None,
+        *,
+        rate_hz: int = RATE_HZ,
+        channels: int = 1,
+        chunk_s: float = 0.1,
+        **options: Any,
+    ) -> None:
         self.clock = FakeClock()
         self.source = FakeSource(self.clock, rate_hz=rate_hz, channels=channels, chunk_s=chunk_s)
         self.source.start()
         self.scorer = scorer or FakeScorer(manifest())
         self.listener = Listener(self.scorer, ScoringPolicy((RULE,) * 3), self.clock.now(), hop_s=2.5, **options)
         self.start = self.clock.now()
-        self.results = []
+        self.results: list[Any] = []
 
-    def push(self, seconds, *, score=True):
+    def push(self, seconds: float, *, score: bool = True) -> Bench:
         for _ in range(round(seconds / self.source.chunk_s)):
             for chunk in self.source.read(1.0):
                 self.results += self.listener.push(chunk)
@@ -34,14 +44,14 @@ class Bench:
                 self.results += self.listener.score()
         return self
 
-    def finish(self):
+    def finish(self) -> Bench:
         self.results += self.listener.finish()
         return self
 
-    def of(self, kind):
+    def of(self, kind: type) -> list[Any]:
         return [result for result in self.results if isinstance(result, kind)]
 
-    def check(self, *, adjusted_s=0.0):
+    def check(self, *, adjusted_s: float = 0.0) -> None:
         accounting = self.listener.accounting
         assert (
             accounting.captured

@@ -35,7 +35,7 @@ def small_checkpoint(seed: int = 0, *, input_pool: int = 2, input_pool_time: int
         for _ in range(10):  # so that batch normalisation has statistics of its own to fold
             network(images)
         logits = network.eval()(images)
-        network.get_classifier().weight.mul_(2.0 / logits.std())
+        network.get_classifier().weight.mul_(2.0 / logits.std())  # type: ignore[operator]
     spec = FrontendSpec()
     manifest = Manifest(
         name="small",

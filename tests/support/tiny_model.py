@@ -43,7 +43,7 @@ def write_tiny_model(path: Path, *, text: str | None = None, classes: int | None
     weights = np.random.default_rng(7).normal(0.0, 8.0, (16, outputs)).astype(np.float32)
     spec = FrontendSpec()
     if described.input == "mel":
-        shape: list[object] = ["n", 1, spec.height, spec.width]
+        shape: list[str | int | None] = ["n", 1, spec.height, spec.width]
         to_bands = [helper.make_node("AveragePool", ["x"], ["p"], kernel_shape=[16, 256], strides=[16, 256])]
     else:
         frames = described.window_frames
