@@ -33,6 +33,8 @@ SUBTYPES = {
 EXTENSIBLE = 0xFFFE
 # Zeros behind the samples for at least this long are padding, not chunks.
 PADDING_BYTES = 4096
+# Recorders write a dozen chunks; millions of empty ones are rubbish behind the samples.
+MAX_CHUNKS = 10_000
 # Chunks that recorders write behind the samples.
 LATER_CHUNKS = (b"LIST", b"guan", b"bext", b"id3 ", b"ID3 ", b"iXML", b"fact", b"wamd", b"junk", b"JUNK", b"cue ")
 
@@ -116,7 +118,9 @@ class _Chunks:
     def _walk(self) -> Iterator[tuple[bytes, int, int]]:
         """Each chunk's name, start and size in bytes, its stream at the start. Ends where sizes stop making sense."""
         position = 12
-        while position + 8 <= self.file_bytes:
+        for _ in range(MAX_CHUNKS):
+            if position + 8 > self.file_bytes:
+                return
             self.stream.seek(position)
             name, size = struct.unpack(f"{self.order}4sI", self.stream.read(8))
             yield name, position + 8, size

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from recordings import encoded
 
 from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError
 
 Song = NDArray[np.float32]
 RATE_HZ = 32000
-
-
-def encoded(path: Path, samples: Song, codec: str, *, rate_hz: int = RATE_HZ, **options: str) -> Path:
-    """Mono samples as FFmpeg writes them; `options` are the muxer's."""
-    with av.open(str(path), "w", options=options) as container:
-        stream: Any = container.add_stream(codec, rate=rate_hz)
-        stream.layout = "mono"
-        stream.bit_rate = 64000
-        form = stream.codec_context.codec.audio_formats[0].name
-        resampler = av.AudioResampler(format=form, layout="mono", rate=rate_hz, frame_size=stream.frame_size or 1024)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
-        frame.sample_rate = rate_hz
-        for part in [*resampler.resample(frame), *resampler.resample(None)]:
-            container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
-    return path
 
 
 def decoded(path: Path) -> tuple[Song, list[str]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -128,3 +129,22 @@ def test_the_comment_and_guano_of_recorders_are_read(tmp_path):
     assert header.comment == comment.decode()
     assert header.guano.endswith("Note: Bär")
     assert AudioFile(path).start_utc_ns() == 1715574600 * 10**9
+
+
+@pytest.mark.parametrize("behind", [bytes(8), b"abcd\0\0\0\0"])
+def test_rubbish_behind_the_samples_is_not_walked_through(tmp_path, behind):
+    path = tmp_path / "a.wav"
+    path.write_bytes(riff(form(), chunk(b"data", SAMPLES.tobytes())) + behind * 1_000_000)
+    before = time.process_time()
+    samples, warnings = decoded(path)
+    # A walk through a million chunks takes over a second.
+    assert time.process_time() - before < 0.5
+    np.testing.assert_array_equal(samples, SAMPLES / np.float32(32768))
+    assert warnings == []
+
+
+def test_the_cases_whose_header_claims_too_little(shared_cases):
+    for name in ("wav_data_size_44_10s.wav", "wav_data_size_half_10s.wav"):
+        samples, (warning,) = decoded(shared_cases / name)
+        assert len(samples) == 10 * AudioFile(shared_cases / name).rate_hz
+        assert "10.0 s are there and are scored" in warning
