@@ -41,6 +41,7 @@ DOORS = {
         "birdwatch/live/clips.py",
         "birdwatch/live/recorder.py",
         "birdwatch/bench/recording.py",
+        "birdwatch/bench/streams.py",
     },
     "av": {"birdwatch/audio/ffmpeg.py", "birdwatch/live/stream.py"},
     "sounddevice": {"birdwatch/live/microphone.py"},

@@ -1,0 +1,49 @@
+"""An HTTP server of live streams on loopback, as a process: `python -m birdwatch.bench.stream_server FILE SECONDS`.
+
+Every connection gets the audio file FILE, which lasts SECONDS, at the speed at which it sounds. The first line that it
+prints is the port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+__all__ = ["serve"]
+
+# How often a piece is sent: as an encoder at the other end would.
+PIECE_S = 0.1
+HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n"
+
+
+async def serve(path: Path, seconds: float) -> None:
+    """Serve until the process is ended."""
+    data = path.read_bytes()
+    piece = max(1, round(len(data) * PIECE_S / seconds))
+    kind = b"audio/ogg" if path.suffix == ".ogg" else b"audio/wav"
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEADER % kind)
+            loop = asyncio.get_running_loop()
+            due = loop.time()
+            for start in range(0, len(data), piece):
+                writer.write(data[start : start + piece])
+                await writer.drain()
+                due += PIECE_S
+                await asyncio.sleep(max(0.0, due - loop.time()))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(stream, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), float(sys.argv[2])))
