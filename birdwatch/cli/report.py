@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -14,24 +13,20 @@ import click
 
 from birdwatch._version import __version__
 from birdwatch.atomic_write import check_writable, identities, written_beside
-from birdwatch.audio.file import AudioFile
 from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.results import errors_path
 from birdwatch.cli.numbers import FiniteRange
-from birdwatch.errors import ConfigError, DecodeError
-from birdwatch.report.clip import encode_clip
-from birdwatch.report.moments import effort_of, local_time, species_of
+from birdwatch.errors import ConfigError
+from birdwatch.report.moments import effort_of, species_of
 from birdwatch.report.page import Moment, Page, describe, render
-from birdwatch.report.picture import spectrogram_png
+from birdwatch.report.recordings import BAND_HZ, Recordings
+from birdwatch.tables.local_time import local_time
 from birdwatch.tables.reading import read_detections
-from birdwatch.tables.rows import DetectionRow, DetectionTable
+from birdwatch.tables.rows import DetectionTable
 from birdwatch.wording import counted
 
 __all__ = ["report"]
-
-# What a picture spans; birds that sing above are few, and a taller band makes the others small.
-BAND_HZ = (0.0, 12000.0)
 
 
 @click.command()
@@ -44,7 +39,7 @@ BAND_HZ = (0.0, 12000.0)
     "--species", "limit", type=click.IntRange(1), default=60, show_default=True, help="Species with pictures."
 )
 @click.option("--min-score", type=FiniteRange(0, 1), help="Detections from here on. [default: their threshold]")
-@click.option("--timezone", default="UTC", show_default=True, help="Of the page's clock: UTC, +02:00, Europe/Berlin.")
+@click.option("--timezone", help="Of all times: UTC, +02:00, Europe/Berlin. [default: as in TABLE, else UTC]")
 def report(
     table: Path,
     audio: Path | None,
@@ -53,21 +48,21 @@ def report(
     moments: int,
     limit: int,
     min_score: float | None,
-    timezone: str,
+    timezone: str | None,
 ) -> None:
     """Make one self-contained HTML page of TABLE, a .parquet, .jsonl or detections .csv of `birdwatch run`."""
     if table.is_dir():
         raise ConfigError(f"{table} is a folder; name a table of `birdwatch run`, and the recordings with --audio")
     page_path = out or table.with_suffix(".html")
     check_writable(page_path, inputs=identities([table]))
+    read = read_detections(table)
+    timezone = timezone or read.timezone or "UTC"
     where = zone(timezone)
-    heard = read_detections(table)
-    rows = [row for row in heard.rows if row.score >= (row.threshold if min_score is None else min_score)]
+    rows = [row for row in read.rows if row.score >= (row.threshold if min_score is None else min_score)]
     species = species_of(rows, where, moments=moments)
-    found = _Recordings(audio)
-    played = [path for paths in found.by_file.values() for path in paths]
-    check_writable(page_path, inputs=identities([*played, *(Path(row.path) for row in heard.rows)]))
-    recordings = heard.run.get("recordings", [])
+    found = Recordings(_in_folder(audio))
+    check_writable(page_path, inputs=identities([*found.by_name.values(), *(Path(row.path) for row in read.rows)]))
+    recordings = read.run.get("recordings", [])
     wanted = [row for one in species[:limit] for row in one.moments]
     shown: dict[str, list[Moment]] = defaultdict(list)
     missing = 0
@@ -81,11 +76,11 @@ def report(
         species=species,
         moments=shown,
         effort=effort_of(recordings, where),
-        recordings=len(recordings) or len({row.recording for row in heard.rows}),
-        failed=_failed(table, heard),
+        recordings=len(recordings) or len({row.recording for row in read.rows}),
+        failed=_failed(table, read),
         band_hz=BAND_HZ,
         zone=timezone,
-        about=describe(heard.run, __version__),
+        about=describe(read.run, __version__),
     )
     with written_beside(page_path) as stream:
         cast(IO[str], stream).write(render(page))
@@ -97,56 +92,23 @@ def report(
         click.echo(f"birdwatch: the audio of {counted(missing, 'moment')} was not found {hint}", err=True)
 
 
+def _in_folder(folder: Path | None) -> dict[str, Path]:
+    """The recordings of a folder by name."""
+    if folder is None:
+        return {}
+    if not folder.exists():
+        raise ConfigError(f"the folder {folder} does not exist; name the folder of the recordings", path=folder)
+    return {item.name: item.path for item in find_inputs([str(folder)])}
+
+
 def _clock(time: datetime) -> str:
     return f"{time.day} {time:%b %Y, %H:%M:%S}"
 
 
-class _Recordings:
-    """Finds a detection's recording: in the folder that was named, else where the table says."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.by_name: Mapping[str, Path] = {}
-        self.by_file: dict[str, list[Path]] = defaultdict(list)
-        if folder is not None:
-            if not folder.exists():
-                raise ConfigError(f"the folder {folder} does not exist; name the folder of the recordings")
-            inputs = find_inputs([str(folder)])
-            self.by_name = {item.name: item.path for item in inputs}
-            for item in inputs:
-                self.by_file[item.path.name].append(item.path)
-
-    def path_of(self, row: DetectionRow) -> Path | None:
-        """The file, or None. One that has moved is known by its name, or by its file's where only one has it."""
-        name = row.recording if row.channel is None else row.recording.removesuffix(f"_ch{row.channel}")
-        same = self.by_file.get(Path(row.path).name, [])
-        if name in self.by_name and self.by_name[name].name == Path(row.path).name:
-            return self.by_name[name]
-        if len(same) == 1:
-            return same[0]
-        path = Path(row.path)
-        return path if path.exists() else None
-
-    def moment(self, row: DetectionRow) -> tuple[bytes | None, tuple[str, bytes] | None]:
-        """A moment's picture and sound, or two times None."""
-        path = self.path_of(row)
-        if path is None:
-            return None, None
-        try:
-            audio = AudioFile(path, channel=row.channel)
-            samples = audio.read(row.start_s, row.end_s)
-        except DecodeError:
-            return None, None
-        if not len(samples):
-            return None, None
-        low_hz, high_hz = BAND_HZ
-        png = spectrogram_png(samples, audio.rate_hz, low_hz=low_hz, high_hz=high_hz)
-        return png, encode_clip(samples, audio.rate_hz)
-
-
-def _failed(table: Path, heard: DetectionTable) -> list[tuple[str, str]]:
+def _failed(table: Path, read: DetectionTable) -> list[tuple[str, str]]:
     """The recordings that failed, from the table itself or from the list beside it."""
-    if "failed" in heard.run:
-        return [(item["path"], item["reason"]) for item in heard.run["failed"]]
+    if "failed" in read.run:
+        return [(item["path"], item["reason"]) for item in read.run["failed"]]
     path = errors_path(table)
     if not path.exists():
         return []

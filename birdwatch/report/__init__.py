@@ -1,1 +1,1 @@
-"""One self-contained page that shows what was heard: pictures that can be played, and when it was heard."""
+"""One self-contained page of detections: pictures that can be played, and when each species was detected."""

@@ -1,18 +1,17 @@
-"""What the page shows of each species: how often and when it was heard, and its best moments."""
+"""What the page shows of each species: how often and when it was detected, and its best moments."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, timedelta, tzinfo
 from typing import Any
 
+from birdwatch.tables.local_time import local_time
 from birdwatch.tables.rows import DetectionRow
 
-__all__ = ["Effort", "Species", "effort_of", "local_time", "species_of"]
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+__all__ = ["Effort", "Species", "effort_of", "species_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +28,23 @@ class Species:
     by_day: Mapping[date, int]
     moments: tuple[DetectionRow, ...]
 
+    @property
+    def busiest(self) -> int:
+        """The hour of the day with most detections."""
+        return max(self.by_hour, key=lambda hour: self.by_hour[hour])
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long was listened: hours of audio by local hour of the day and by local day; empty where nobody knows."""
+    """Hours of recorded audio by local hour of the day and by local day; empty where that is not known."""
 
     by_hour: Mapping[int, float]
     by_day: Mapping[date, float]
     hours: float
 
 
-def local_time(utc_ns: int, where: tzinfo) -> datetime:
-    """A time in ns since 1970 on the clock of a zone."""
-    return (EPOCH + timedelta(microseconds=utc_ns // 1000)).astimezone(where)
-
-
 def species_of(rows: Iterable[DetectionRow], where: tzinfo, *, moments: int) -> list[Species]:
-    """Each species that was heard, the one that was heard most first."""
+    """Each detected species, the one with most detections first."""
     groups: dict[str, list[DetectionRow]] = defaultdict(list)
     for row in rows:
         groups[row.label].append(row)
@@ -85,9 +84,9 @@ def _best(group: Sequence[DetectionRow], count: int) -> tuple[DetectionRow, ...]
 
 
 def effort_of(recordings: Iterable[Mapping[str, Any]], where: tzinfo) -> Effort:
-    """How long each hour of the day and each day was listened to, from the recordings' starts and lengths.
+    """How long each hour of the day and each day was recorded, from the recordings' starts and lengths.
 
-    The channels of one recording count once: they heard the same hour.
+    The channels of one recording count once: they recorded the same hour.
     """
     by_hour: dict[int, float] = defaultdict(float)
     by_day: dict[date, float] = defaultdict(float)
