@@ -4,6 +4,8 @@
 # make lint   style and types
 # make fmt    format the code
 # make coverage  all tests, and the share of lines that they reach; fails below the floor in pyproject.toml
+# make fuzz   random input to every parser that strangers reach, FUZZ_EXAMPLES (20000) for each
+# make chaos  an attacked station with a real sound server for CHAOS_SECONDS (3600)
 # make bench  how fast this machine is
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +16,7 @@ TEST := $(TEST_VENV)/bin
 FAST := $(FAST_VENV)/bin
 JOBS ?= auto
 
-.PHONY: help install run test test-fast lint fmt coverage bench clean
+.PHONY: help install run test test-fast lint fmt coverage fuzz chaos bench clean
 
 help:
 	@grep -hE '^# make' $(MAKEFILE_LIST) | cut -c3-
@@ -75,6 +77,13 @@ coverage: $(TEST_VENV)/installed
 
 test: lint .birdnet/fetched
 	$(TEST)/python -m pytest -n $(JOBS) --durations=15
+
+fuzz: $(TEST_VENV)/installed
+	$(TEST)/python -m pytest -m fuzz -n $(JOBS) --hypothesis-profile fuzz --timeout 7200
+
+CHAOS_SECONDS ?= 3600
+chaos: $(TEST_VENV)/installed
+	$(TEST)/python scripts/chaos.py --seconds $(CHAOS_SECONDS)
 
 bench: $(VENV)/installed
 	mkdir -p out

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 from tiny_model import write_tiny_model
 
@@ -15,6 +16,9 @@ from tiny_model import write_tiny_model
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests use ONNX Runtime without birdwatch, which turns its telemetry off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# `make fuzz` runs the tests marked so with another profile, for long.
+settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20000")), deadline=None)
 
 # A shell that starts us in the background lets SIGINT be ignored, and our children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

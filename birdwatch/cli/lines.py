@@ -9,11 +9,16 @@ __all__ = ["line_of"]
 
 
 def line_of(body: bytes) -> str:
-    """A message's body as a line: when, where, what."""
-    value = json.loads(body)
-    kind = value["kind"]
-    at = value.get("start", value["sent"])
-    return f"{at}  {value['station']}  {kind:<9}  {_TEXTS.get(kind, _other)(value)}"
+    """A message's body as a line: when, where, what. What a station sends that is no message is a line that says so."""
+    try:
+        value = json.loads(body)
+        kind = str(value["kind"])
+        at = value.get("start", value["sent"])
+        text = f"{at}  {value['station']}  {kind:<9}  {_TEXTS.get(kind, _other)(value)}"
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        text = f"(not a message: {body[:60]!r})"
+    # A terminal obeys control characters, and a name may hold some.
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _name(value: dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ def replay(
         else:
             missing += page.missing
         for entry in page.entries:
-            click.echo(entry.body.decode() if as_json else line_of(entry.body))
+            click.echo(entry.body.decode(errors="replace") if as_json else line_of(entry.body))
     if missing:
         click.echo(
             f"birdwatch: at least {counted(missing, 'message')} missing; the message log no longer has them", err=True

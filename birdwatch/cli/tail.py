@@ -55,7 +55,7 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
                         )
                     continue
                 shown += 1
-                click.echo(message[1].decode() if as_json else line_of(message[1]))
+                click.echo(message[1].decode(errors="replace") if as_json else line_of(message[1]))
         except KeyboardInterrupt:
             pass
 

@@ -16,6 +16,12 @@ from birdwatch.errors import ModelError
 
 __all__ = ["convert", "embedding_of"]
 
+# What a network raises here whose shapes, options and tensors do not fit each other.
+FAULTS = (
+    *(LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError),
+    *(onnx.checker.ValidationError, onnx.shape_inference.InferenceError),
+)
+
 
 def embedding_of(network: Network) -> int:
     """The tensor that the last layer classifies: the input of the FULLY_CONNECTED that makes the network's output."""
@@ -33,8 +39,7 @@ def convert(network: Network, outputs: Mapping[str, int], *, input_name: str) ->
     """
     try:
         return _converted(network, outputs, input_name=input_name)
-    except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
-        # Shapes, options and numbers of tensors that do not fit each other: no network that was ever run.
+    except FAULTS as error:
         raise ModelError(
             f"the network cannot be converted ({type(error).__name__}: {error}); is it damaged?"
         ) from error

@@ -1,4 +1,4 @@
-"""A subscriber, as anybody may write one: for `birdwatch tail`, and for looking at a station from the outside."""
+"""A subscriber on an ordinary ZeroMQ socket, for `birdwatch tail` and others that look at a station from outside."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from birdwatch.messaging.curve import use_client_keys
 
 __all__ = ["Subscriber"]
 
+# The scores of 6522 species are 130 kB.
+MAX_MESSAGE_BYTES = 16_000_000
+
 
 class Subscriber:
-    """Hears what a station at `endpoint` publishes under these prefixes.
+    """Receives what a station at `endpoint` publishes under these prefixes.
 
     keys: a subscriber's folder of keys. Raises SinkError for what is no endpoint, ConfigError for keys that are none.
     """
@@ -25,6 +28,8 @@ class Subscriber:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         self._socket.linger = 0
+        self._socket.maxmsgsize = MAX_MESSAGE_BYTES
+        self._socket.ipv6 = endpoint.startswith("tcp://[")
         try:
             if keys is not None:
                 use_client_keys(self._socket, keys)
@@ -42,11 +47,12 @@ class Subscriber:
         """The next message's topic and body, or None if none comes in this time."""
         if not self._socket.poll(round(timeout_s * 1000)):
             return None
-        topic, body = self._socket.recv_multipart()
-        return topic, body
+        frames = self._socket.recv_multipart()
+        # Whoever answers at the endpoint need not be a station.
+        return (frames[0], frames[1]) if len(frames) == 2 else None
 
     def close(self) -> None:
-        """Hear no more."""
+        """Let the connection go."""
         self._socket.close()
         self._context.term()
 

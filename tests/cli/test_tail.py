@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+import zmq
 from click.testing import CliRunner
 from hearing import until
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_messages import samples, status_message
 
 from birdwatch.cli import tail as module
@@ -19,8 +22,24 @@ from birdwatch.cli.tail import tail
 from birdwatch.errors import ConfigError
 from birdwatch.messaging.messages import Envelope, Message, frames
 from birdwatch.messaging.publisher import Publisher
+from birdwatch.messaging.subscriber import Subscriber
 
 ENVELOPE = Envelope("garden", "mic", "b0")
+
+_leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+_field = st.recursive(
+    _leaves, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2)
+)
+# Messages of each kind, some of whose fields are something else.
+_values = st.builds(
+    lambda message, changes: {**json.loads(frames(message, ENVELOPE, seq=1, sent_ns=0)[1]), **changes},
+    st.sampled_from(samples()),
+    st.dictionaries(
+        st.sampled_from(["kind", "start", "sent", "station", "score", "common_name", "windows", "latency_ms", "end_s"]),
+        _field,
+        max_size=3,
+    ),
+)
 
 
 @contextmanager
@@ -124,3 +143,27 @@ def test_lines_of_all_kinds() -> None:
 
 def test_a_newer_kind_is_still_a_line() -> None:
     assert text_of(Message("weather", "-", {})).endswith("(a newer kind of message)")  # type: ignore[arg-type]
+
+
+@pytest.mark.fuzz
+@given(st.binary() | st.text().map(str.encode) | _values.map(lambda value: json.dumps(value).encode()))
+def test_whatever_a_station_sends_is_one_harmless_line(body: bytes) -> None:
+    line = line_of(body)
+    assert line.isprintable()
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    assert "\x1b" not in text_of(samples()[0], common_name="\x1b[2J\x07")
+
+
+def test_a_message_of_other_parts_is_passed_over() -> None:
+    with zmq.Context() as context, context.socket(zmq.PUB) as other:
+        port = other.bind_to_random_port("tcp://127.0.0.1")
+        with Subscriber(f"tcp://127.0.0.1:{port}", ("",)) as subscriber:
+
+            def step() -> None:
+                other.send_multipart([b"a", b"b", b"c"])
+                subscriber.receive(0.01)
+                other.send_multipart([b"topic", b"{}"])
+
+            until(lambda: subscriber.receive(0.01) == (b"topic", b"{}"), step)

@@ -68,6 +68,7 @@ def test_a_large_file_is_refused_by_its_size_and_a_lie_about_it_too(tmp_path: Pa
         tracemalloc.stop()
 
 
+@pytest.mark.fuzz
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6))
 def test_a_mutated_wheel_is_read_or_refused(tmp_path: Path, changes: list[tuple[int, int]]) -> None:

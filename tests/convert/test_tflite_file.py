@@ -55,7 +55,8 @@ def test_a_file_cut_short_is_read_or_refused(length: int) -> None:
         return
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.fuzz
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(8, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_mutated_file_is_converted_or_refused(changes: list[tuple[int, int]]) -> None:
     content = bytearray(small_file())

@@ -111,6 +111,7 @@ def test_a_cookie_of_another_connection_is_refused() -> None:
         other.handshake(client.initiate(welcome or b""))
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=300))
 def test_rubbish_at_any_step_is_a_protocol_error(rubbish: bytes) -> None:
     with pytest.raises(ProtocolError):
@@ -125,6 +126,7 @@ def test_rubbish_at_any_step_is_a_protocol_error(rubbish: bytes) -> None:
             ready.decoded(0, body)
 
 
+@pytest.mark.fuzz
 @given(st.integers(0, 199), st.integers(1, 255))
 def test_a_hello_with_one_wrong_byte_is_refused(at: int, flip: int) -> None:
     hello = bytearray(Client().hello())

@@ -59,6 +59,7 @@ json_values = st.recursive(
 strange = st.binary() | json_values.map(lambda value: json.dumps(value).encode())
 
 
+@pytest.mark.fuzz
 @given(strange)
 def test_no_frame_of_a_stranger_raises_anything_but_value_error(frame: bytes) -> None:
     try:
@@ -68,6 +69,7 @@ def test_no_frame_of_a_stranger_raises_anything_but_value_error(frame: bytes) ->
     assert parse_question(question_bytes(question)) == question
 
 
+@pytest.mark.fuzz
 @given(st.lists(strange, min_size=1, max_size=4))
 def test_no_answer_of_a_stranger_raises_anything_but_what_is_documented(frames: list[bytes]) -> None:
     for read in (page_of, chunk_of):

@@ -49,6 +49,7 @@ EVENTS = [
 ]
 
 
+@pytest.mark.fuzz
 @given(st.lists(st.integers(0, len(SESSION)), max_size=20))
 def test_a_session_means_the_same_however_it_is_cut(cuts: list[int]) -> None:
     connection, events = Connection(b"XPUB", NullMechanism()), []
@@ -61,6 +62,7 @@ def test_a_session_means_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert bytes(connection.output).endswith(command(b"\x04PONGhello"))
 
 
+@pytest.mark.fuzz
 @given(st.binary(max_size=300), st.integers(0, len(SESSION)))
 def test_rubbish_is_a_protocol_error_or_nothing(rubbish: bytes, at: int) -> None:
     connection = Connection(b"XPUB", NullMechanism())

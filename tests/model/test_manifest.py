@@ -104,18 +104,21 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.fuzz
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)), anything, min_size=1, max_size=4))
 def test_anything_in_any_field_is_a_manifest_or_a_model_error(changes: dict[str, Any]) -> None:
     with contextlib.suppress(ModelError):
         Manifest.from_json(json.dumps({**GOOD, **changes}))
 
 
+@pytest.mark.fuzz
 @given(st.dictionaries(st.sampled_from(sorted(GOOD["frontend"])), anything, min_size=1, max_size=4))
 def test_anything_in_the_front_end_too(changes: dict[str, Any]) -> None:
     with contextlib.suppress(ModelError):
         Manifest.from_json(json.dumps({**GOOD, "frontend": {**GOOD["frontend"], **changes}}))
 
 
+@pytest.mark.fuzz
 @given(anything)
 def test_anything_in_a_label_too(value: Any) -> None:
     try:
