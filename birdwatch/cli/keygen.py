@@ -18,7 +18,7 @@ def keygen(folder: Path, clients: tuple[str, ...]) -> None:
     """Make a station's keys in FOLDER, or, with --client, a subscriber's.
 
     With keys the station may be bound to an address that others can reach; only subscribers whose keys are in
-    FOLDER/clients are let in, and nobody on the way can read or forge a message.
+    FOLDER/clients are let in, and messages cannot be read or forged on the way.
     """
     if not clients:
         make_server_keys(folder)

@@ -125,7 +125,7 @@ def _check_rights(user: bool) -> None:
     if not user and os.geteuid() != 0:
         raise ConfigError("the machine's services are root's: use sudo, or --user for a service of your own")
     if user and os.geteuid() == 0:
-        raise ConfigError("--user is for somebody who logs in, not for root; leave it out")
+        raise ConfigError("--user is for users who log in, not for root; leave it out")
 
 
 def _write(path: Path, text: str) -> None:

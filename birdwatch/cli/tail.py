@@ -14,7 +14,7 @@ from birdwatch.messaging.subscriber import Subscriber
 
 __all__ = ["tail"]
 
-# A station tells its status every 5 s and greets whoever comes.
+# A station publishes its status every 5 s and greets new subscribers.
 SILENCE_S = 12.0
 # A station on this network accepts a connection at once.
 CONNECT_S = 2.0
@@ -49,7 +49,7 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
                     if not (shown or warned or topics):
                         warned = True
                         click.echo(
-                            f"birdwatch: nothing heard from {endpoint}; is the station running, is this its --bind "
+                            f"birdwatch: nothing received from {endpoint}; is the station running, is this its --bind "
                             "and, if it has keys, are yours let in? Still waiting.",
                             err=True,
                         )

@@ -1,4 +1,4 @@
-"""Proves that a converted network answers as the original does, before anybody relies on it."""
+"""Compares a converted network with the original before it is added."""
 
 from __future__ import annotations
 

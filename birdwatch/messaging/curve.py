@@ -75,7 +75,7 @@ class StationKeys:
         path = folder / f"{SERVER}.key_secret"
         handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / path.name
         if os.path.lexists(handed):
-            # From systemd (LoadCredential=server.key_secret:...), which sees to it that nobody else can read it.
+            # From systemd (LoadCredential=server.key_secret:...), which lets only this service read it.
             path = handed
         public, secret = _certificate(path)
         self._public, self._secret = z85.decode(public), z85.decode(_secret_of(secret, path))

@@ -44,7 +44,7 @@ class CurveMechanism:
         self._seen = 0
 
     def begin(self, metadata: bytes) -> bytes | None:
-        """Nothing: the client speaks first."""
+        """Nothing: the client sends first."""
         self._metadata = metadata
         return None
 

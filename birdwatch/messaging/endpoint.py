@@ -87,7 +87,7 @@ def peer_of(sock: socket.socket, address: object) -> str:
 
 
 def set_peer_options(sock: socket.socket) -> None:
-    """Send at once, and notice a peer that is gone without a word, where its protocol is too old for heartbeats."""
+    """Send without delay; detect a lost connection of a peer whose protocol is too old for heartbeats."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

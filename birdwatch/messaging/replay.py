@@ -39,7 +39,7 @@ def ask(
 ) -> Iterator[Page]:
     """Pages of all that a station at `endpoint` sent after message `since` of `boot_id` (None: since its start).
 
-    prefix: of the topics wanted. keys: a subscriber's folder of keys. Raises SinkError where nobody answers.
+    prefix: of the topics wanted. keys: a subscriber's folder of keys. Raises SinkError without an answer.
     """
     with _connected(endpoint, keys, timeout_s) as sock:
         more = True
@@ -60,7 +60,7 @@ def ask(
 def ask_clip(endpoint: str, event_id: str, *, keys: Path | None = None, timeout_s: float = 10.0) -> Iterator[ClipChunk]:
     """The clip of an event of the station at `endpoint`, in chunks, in their order.
 
-    Raises SinkError where nobody answers, the station has no such clip (any more), or knows nothing of clips.
+    Raises SinkError without an answer, or where the station has no such clip (any more) or is too old for clips.
     """
     with _connected(endpoint, keys, timeout_s) as sock:
         offset, more = 0, True

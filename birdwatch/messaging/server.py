@@ -92,7 +92,7 @@ class Server:
     def add(
         self, sock: socket.socket, service: Service, mechanism: Callable[[], Mechanism], *, max_peers: int = MAX_PEERS
     ) -> None:
-        """Serve whoever connects to the listening `sock`, each with a new mechanism; before `start`."""
+        """Serve the peers that connect to the listening `sock`, each with a new mechanism; before `start`."""
         sock.setblocking(False)
         # Those that are accepted inherit these.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)

@@ -44,5 +44,5 @@ class StationPublisher:
             self._series.envelope = replace(envelope, source=source, filter=filter_text)
 
     def leave(self) -> None:
-        """The station is gone: nobody is greeted with its status any more."""
+        """The station has ended: new subscribers are not greeted with its status."""
         self._publisher.leave(self._series)

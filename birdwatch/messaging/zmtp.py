@@ -45,7 +45,7 @@ _PEERS = {b"XPUB": {b"SUB", b"XSUB"}, b"ROUTER": {b"REQ", b"DEALER", b"ROUTER"}}
 
 
 class ProtocolError(Exception):
-    """The peer speaks another protocol, or went beyond a limit: the connection is to be closed. The text says why."""
+    """Another protocol, or a limit was exceeded: the connection is to be closed. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Mechanism(Protocol):
     name: bytes
 
     def begin(self, metadata: bytes) -> bytes | None:
-        """The command to send once greetings are exchanged, if the server speaks first; metadata: our properties."""
+        """The command to send once greetings are exchanged, if the server sends first; metadata: our properties."""
 
     def handshake(self, command: bytes) -> tuple[bytes | None, bytes | None]:
         """The reply to a command of the peer, if any, and the peer's properties once the handshake is done."""
@@ -136,7 +136,7 @@ class Connection:
         self._parts_bytes = 0
         self.ready = False
         self.minor = 0
-        """The peer's version is 3 point this; heartbeats came with 3.1."""
+        """Minor version of the peer's ZMTP 3; 3.1 brought heartbeats."""
         self.output = bytearray(_SIGNATURE + b"\x03\x01" + mechanism.name.ljust(20, b"\0") + b"\1" + bytes(31))
 
     def receive(self, data: bytes) -> Iterator[Event]:

@@ -38,7 +38,7 @@ class Manifest:
 
     input: `mel` takes images `(n, 1, height, width)` of `frontend`; `waveform` takes samples `(n, window_frames)`.
     activation: what turns the graph's `scores_output` into scores in 0..1; `none` where the graph does it.
-    resampler: how audio at another rate is brought to `rate_hz`; a network hears the one it was trained with.
+    resampler: how audio at another rate is brought to `rate_hz`; the one that the network was trained with.
     threshold: presence where `thresholds` (by code) has no entry. provenance: how the model was made (free form).
     probe: a clip and its expected scores, for checking a machine. parameters and macs: counted at export.
     """

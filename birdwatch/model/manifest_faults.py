@@ -1,6 +1,6 @@
 """The one check of a manifest: everything that is wrong with it, whatever types its values have. Pure.
 
-A manifest comes out of a file that anybody may have written, so no value is used before its type is known.
+A manifest comes from a file of unknown origin, so no value is used before its type is known.
 """
 
 from __future__ import annotations

@@ -36,12 +36,12 @@ class Notifier:
         mine = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(usec) / 1e6 if usec.isdecimal() and mine and self._socket is not None else 0.0
-        """Within how many seconds systemd wants to hear of progress; 0 where it does not ask."""
+        """The watchdog interval in seconds; 0 without a watchdog."""
         self._next_ns = 0
 
     @property
     def connected(self) -> bool:
-        """Whether systemd, or whoever plays it, listens."""
+        """Whether there is a notification socket."""
         return self._socket is not None
 
     def ready(self, status: str) -> None:
@@ -83,7 +83,7 @@ class Notifier:
         try:
             self._socket.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            # Whatever is the matter with systemd's socket, birds are still heard.
+            # Detection does not depend on systemd's socket.
             log.debug("systemd could not be told %s: %s", lines[0], error)
 
 

@@ -90,7 +90,7 @@ def test_silence_is_explained_once(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = iter([None, None, frames(status_message(), ENVELOPE, seq=1, sent_ns=0)])
     monkeypatch.setattr(module.Subscriber, "receive", lambda self, timeout_s: next(heard))
     result = CliRunner().invoke(tail, ["tcp://127.0.0.1:9", "--count", "1"])
-    assert result.stderr.count("nothing heard from tcp://127.0.0.1:9; is the station running") == 1
+    assert result.stderr.count("nothing received from tcp://127.0.0.1:9; is the station running") == 1
     assert "listening, USB Mic" in result.stdout
 
 
