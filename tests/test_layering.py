@@ -66,7 +66,19 @@ PURE = [
     *(f"model/{name}" for name in ("types", "frontend", "manifest", "manifest_faults")),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
     *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),
-    *(f"live/{name}" for name in ("listener", "frame_numbering", "clock_sync", "connection", "station", "scheduler")),
+    *(
+        f"live/{name}"
+        for name in (
+            "listener",
+            "results",
+            "scorer",
+            "frame_numbering",
+            "clock_sync",
+            "connection",
+            "station",
+            "scheduler",
+        )
+    ),
 ]
 WORLD = {"os", "threading", "time", "socket", "subprocess", "pathlib", "zmq", "soundfile", "sounddevice", "onnxruntime"}
 

@@ -10,99 +10,30 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import numpy as np
+from typing import Literal
 
 from birdwatch.audio.conditioning import Conditioner, Conditioning
 from birdwatch.audio.finite import finite_runs
 from birdwatch.audio.levels import Level, LevelMeter
-from birdwatch.audio.types import AudioBlock, FloatArray, Gap, Window
+from birdwatch.audio.types import AudioBlock, FloatArray, Window
 from birdwatch.audio.windows import hop_frames_of
-from birdwatch.errors import InferenceError
 from birdwatch.live.clock_sync import ClockSync
 from birdwatch.live.frame_numbering import FrameNumbering
+from birdwatch.live.results import EndedEvent, Fault, Found, Result, Silent
+from birdwatch.live.scorer import Scorer, scores_of
 from birdwatch.live.source import Chunk, Stamp
-from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.accounting import Accounting
 from birdwatch.scores.pipeline import WindowStream
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.recordings import Recordings
-from birdwatch.scores.types import Detection, Event, RecordingMaximum
+from birdwatch.scores.types import Event
 
-__all__ = ["MAX_PENDING", "EndedEvent", "Fault", "Found", "Listener", "Result", "Scorer", "Silent", "scores_of"]
+__all__ = ["MAX_PENDING", "Listener"]
 
 # Windows that may wait for the network: a minute of audio at the 2.5 s hop, 15 MB.
 MAX_PENDING = 24
 NO_CONDITIONING = Conditioning()
-
-
-class Scorer(Protocol):
-    """The part of a classifier that a station needs."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """The model's description of itself."""
-        ...
-
-    @property
-    def sha256(self) -> str:
-        """The checksum of its file."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """How many windows are scored at once at most."""
-        ...
-
-    @property
-    def provider(self) -> str:
-        """The ONNX Runtime provider in use."""
-        ...
-
-    @property
-    def setback(self) -> str | None:
-        """Why it scores with less than it began with (CUDA failed), or None."""
-        ...
-
-    def score(self, samples: FloatArray) -> FloatArray:
-        """Scores `(B, classes)` of windows `(B, window_frames)`; raises InferenceError."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One scored window: its end, and its detections with the numbers of their events."""
-
-    end_frame: int
-    detections: tuple[tuple[Detection, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class EndedEvent:
-    """An event that is over, and its number."""
-
-    event: Event
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What cost audio or results: `slow` (a window was dropped), `inference` (it failed), `bad-audio` (NaN in it)."""
-
-    kind: Literal["slow", "inference", "bad-audio"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """A window of digital silence, which was passed by."""
-
-    end_frame: int
-
-
-Result = Gap | Found | EndedEvent | RecordingMaximum | Fault | Silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,18 +266,6 @@ class Listener:
         result = self._tracker.push(scored)
         self.detections += len(result.detections)
         return [*self._recordings.push(scored), Found(end, result.detections), *_ended(result.ended)]
-
-
-def scores_of(scorer: Scorer, batch: list[Window]) -> list[FloatArray | str]:
-    """Each window's scores `(classes,)`, or why the network failed on it; a bad window of a batch costs only itself."""
-    if not batch:
-        return []
-    try:
-        return list(scorer.score(np.stack([window.samples for window in batch])))
-    except InferenceError as error:
-        if len(batch) > 1:
-            return [scores for window in batch for scores in scores_of(scorer, [window])]
-        return [str(error)]
 
 
 def _ended(events: Iterable[tuple[Event, int]]) -> list[Result]:

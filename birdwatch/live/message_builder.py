@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from birdwatch.audio.types import Gap
 from birdwatch.live.audio_outputs import AudioOutputs
 from birdwatch.live.clips import Clips
-from birdwatch.live.listener import EndedEvent, Found, Listener, Result
+from birdwatch.live.listener import Listener
+from birdwatch.live.results import EndedEvent, Found, Result
 from birdwatch.live.source import Clock
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Message

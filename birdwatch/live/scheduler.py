@@ -8,7 +8,9 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 
 from birdwatch.audio.types import FloatArray, Window
-from birdwatch.live.listener import MAX_PENDING, Fault, Found, Scorer, Silent, scores_of
+from birdwatch.live.listener import MAX_PENDING
+from birdwatch.live.results import Fault, Found, Silent
+from birdwatch.live.scorer import Scorer, scores_of
 from birdwatch.live.source import Clock
 from birdwatch.live.station import Station
 

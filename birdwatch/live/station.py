@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from birdwatch.live.connection import Connection
-from birdwatch.live.listener import MAX_PENDING, Fault, Listener, Result
+from birdwatch.live.listener import MAX_PENDING, Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.outputs import Outlet
 from birdwatch.live.recent_faults import RecentFaults
+from birdwatch.live.results import Fault, Result
 from birdwatch.live.source import Clock, Source
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import Seconds, State, Status

@@ -11,7 +11,7 @@ from listener_bench import RATE_HZ, RULE, Bench
 from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock
-from birdwatch.live.listener import EndedEvent, Fault, Found
+from birdwatch.live.results import EndedEvent, Fault, Found
 from birdwatch.live.source import Chunk
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.pipeline import score_recording

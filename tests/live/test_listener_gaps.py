@@ -9,7 +9,7 @@ from listener_bench import RATE_HZ, Bench
 from tiny_model import manifest
 
 from birdwatch.audio.types import Gap
-from birdwatch.live.listener import EndedEvent, Found
+from birdwatch.live.results import EndedEvent, Found
 
 
 def test_a_full_queue_is_a_gap_of_the_frames_it_cost():

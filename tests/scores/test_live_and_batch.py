@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tiny_model import manifest
 
 from birdwatch.audio.types import AudioBlock, FloatArray, Window
-from birdwatch.live.listener import EndedEvent, Found, Listener
+from birdwatch.live.listener import Listener
+from birdwatch.live.results import EndedEvent, Found
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.species_filter import SpeciesFilter
