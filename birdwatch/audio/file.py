@@ -50,6 +50,9 @@ class AudioFile:
         self.channel = channel
         self.warnings: list[str] = []
         self._header = self._wav_header()
+        if self._header is not None:
+            # Before anything is allocated for it; libsndfile has other words for rates from 2^31 on.
+            self._check_rate(self._header.rate_hz)
         with self._open() as sound:
             self.rate_hz: int = sound.rate_hz
             self.channels: int = sound.channels
@@ -59,16 +62,19 @@ class AudioFile:
             self._counted: int | None = None
         self._check()
 
-    def _check(self) -> None:
+    def _check_rate(self, rate_hz: int) -> None:
         low, high = RATES_HZ
-        if not low <= self.rate_hz <= high:
+        if not low <= rate_hz <= high:
             raise DecodeError(
-                f"{self.path} says {self.rate_hz} frames per second, expected {low} to {high}; its header is damaged",
+                f"{self.path} claims a rate of {rate_hz} Hz, expected {low} to {high}; its header is damaged",
                 path=self.path,
             )
+
+    def _check(self) -> None:
+        self._check_rate(self.rate_hz)
         if self.channels > MAX_CHANNELS:
             raise DecodeError(
-                f"{self.path} says {self.channels} channels, expected at most {MAX_CHANNELS}; its header is damaged",
+                f"{self.path} claims {self.channels} channels, expected at most {MAX_CHANNELS}; its header is damaged",
                 path=self.path,
             )
         if self._claimed == 0:

@@ -154,7 +154,11 @@ def believable(utc_ns: int) -> bool:
 
 def utc_text(utc_ns: int) -> str:
     """RFC 3339 with milliseconds and Z, cut off, not rounded: a time never lies in the future of its audio."""
-    moment = EPOCH + timedelta(microseconds=utc_ns // 1000)
+    try:
+        moment = EPOCH + timedelta(microseconds=utc_ns // 1000)
+    except OverflowError:
+        # The first or last day that a date can be, in another zone.
+        moment = (datetime.max if utc_ns > 0 else datetime.min).replace(tzinfo=UTC)
     # isoformat writes years before 1000 with four digits, strftime does not everywhere.
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -137,7 +137,19 @@ texts = st.one_of(
 )
 
 
-@given(texts, texts, texts)
+stamps = st.builds(
+    "{:04}-{:02}-{:02}T{:02}:00:00{}".format,
+    st.sampled_from([1, 2, 1969, 1970, 2024, 2200, 9998, 9999]),
+    st.integers(0, 13),
+    st.integers(0, 32),
+    st.integers(0, 24),
+    st.sampled_from(["", "Z", "+14:00", "-12:00", "+23:59", "-23:59"]),
+)
+
+
+@example("", "", "9999-12-31T23:59:59-05:00")
+@example("", "", "0001-01-01T00:00:00+14:00")
+@given(texts, texts, st.one_of(texts, stamps))
 def test_any_name_comment_and_guano_give_a_time_or_none(name: str, comment: str, stamp: str) -> None:
     for where in (zone("Europe/Berlin"), zone("-12:00"), zone("+14:00")):
         for found in (name_start(name, where), guano_start(f"GUANO|Version: 1.0\nTimestamp: {stamp}", where)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from birdwatch.audio.timestamps import zone
+from birdwatch.audio.timestamps import parse_time, zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import Period, look_at, period_of
 from birdwatch.errors import ConfigError
@@ -72,3 +72,17 @@ def test_a_period_holds_its_first_moment_and_all_of_its_last_day():
 def test_a_period_that_ends_before_it_begins_is_refused():
     with pytest.raises(ConfigError, match="is not before"):
         period_of("2024-06-01", "2024-05-01", UTC)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2024-03-31", 23), ("2024-10-27", 25), ("2024-06-01", 24), ("2024-12-31", 24)]
+)
+def test_a_day_ends_at_the_next_midnight_on_the_clock(day, hours):
+    berlin = zone("Europe/Berlin")
+    period = period_of(day, day, berlin)
+    assert period.since_ns is not None
+    assert period.until_ns is not None
+    assert period.until_ns - period.since_ns == hours * 3600 * 10**9
+    last = parse_time(f"{day}T23:59:59.999999", berlin)
+    assert last in period
+    assert last + 1000 not in period
