@@ -14,7 +14,7 @@ import numpy.typing as npt
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.class_names import ClassNames
 from birdwatch.evaluation.predictions import Predictions, ways_to_call
-from birdwatch.tables.label_table import Annotation
+from birdwatch.tables.label_table import LONGEST_S, Annotation
 
 __all__ = ["Units", "Unmatched", "compare"]
 
@@ -125,6 +125,8 @@ def _unit_count(predictions: Predictions, name: str, items: Sequence[Annotation]
         return 1
     _check_times(predictions, name, items, length_s)
     until_s = max(predictions.lengths.get(name, 0.0), *(item.end_s or 0.0 for item in items))
+    if until_s > LONGEST_S:
+        raise ConfigError(f"the recording {name} has {until_s:g} s in the table, expected at most {LONGEST_S:.0f}")
     return max(1, math.ceil(until_s / length_s - 1e-9))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -53,16 +54,20 @@ class DetectionTable:
 def row_of(values: Mapping[str, Any]) -> DetectionRow:
     """A row of the csv or of JSON lines. Raises ValueError, KeyError or TypeError for what is none."""
     channel, start = values["channel"], values["start"]
+    start_s, end_s, score = float(values["start_s"]), float(values["end_s"]), float(values["score"])
+    # Written so that NaN fails too.
+    if not 0 <= start_s <= end_s < math.inf or not 0 <= score <= 1:
+        raise ValueError(f"a row from {start_s:g} to {end_s:g} s with score {score:g}")
     return DetectionRow(
         values["recording"],
         values["path"],
         int(channel) if channel not in ("", None) else None,
-        float(values["start_s"]),
-        float(values["end_s"]),
+        start_s,
+        end_s,
         values["label"],
         values["common_name"] or "",
         values["scientific_name"] or "",
-        float(values["score"]),
+        score,
         float(values["threshold"]),
         parse_time(start, UTC) if start else None,
         int(values["windows"]) if values.get("windows") not in ("", None) else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,9 @@ def _read_segments(table: Sequence[Mapping[str, str]], labels: list[str]) -> Sub
     ends = {row["row_id"]: (row["row_id"].rpartition("_")[0], float(row["row_id"].rpartition("_")[2])) for row in table}
     # The first segment of a recording ends one segment after its start.
     window_s = min((end for _, end in ends.values()), default=0.0)
+    for row_id, (_, end) in ends.items():
+        if not 0 < end < math.inf:
+            raise ValueError(f"row_id {row_id!r} does not end in seconds")
     lengths: dict[str, float] = {}
     rows: list[tuple[str, float | None, float | None, str, float]] = []
     for row in table:
