@@ -60,7 +60,8 @@ LABELS = {"l.txt": "Parus major_Great Tit\n", "r.csv": '"scientific_name","commo
 # What people, spreadsheets and broken copies put into such files.
 PIECES = [
     b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n\n", b'"', b'""', b",", b";", b"\t", b"nan", b"inf", b"-1",
-    b"1e400", b"1e9", b"9" * 40, b"=1+1", b"'", b"\\", b"[", b"['a'", b"{" * 50, b"NULL", b"\xc3\x28", "\u2028".encode(), b" ",
+    b"1e400", b"1e9", b"9" * 40, b"=1+1", b"'", b"\\", b"[", b"['a'", b"{" * 50, b"NULL",
+    b"\xc3\x28", "\u2028".encode(), b" ",
     b"MANUAL ID", b"start_s", b"tit", b"gretit1", b"true", b"null", b"2024-99-99T25:61:61Z", b"99999-01-01T00:00:00Z",
 ]  # fmt: skip
 
