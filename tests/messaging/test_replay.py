@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +300,51 @@ def test_a_station_of_an_older_version_answers_a_question_for_a_clip_with_messag
         with pytest.raises(SinkError, match="is the station of a version that serves clips"):
             list(ask_clip(ready[0], "b0-7", timeout_s=DEADLINE_S))
         thread.join()
+
+
+def test_one_flipped_byte_in_the_schema_is_set_aside_told_and_holds_nothing_up(tmp_path: Path) -> None:
+    with station(tmp_path) as publisher:
+        publisher.publish(samples()[0])
+        asked(publisher, 0)
+    content = bytearray((tmp_path / "j.db").read_bytes())
+    content[content.index(b"topic TEXT NOT NULL") + 15] = 0xA6
+    (tmp_path / "j.db").write_bytes(content)
+    with station(tmp_path, "b1") as publisher:
+        publisher.publish(samples()[0])
+        assert asked(publisher, 0) == [1]
+        told = publisher._own_state()["journal"]
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert (told["written"], told["dropped"], told["fault"]) == (1, 0, None)
+    assert "was damaged" in told["replaced"]
+    assert (tmp_path / "j.db.damaged").exists()
+
+
+def test_a_thread_that_ends_is_a_state_and_questions_are_answered_with_it(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(log: MessageLog, entries: Iterable[Entry]) -> None:
+        raise RuntimeError("a fault of ours")
+
+    asked(publisher, 0)  # it is open
+    monkeypatch.setattr(MessageLog, "append", fails)
+    publisher.publish(samples()[0])
+    with pytest.raises(SinkError, match="the message log has ended: RuntimeError: a fault of ours"):
+        asked(publisher, 0)
+    publisher.publish(samples()[0])
+    told = publisher._own_state()["journal"]
+    assert told["fault"] == "the message log has ended: RuntimeError: a fault of ours"
+    assert told["dropped"] == 2
+
+
+def test_bodies_that_are_no_longer_the_message_are_missing(tmp_path: Path) -> None:
+    with station(tmp_path) as publisher:
+        for _ in range(3):
+            publisher.publish(samples()[0])
+        asked(publisher, 0)
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
+        database.execute("UPDATE messages SET body = x'7b22' WHERE seq = 2")
+    with station(tmp_path, "b1") as publisher:
+        (page,) = ask(publisher.replay_endpoint or "", 0, "b0", timeout_s=DEADLINE_S)
+    assert [entry.seq for entry in page.entries] == [1, 3]
+    assert page.missing == 1
