@@ -142,15 +142,6 @@ class RunDatabase:
                 self._db.execute(f"DROP TABLE {table}")
             self._create(parameters)
             return
-        kept = np.asarray(values["floors"], np.float32)
-        if kept.shape == self._floors.shape and (self._floors < kept).any():
-            raise ConfigError(
-                f"--resume cannot list scores as low as asked for: {self.path} keeps rows from "
-                f"{kept[self._floors < kept].min():g} on. Use that --min-score or a higher one, or delete it to score "
-                "again"
-            )
-        self._floors = kept
-        self._db.execute("DELETE FROM run WHERE key = 'written'")
         was, now = values["parameters"], json.loads(json.dumps(parameters))
         changed = [
             f"{key} was {was.get(key)!r} and is {now.get(key)!r}"
@@ -163,6 +154,15 @@ class RunDatabase:
                 f"--resume cannot continue, the results would not belong together: {'; '.join(changed)}. "
                 f"Use the same as before, or delete {self.path} to start again"
             )
+        kept = np.asarray(values["floors"], np.float32)
+        if kept.shape == self._floors.shape and (self._floors < kept).any():
+            raise ConfigError(
+                f"--resume cannot list scores as low as asked for: {self.path} keeps rows from "
+                f"{kept[self._floors < kept].min():g} on. Use that --min-score or a higher one, or delete it to score "
+                "again"
+            )
+        self._floors = kept
+        self._db.execute("DELETE FROM run WHERE key = 'written'")
 
     @property
     def floors(self) -> FloatArray:

@@ -145,7 +145,7 @@ def test_a_second_sigmoid_is_warned_of(tmp_path: Path, labels: Path) -> None:
         ({}, ["--scores", "logits"], "no output 'logits'; it has embedding"),
         ({}, ["--scores", "embedding"], "8 classes, .*labels.csv has 5 lines"),
         ({"second": False}, ["--window", "0.25"], "refuses float32 .*2000.*; check --rate, --window"),
-        ({"second": False}, ["--window", "0"], "--window is 0 s"),
+        ({"second": False}, ["--window", "0.00001"], "--window is 1e-05 s"),
         ({"second": False}, ["--activation", "none"], "no scores in 0 to 1; say --activation sigmoid"),
         ({"second": False, "mixing": True}, [], "scores change with the windows beside it"),
         ({"second": False, "rank3": True}, [], r"has shape \(1, 1, 4\), expected \(windows, classes\)"),

@@ -124,9 +124,9 @@ class Watched:
     def __getattr__(self, name: str):
         return getattr(self.session, name)
 
-    def run_with_iobinding(self, binding) -> None:
+    def run_with_iobinding(self, *arguments) -> None:
         self.threads.add(threading.get_ident())
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(*arguments)
 
 
 def test_a_session_is_only_ever_run_by_one_thread(convolutions):

@@ -128,11 +128,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(quick: Settings, tmp_path: Pat
     assert len((resumed / "metrics.csv").read_text().splitlines()) == 6
 
 
-def test_a_run_is_not_gone_on_with_by_other_settings_or_overwritten(quick: Settings) -> None:
+def test_a_run_is_neither_resumed_with_other_settings_nor_overwritten(quick: Settings) -> None:
     run(replace(quick, epochs=1))
     with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):
         run(quick)
-    with pytest.raises(ConfigError, match=r"lr was 0.0005, is 0.1"):
+    with pytest.raises(ConfigError, match=r"lr was 0.0005 and is 0.1"):
         run(replace(quick, epochs=1, lr=0.1), resume=True)
     run(replace(quick, epochs=1, workers=0, cache=quick.cache), resume=True)
 
