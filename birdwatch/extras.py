@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib import metadata
 from urllib.parse import unquote, urlsplit
 
 __all__ = ["install_command"]
@@ -18,6 +17,8 @@ def install_command(extra: str) -> str:
 
 def _origin() -> str:
     """The folder or file that birdwatch was installed from, `.` (in a checkout) where pip did not note it."""
+    from importlib import metadata  # with its parser of e-mail, 14 ms of every start
+
     try:
         noted = json.loads(metadata.distribution("birdwatch").read_text("direct_url.json") or "{}")
         url = urlsplit(noted["url"])

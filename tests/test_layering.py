@@ -210,6 +210,17 @@ def test_help_loads_no_command():
     assert not loaded_by(code) & {"numpy", "scipy", "onnxruntime", "soundfile", "soxr", "zmq", "sounddevice"}
 
 
+def test_scoring_and_listening_load_no_scipy():
+    # A quarter of the time that a short run takes would go into importing it.
+    code = (
+        "import numpy as np, birdwatch.cli.run, birdwatch.cli.listen, birdwatch.live.daemon\n"
+        "from birdwatch.model.builtin import built_in_model\n"
+        "from birdwatch.model.classifier import OnnxClassifier\n"
+        "OnnxClassifier(built_in_model(), provider='cpu').score(np.ones((1, 160000), np.float32))"
+    )
+    assert "scipy" not in loaded_by(code)
+
+
 def test_running_loads_nothing_of_training():
     loaded = loaded_by("import birdwatch.cli.run, birdwatch.api")
     assert "onnxruntime" in loaded

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import butter, sosfilt
 
 from birdwatch.audio.finite import finite_runs
 from birdwatch.audio.types import AudioBlock, FloatArray
@@ -36,6 +35,8 @@ class Conditioner:
         self._factor = np.float32(10.0 ** (conditioning.gain_db / 20.0))
         self._filter: npt.NDArray[np.float64] | None = None
         if 0.0 < conditioning.high_pass_hz < rate_hz / 2:
+            from scipy.signal import butter  # half a second of start, which those without a filter are spared
+
             self._filter = butter(ORDER, conditioning.high_pass_hz, "highpass", fs=rate_hz, output="sos")
         self._state: npt.NDArray[np.float64] | None = None
         self._next_frame = -1
@@ -57,5 +58,7 @@ class Conditioner:
         if self._state is None or run.start_frame != self._next_frame:
             self._state = np.zeros((len(self._filter), 2))
         self._next_frame = run.end_frame
+        from scipy.signal import sosfilt
+
         filtered, self._state = sosfilt(self._filter, samples.astype(np.float64), zi=self._state)
         return np.asarray(filtered, np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import fft
 
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.messaging.messages import Spectrum
@@ -78,7 +77,7 @@ class SpectrumFeed:
         n_fft = len(self._window)
         starts = np.linspace(0, columns.shape[1] - n_fft, TRANSFORMS).astype(int)
         pieces = np.stack([columns[:, start : start + n_fft] for start in starts], axis=1)  # (columns, transforms, n)
-        power = np.square(np.abs(fft.rfft(pieces * self._window, axis=-1))).mean(axis=1)  # (columns, bins)
+        power = np.square(np.abs(np.fft.rfft(pieces * self._window, axis=-1))).mean(axis=1)  # (columns, bins)
         mel_db = 10 * np.log10(np.maximum(power @ self._filters.T, 1e-20))  # (columns, bands)
         scaled = (mel_db - FLOOR_DB) / (CEILING_DB - FLOOR_DB) * 255
         return Spectrum(

@@ -298,6 +298,11 @@ def _check_samples(samples: FloatArray, window_frames: int) -> None:
 def _activated(raw: FloatArray, activation: str) -> FloatArray:
     if activation == "none":
         return raw
-    from scipy.special import expit, softmax
-
-    return np.asarray(expit(raw) if activation == "sigmoid" else softmax(raw, axis=1), np.float32)
+    if activation == "sigmoid":
+        # float64 exponentials, rounded: the C library's float32 ones, which NumPy's own are not. Below -88 they are
+        # infinite and the score is 0.
+        with np.errstate(over="ignore"):
+            powers = np.exp(-raw.astype(np.float64)).astype(np.float32)
+        return np.asarray(np.float32(1.0) / (np.float32(1.0) + powers), np.float32)
+    powers = np.exp(raw - raw.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

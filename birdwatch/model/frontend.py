@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import fft
 
 from birdwatch.errors import ConfigError
 from birdwatch.model.manifest_faults import frontend_faults, shown
+from birdwatch.model.real_fft import rfft_rows
 
 __all__ = ["FrontendSpec", "hann_window", "image_from_mel", "log_mel", "mel_filterbank", "mel_power", "resize_matrix"]
 
@@ -217,7 +217,8 @@ def _mel_rows(samples: FloatArray, spec: FrontendSpec) -> Iterator[FloatArray]:
     padded = np.zeros(n + 2 * pad, np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_frames][:count]
     hann, bands = hann_window(spec.n_fft), _mel_bands(spec)
-    scratch = np.empty((min(SPECTRA, count), spec.n_fft), np.float32)
+    framed = np.empty((min(SPECTRA, count), spec.n_fft), np.float32)
+    spectra = np.empty((len(framed), spec.n_fft // 2 + 1), np.complex64)
     power = np.empty((count, spec.n_mels), np.float32)
     for window in samples:
         if not np.isfinite(window).all():
@@ -225,8 +226,9 @@ def _mel_rows(samples: FloatArray, spec: FrontendSpec) -> Iterator[FloatArray]:
         padded[pad : pad + n] = window
         for first in range(0, count, SPECTRA):
             part = frames[first : first + SPECTRA]
-            framed = np.multiply(part, hann, out=scratch[: len(part)])
-            squares = fft.rfft(framed, axis=1, overwrite_x=True).view(np.float32)  # (t, 2 * bins): re, im, re, ...
+            np.multiply(part, hann, out=framed[: len(part)])
+            # (t, 2 * bins): re, im, re, ...
+            squares = rfft_rows(framed[: len(part)], spectra[: len(part)]).view(np.float32)
             np.multiply(squares, squares, out=squares)
             for filters, bins, weights in bands:
                 np.matmul(squares[:, bins], weights.T, out=power[first : first + len(part), filters])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.signal  # noqa: F401  # imported here, not within the time limit of one example
 from hypothesis import given
 from hypothesis import strategies as st
 
