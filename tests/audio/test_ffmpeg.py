@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 from recordings import encoded
 
+from birdwatch.audio.ffmpeg import _samples
 from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError
 
@@ -185,3 +187,32 @@ def test_the_cases_that_were_cut_short(shared_cases: Path, name: str, seconds: f
 def test_the_cases_that_brought_a_run_down(shared_cases: Path, name: str) -> None:
     with pytest.raises(DecodeError, match=r"damaged|is not audio"):
         AudioFile(shared_cases / name)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "dtype", "zero", "full"),
+    [
+        ("u8", np.uint8, 128, 128.0),
+        ("s16", np.int16, 0, 2.0**15),
+        ("s32", np.int32, 0, 2.0**31),
+        ("s64", np.int64, 0, 2.0**63),
+        ("flt", np.float32, 0, 1.0),
+        ("dbl", np.float64, 0, 1.0),
+    ],
+)
+@pytest.mark.parametrize("planar", [True, False])
+def test_samples_of_every_format(name, dtype, zero, full, channels, planar):
+    rng = np.random.default_rng(channels)
+    values = rng.uniform(-1.0, 1.0, (1001, channels)) * full + zero
+    values = values.astype(dtype)
+    layout = {1: "mono", 2: "stereo", 3: "2.1"}[channels]
+    frame = av.AudioFrame(name + "p" * planar, layout, len(values))
+    planes = values.T if planar else values.reshape(1, -1)
+    for plane, part in zip(frame.planes, planes, strict=True):
+        # A plane is as long as it is aligned.
+        plane.update(part.tobytes().ljust(plane.buffer_size, b"\0"))
+    expected = (values.astype(np.float64) - zero) / full
+    found = _samples(frame)
+    assert (found.dtype, found.shape) == (np.float32, (1001, channels))
+    np.testing.assert_array_equal(found, expected.astype(np.float32))
