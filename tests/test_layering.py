@@ -63,7 +63,10 @@ PURE = [
         f"audio/{name}"
         for name in ("types", "finite", "conditioning", "resample", "kaiser_fast", "ring", "windows", "levels")
     ),
-    *(f"model/{name}" for name in ("types", "frontend", "manifest", "manifest_faults")),
+    *(
+        f"model/{name}"
+        for name in ("types", "frontend", "frontend_spec", "mel_spectrum", "manifest", "manifest_faults")
+    ),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
     *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),
     *(

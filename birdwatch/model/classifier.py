@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,9 @@ __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 log = logging.getLogger(__name__)
 
 Provider = Literal["auto", "cuda", "cpu"]
+
+# Windows (B, window_frames), or one by one: these are copied together only where a network takes them as they are.
+Samples = FloatArray | Sequence[FloatArray]
 
 # ONNX Runtime's arena keeps what the largest batch needed: on a CPU small batches cost nothing and hold memory down.
 CPU_BATCH = 4
@@ -115,7 +118,10 @@ class OnnxClassifier:
         Raises ValueError for samples of another form, or NaN or infinite ones; InferenceError where the network
         fails or answers with NaN or infinity.
         """
-        scores = _activated(self._run(self.manifest.scores_output, samples), self.manifest.activation)
+        return self._scores(samples, 0)
+
+    def _scores(self, samples: Samples, shift: int) -> FloatArray:
+        scores = _activated(self._run(self.manifest.scores_output, samples, shift), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
         return scores
@@ -125,24 +131,27 @@ class OnnxClassifier:
 
         Raises ModelError where the model has none, else as `score`.
         """
+        return self._embeddings(samples, 0)
+
+    def _embeddings(self, samples: Samples, shift: int) -> FloatArray:
         if self.manifest.embedding_output is None:
             raise ModelError(f"{self.path.name} has no embedding output; use a model that has one, such as birdnet")
-        return self._run(self.manifest.embedding_output, samples)
+        return self._run(self.manifest.embedding_output, samples, shift)
 
     def score_windows(self, windows: Iterable[Window], *, in_flight: int | None = None) -> Iterator[WindowScores]:
         """The scores of each window, in order.
 
         in_flight: how many batches are computed at once, by default as many as there are workers; two more are ready.
         """
-        for window, scores in self._in_order(windows, self.score, in_flight or self.workers):
+        for window, scores in self._in_order(windows, self._scores, in_flight or self.workers):
             yield WindowScores(window.start_frame, window.valid_frames, scores)
 
     def embed_windows(self, windows: Iterable[Window]) -> Iterator[tuple[Window, FloatArray]]:
         """Each window with its embedding `(size,)`, in order, as `score_windows`."""
-        return self._in_order(windows, self.embed, self.workers)
+        return self._in_order(windows, self._embeddings, self.workers)
 
     def _in_order(
-        self, windows: Iterable[Window], answer: Callable[[FloatArray], FloatArray], in_flight: int
+        self, windows: Iterable[Window], answer: Callable[[Samples, int], FloatArray], in_flight: int
     ) -> Iterator[tuple[Window, FloatArray]]:
         iterator = iter(windows)
         flying: deque[tuple[list[Window], Future[FloatArray]]] = deque()
@@ -159,24 +168,28 @@ class OnnxClassifier:
         finally:
             wait([future for _, future in flying if not future.cancel()])
 
-    def _run(self, output: str, samples: FloatArray) -> FloatArray:
-        """One output of the network for windows of samples, through the front end where the model takes images."""
+    def _run(self, output: str, samples: Samples, shift: int) -> FloatArray:
+        """One output of the network for windows of samples, through the front end where the model takes images.
+
+        shift: frames from one window to the next where they are of one stream, else 0.
+        """
         while True:
             network = self._network
             try:
-                return self._run_on(network, output, samples)
+                return self._run_on(network, output, samples, shift)
             except NetworkError as fault:
                 self._retreat(network, fault)
 
-    def _run_on(self, network: HostNetwork | DeviceNetwork, output: str, samples: FloatArray) -> FloatArray:
+    def _run_on(self, network: HostNetwork | DeviceNetwork, output: str, samples: Samples, shift: int) -> FloatArray:
         spec = self.manifest.frontend if self.manifest.input == "mel" else None
         if spec is None:
+            samples = samples if isinstance(samples, np.ndarray) else np.stack(samples)
             _check_samples(samples, self.manifest.window_frames)
         step = network.batch or self.batch_size
         answers = []
         for start in range(0, max(1, len(samples)), step):
             part = samples[start : start + step]
-            values = part if spec is None else log_mel(part, spec)
+            values = np.asarray(part) if spec is None else log_mel(part, spec, shift=shift)
             missing = step - len(part) if network.batch else 0
             if missing:
                 values = np.concatenate([values, np.zeros((missing, *values.shape[1:]), np.float32)])
@@ -225,8 +238,9 @@ class OnnxClassifier:
         return helps
 
 
-def _answers(answer: Callable[[FloatArray], FloatArray], windows: list[Window]) -> FloatArray:
-    return answer(np.stack([window.samples for window in windows]))
+def _answers(answer: Callable[[Samples, int], FloatArray], windows: list[Window]) -> FloatArray:
+    shift = windows[1].start_frame - windows[0].start_frame if len(windows) > 1 else 0
+    return answer([window.samples for window in windows], shift)
 
 
 def open_network(model: Path | bytes) -> Any:

@@ -172,3 +172,32 @@ def test_other_specs_equal_librosa_too(n, n_fft, hop, n_mels):
             y=samples[0], sr=22050, n_fft=n_fft, hop_length=hop, n_mels=n_mels, fmin=50, fmax=11000, power=2.0
         )
     np.testing.assert_allclose(mel_power(samples, spec)[0], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shift", [512, 512 * 100, 512 * 156, 512 * 311, 512 * 312, 80000, 160000])
+def test_windows_that_share_spectra_have_the_images_that_each_has_alone(shift):
+    rng = np.random.default_rng(shift)
+    stream = rng.normal(0.0, 0.1, WINDOW + 3 * shift).astype(np.float32)
+    windows = [stream[i * shift : i * shift + WINDOW] for i in range(4)]
+    alone = np.concatenate([log_mel(window[None]) for window in windows])
+    np.testing.assert_array_equal(log_mel(windows, shift=shift), alone)
+
+
+def test_windows_that_are_not_of_one_stream_share_nothing():
+    rng = np.random.default_rng(0)
+    windows = rng.normal(0.0, 0.1, (3, WINDOW)).astype(np.float32)
+    # A tail, whose padding is no longer what the stream holds there.
+    tail = np.concatenate([windows[2, 79872:], np.zeros(79872, np.float32)])
+    tail[-100000:] = 0.0
+    batch = [*windows, tail]
+    alone = np.concatenate([log_mel(window[None]) for window in batch])
+    np.testing.assert_array_equal(log_mel(batch, shift=79872), alone)
+
+
+@pytest.mark.parametrize(("n", "n_fft", "hop"), [(1000, 256, 64), (300, 512, 100), (4000, 256, 200)])
+def test_other_specs_share_spectra_too(n, n_fft, hop):
+    spec = replace(SPEC, rate_hz=8000, window_frames=n, n_fft=n_fft, hop_frames=hop, n_mels=20, fmax_hz=4000.0)
+    stream = np.random.default_rng(n).normal(0.0, 0.1, n + 6 * hop).astype(np.float32)
+    windows = [stream[i * 2 * hop : i * 2 * hop + n] for i in range(4)]
+    alone = np.concatenate([log_mel(window[None], spec) for window in windows])
+    np.testing.assert_array_equal(log_mel(windows, spec, shift=2 * hop), alone)
