@@ -1,0 +1,52 @@
+// What several views share: who is signed in, the stations, the chosen one, names in the chosen language.
+
+import { get, session } from "./api.js";
+
+const remembered = (key, otherwise) => {
+  try { return localStorage.getItem("birdwatch." + key) ?? otherwise; } catch { return otherwise; }
+};
+
+export const state = {
+  session: { version: "", public: false, signed_in: false, password_set: false },
+  stations: [],
+  station: remembered("station", ""),
+  locale: remembered("locale", ""),
+  locales: [],
+  theme: remembered("theme", ""),
+  reviewer: remembered("reviewer", ""),
+  names: {},
+  scientific: {},
+  zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC",
+};
+
+export function remember(key, value) {
+  state[key] = value;
+  try { localStorage.setItem("birdwatch." + key, value); } catch { /* private windows may keep nothing */ }
+}
+
+export const nameOf = (thing) => state.names[thing.code] || thing.name || thing.code;
+export const scientificOf = (code) => state.scientific[code] || "";
+export const mayWrite = () => state.session.signed_in || !state.session.password_set;
+
+export async function loadSession() { state.session = await session(); }
+
+export async function loadStations() {
+  state.stations = (await get("stations")).stations;
+  if (state.station && !state.stations.some((one) => one.name === state.station)) remember("station", "");
+}
+
+export async function loadNames() {
+  const [labels, species] = await Promise.all([get("labels", { locale: state.locale }), get("species")]);
+  state.locales = labels.locales || [];
+  state.names = state.locale ? labels.names || {} : {};
+  for (const one of species.species) state.scientific[one.code] = one.scientific || "";
+}
+
+export function applyTheme() {
+  if (state.theme) document.documentElement.dataset.theme = state.theme;
+  else delete document.documentElement.dataset.theme;
+  document.dispatchEvent(new Event("theme"));
+}
+
+export const isDark = () =>
+  state.theme ? state.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
