@@ -1,0 +1,356 @@
+"""Writes messages into the store, a batch a transaction, with the sums that views read and the positions reached.
+
+A batch is stored with the positions that follow from it or not at all, so that a killed hub asks for exactly what is
+missing. One `Ingest` owns a store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from birdwatch.hub.clock import HOUR_MS, hours_of, iso, week_and_hour
+from birdwatch.hub.records import Detection, Event, Gap, Record, Recording, Status
+from birdwatch.hub.schema import (
+    boots,
+    detections,
+    events,
+    gaps,
+    listened,
+    recordings,
+    species,
+    species_stations,
+    species_weeks,
+    stations,
+    statuses,
+)
+from birdwatch.hub.store import Store
+
+__all__ = ["Ingest", "Item", "Position"]
+
+# All labels of all models known today together are a quarter of this.
+MAX_SPECIES = 60_000
+# A station that was away longer than this says nothing about the hours between.
+LONGEST_STATUS_MS = 31 * 86_400_000
+# Windows are analysed in bursts: between two statuses more may be than their distance.
+SLACK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a station's start has come, after a message."""
+
+    through: int
+    holes: str
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message of `origin` to be stored, or only a position (record without a body); unreadable: how many came."""
+
+    origin: str
+    station: str
+    boot_id: str
+    position: Position | None
+    record: Record | None = None
+    unreadable: int = 0
+
+
+@dataclass(slots=True)
+class _Boot:
+    id: int
+    station: int
+    listened_s: float
+    sent_ms: int | None
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows of one transaction, by table, and sums to be added."""
+
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    listened: dict[tuple[int, int], float] = field(default_factory=lambda: defaultdict(float))
+    weeks: dict[tuple[int, int, int], int] = field(default_factory=lambda: defaultdict(int))
+    sums: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
+    positions: dict[int, tuple[_Boot, Position]] = field(default_factory=dict)
+    status: dict[int, tuple[int, str]] = field(default_factory=dict)
+    unreadable: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    live: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+class Ingest:
+    """`apply` stores a batch and returns what to tell browsers: (kind, JSON object), in the order of the messages."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._load()
+
+    def _load(self) -> None:
+        with self._store.reading() as connection:
+            self._stations = {
+                (row.origin, row.sent_name): row.id
+                for row in connection.execute(select(stations.c.origin, stations.c.sent_name, stations.c.id))
+            }
+            self._names = {row.id: row.name for row in connection.execute(select(stations.c.id, stations.c.name))}
+            self._boots = {
+                (row.station, row.boot_id): _Boot(row.id, row.station, row.listened_s, row.sent_ms)
+                for row in connection.execute(select(boots))
+            }
+            self._species = {
+                row.code: (row.id, row.name) for row in connection.execute(select(species.c.code, species.c.id, species.c.name))
+            }
+            self._next_event = (connection.scalar(select(func.max(events.c.id))) or 0) + 1
+
+    def apply(self, items: Sequence[Item]) -> list[tuple[str, dict[str, Any]]]:
+        """Store these in one transaction. Raises SinkError, and nothing of them is then in the store."""
+        batch = _Batch()
+        try:
+            with self._store.writing() as connection:
+                for item in items:
+                    self._take(connection, batch, item)
+                self._write(connection, batch)
+        except BaseException:
+            self._load()
+            raise
+        return batch.live
+
+    def _take(self, connection: Connection, batch: _Batch, item: Item) -> None:
+        station = self._station(connection, item.origin, item.station)
+        batch.unreadable[station] += item.unreadable
+        if item.position is None:
+            return
+        boot = self._boot(connection, station, item.boot_id)
+        batch.positions[boot.id] = (boot, item.position)
+        record = item.record
+        if record is None:
+            return
+        if record.fault is not None:
+            batch.unreadable[station] += 1
+        key = {"boot": boot.id, "seq": record.seq, "station": station}
+        content = record.body
+        if isinstance(content, Event | Detection):
+            known = self._species_of(connection, content)
+            if known is None:
+                batch.unreadable[station] += 1
+            elif isinstance(content, Event):
+                self._event(batch, key, content, known)
+            else:
+                self._detection(batch, key, content, known)
+        elif isinstance(content, Gap):
+            row = {"at_ms": content.start_ms, "seconds": content.seconds, "reason": content.reason[:100]}
+            batch.rows["gaps"].append({**key, **row})
+            told = {"utc": iso(content.start_ms), "seconds": content.seconds, "reason": content.reason}
+            batch.live.append(("gap", {"station": self._names[station], **told}))
+        elif isinstance(content, Recording):
+            row = {"at_ms": content.start_ms, "end_ms": content.end_ms, "windows": content.windows}
+            batch.rows["recordings"].append({**key, **row, "present": json.dumps(content.present)})
+        elif isinstance(content, Status):
+            self._status(batch, key, boot, record, content)
+
+    def _event(self, batch: _Batch, key: dict[str, Any], content: Event, known: int) -> None:
+        number, station = self._next_event, key["station"]
+        self._next_event += 1
+        batch.rows["events"].append(
+            {
+                **key,
+                "id": number,
+                "species": known,
+                "start_ms": content.start_ms,
+                "end_ms": content.end_ms,
+                "score": content.score,
+                "uid": content.uid,
+                "clip": int(content.clip),
+            }
+        )
+        add_sums(batch.weeks, batch.sums, species=known, station=station, start_ms=content.start_ms)
+        told = {
+            "id": number,
+            "station": self._names[station],
+            "code": content.code,
+            "name": content.name or content.scientific or content.code,
+            "start_utc": iso(content.start_ms),
+            "end_utc": iso(content.end_ms),
+            "score": content.score,
+            "clip": content.clip,
+            "review": None,
+        }
+        batch.live.append(("event", told))
+
+    def _detection(self, batch: _Batch, key: dict[str, Any], content: Detection, known: int) -> None:
+        row = {"species": known, "at_ms": content.start_ms, "end_ms": content.end_ms, "score": content.score}
+        batch.rows["detections"].append({**key, **row, "uid": content.uid})
+        told = {
+            "station": self._names[key["station"]],
+            "code": content.code,
+            "name": content.name or content.scientific or content.code,
+            "start_utc": iso(content.start_ms),
+            "end_utc": iso(content.end_ms),
+            "score": content.score,
+        }
+        batch.live.append(("detection", told))
+
+    def _status(self, batch: _Batch, key: dict[str, Any], boot: _Boot, record: Record, content: Status) -> None:
+        row = {"at_ms": record.sent_ms, "state": content.state[:40], "latency_p95_ms": content.latency_p95_ms}
+        batch.rows["statuses"].append({**key, **row})
+        since_ms = boot.sent_ms if boot.sent_ms is not None else record.sent_ms - round(content.listened_s * 1000)
+        span_ms = record.sent_ms - since_ms
+        # Of a replay that came late, or after the clock was set back: the next status covers that time.
+        if 0 < span_ms <= LONGEST_STATUS_MS and content.listened_s > boot.listened_s:
+            seconds = min(content.listened_s - boot.listened_s, span_ms / 1000 + SLACK_S)
+            for hour, part in hours_of(since_ms, record.sent_ms):
+                batch.listened[key["station"], hour] += seconds * part
+        if boot.sent_ms is None or record.sent_ms > boot.sent_ms:
+            boot.listened_s = max(boot.listened_s, content.listened_s)
+            boot.sent_ms = record.sent_ms
+            if record.sent_ms > batch.status.get(key["station"], (0, ""))[0]:
+                batch.status[key["station"]] = (record.sent_ms, content.text)
+        told = {"station": self._names[key["station"]], "state": content.state, "utc": iso(record.sent_ms)}
+        batch.live.append(("status", {**told, "latency_p95_ms": content.latency_p95_ms}))
+
+    def _write(self, connection: Connection, batch: _Batch) -> None:
+        for table in (events, detections, gaps, recordings, statuses):
+            if rows := batch.rows.get(table.name):
+                connection.execute(insert(table), rows)
+        write_sums(self._store, connection, batch.weeks, batch.sums)
+        add_listened(self._store, connection, batch.listened)
+        for boot, position in batch.positions.values():
+            connection.execute(
+                update(boots)
+                .where(boots.c.id == boot.id)
+                .values(
+                    through=position.through,
+                    holes=position.holes,
+                    lost=position.lost,
+                    listened_s=boot.listened_s,
+                    sent_ms=boot.sent_ms,
+                )
+            )
+        for station, (at_ms, text) in batch.status.items():
+            newer = (stations.c.id == station) & (func.coalesce(stations.c.last_seen_ms, 0) <= at_ms)
+            connection.execute(update(stations).where(newer).values(last_seen_ms=at_ms, status=text))
+        for station, count in batch.unreadable.items():
+            if count:
+                connection.execute(
+                    update(stations).where(stations.c.id == station).values(unreadable=stations.c.unreadable + count)
+                )
+
+    def _station(self, connection: Connection, origin: str, sent_name: str) -> int:
+        known = self._stations.get((origin, sent_name))
+        if known is not None:
+            return known
+        taken = set(self._names.values())
+        # The name that the user gave, where there is one station there; else the station's own, made unique.
+        given = origin if "://" not in origin and origin not in taken else ""
+        base = (given or sent_name).replace("/", "-")[:150]
+        if not given and base in taken:
+            base = f"{base}@{origin}".replace("/", "-")[:190]
+        name, number = base, 2
+        while name in taken:
+            name, number = f"{base[:190]}-{number}", number + 1
+        found = max(self._names, default=0) + 1
+        connection.execute(insert(stations).values(id=found, origin=origin, sent_name=sent_name, name=name, unreadable=0))
+        self._stations[origin, sent_name] = found
+        self._names[found] = name
+        return found
+
+    def _boot(self, connection: Connection, station: int, boot_id: str) -> _Boot:
+        known = self._boots.get((station, boot_id))
+        if known is None:
+            known = _Boot(max((boot.id for boot in self._boots.values()), default=0) + 1, station, 0.0, None)
+            connection.execute(
+                insert(boots).values(
+                    id=known.id, station=station, boot_id=boot_id, through=0, holes="[]", lost=0, listened_s=0.0
+                )
+            )
+            self._boots[station, boot_id] = known
+        return known
+
+    def _species_of(self, connection: Connection, found: Event | Detection) -> int | None:
+        return self.species(connection, found.code, found.name, found.scientific)
+
+    def species(self, connection: Connection, code: str, name: str, scientific: str) -> int | None:
+        """The number of a species, which is added where it is new; None where there are too many."""
+        known = self._species.get(code)
+        if known is not None:
+            return known[0]
+        if len(self._species) >= MAX_SPECIES:
+            return None
+        number = max((row[0] for row in self._species.values()), default=0) + 1
+        connection.execute(
+            insert(species).values(id=number, code=code, name=name or scientific or code, scientific=scientific)
+        )
+        self._species[code] = (number, name)
+        return number
+
+
+def add_sums(
+    weeks: dict[tuple[int, int, int], int],
+    sums: dict[tuple[int, int], tuple[int, int, int]],
+    *,
+    species: int,
+    station: int,
+    start_ms: int,
+) -> None:
+    """Count one event in the sums by week and hour, and by station (events, first, last)."""
+    week, hour = week_and_hour(start_ms)
+    weeks[species, week, hour] += 1
+    count, first_ms, last_ms = sums.get((species, station), (0, start_ms, start_ms))
+    sums[species, station] = (count + 1, min(first_ms, start_ms), max(last_ms, start_ms))
+
+
+def write_sums(
+    store: Store,
+    connection: Connection,
+    weeks: dict[tuple[int, int, int], int],
+    sums: dict[tuple[int, int], tuple[int, int, int]],
+) -> None:
+    """Add these to what the store has."""
+    if weeks:
+        made = store.insert(species_weeks)
+        added = made.on_conflict_do_update(
+            index_elements=["species", "week", "hour"], set_={"events": species_weeks.c.events + made.excluded.events}
+        )
+        keys = ({"species": key[0], "week": key[1], "hour": key[2], "events": n} for key, n in weeks.items())
+        connection.execute(added, _listed(keys))
+    if sums:
+        made = store.insert(species_stations)
+        old, new = species_stations.c, made.excluded
+        lower = func.min if store.is_sqlite else func.least
+        upper = func.max if store.is_sqlite else func.greatest
+        added = made.on_conflict_do_update(
+            index_elements=["species", "station"],
+            set_={
+                "events": old.events + new.events,
+                "first_ms": lower(old.first_ms, new.first_ms),
+                "last_ms": upper(old.last_ms, new.last_ms),
+            },
+        )
+        rows = (
+            {"species": key[0], "station": key[1], "events": n, "first_ms": first_ms, "last_ms": last_ms}
+            for key, (n, first_ms, last_ms) in sums.items()
+        )
+        connection.execute(added, _listed(rows))
+
+
+def add_listened(store: Store, connection: Connection, seconds: dict[tuple[int, int], float]) -> None:
+    """Add seconds listened by (station, hour); an hour never holds more than its 3600."""
+    if not seconds:
+        return
+    made = store.insert(listened)
+    total = listened.c.seconds + made.excluded.seconds
+    lower = func.min if store.is_sqlite else func.least
+    added = made.on_conflict_do_update(
+        index_elements=["station", "hour"], set_={"seconds": lower(total, HOUR_MS / 1000)}
+    )
+    rows = ({"station": key[0], "hour": key[1], "seconds": value} for key, value in seconds.items())
+    connection.execute(added, _listed(rows))
+
+
+def _listed(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(rows)
