@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
     "replay": ("replay", "Show messages that a subscriber missed."),
     "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
+    "hub": ("hub", "Keep what stations publish, and show it to browsers."),
     "service": ("service", "Install, remove or inspect the systemd service."),
     "doctor": ("doctor", "Check everything that listening needs."),
 }

@@ -219,10 +219,16 @@ def journal_path(settings: Settings, environ: Mapping[str, str] | None = None) -
         return None
     if settings.journal is not None:
         return settings.journal
+    return state_folder(environ) / "journal.db"
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where birdwatch keeps what it needs again: systemd's state folder, else the user's."""
+    environ = os.environ if environ is None else environ
     if folder := environ.get("STATE_DIRECTORY"):
-        return Path(folder.split(":")[0]) / "journal.db"
+        return Path(folder.split(":")[0])
     state = environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local/state") / "birdwatch" / "journal.db"
+    return (Path(state) if state else Path.home() / ".local/state") / "birdwatch"
 
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}

@@ -19,6 +19,7 @@ from birdwatch.hub.records import Detection, Event, Gap, Record, Recording, Stat
 from birdwatch.hub.schema import (
     boots,
     detections,
+    effort_weeks,
     events,
     gaps,
     listened,
@@ -103,7 +104,8 @@ class Ingest:
                 for row in connection.execute(select(boots))
             }
             self._species = {
-                row.code: (row.id, row.name) for row in connection.execute(select(species.c.code, species.c.id, species.c.name))
+                row.code: (row.id, row.name)
+                for row in connection.execute(select(species.c.code, species.c.id, species.c.name))
             }
             self._next_event = (connection.scalar(select(func.max(events.c.id))) or 0) + 1
 
@@ -241,7 +243,7 @@ class Ingest:
                 )
 
     def _station(self, connection: Connection, origin: str, sent_name: str) -> int:
-        known = self._stations.get((origin, sent_name))
+        known: int | None = self._stations.get((origin, sent_name))
         if known is not None:
             return known
         taken = set(self._names.values())
@@ -253,8 +255,10 @@ class Ingest:
         name, number = base, 2
         while name in taken:
             name, number = f"{base[:190]}-{number}", number + 1
-        found = max(self._names, default=0) + 1
-        connection.execute(insert(stations).values(id=found, origin=origin, sent_name=sent_name, name=name, unreadable=0))
+        found: int = max(self._names, default=0) + 1
+        connection.execute(
+            insert(stations).values(id=found, origin=origin, sent_name=sent_name, name=name, unreadable=0)
+        )
         self._stations[origin, sent_name] = found
         self._names[found] = name
         return found
@@ -278,10 +282,10 @@ class Ingest:
         """The number of a species, which is added where it is new; None where there are too many."""
         known = self._species.get(code)
         if known is not None:
-            return known[0]
+            return int(known[0])
         if len(self._species) >= MAX_SPECIES:
             return None
-        number = max((row[0] for row in self._species.values()), default=0) + 1
+        number: int = max((row[0] for row in self._species.values()), default=0) + 1
         connection.execute(
             insert(species).values(id=number, code=code, name=name or scientific or code, scientific=scientific)
         )
@@ -350,6 +354,15 @@ def add_listened(store: Store, connection: Connection, seconds: dict[tuple[int, 
     )
     rows = ({"station": key[0], "hour": key[1], "seconds": value} for key, value in seconds.items())
     connection.execute(added, _listed(rows))
+    weeks: dict[tuple[int, int], float] = defaultdict(float)
+    for (_, hour), value in seconds.items():
+        weeks[week_and_hour(hour * HOUR_MS)] += value
+    made = store.insert(effort_weeks)
+    added = made.on_conflict_do_update(
+        index_elements=["week", "hour"], set_={"seconds": effort_weeks.c.seconds + made.excluded.seconds}
+    )
+    sums = ({"week": key[0], "hour": key[1], "seconds": value} for key, value in weeks.items())
+    connection.execute(added, _listed(sums))
 
 
 def _listed(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

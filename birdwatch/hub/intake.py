@@ -132,6 +132,4 @@ def _progress(store: Store, origin: str) -> dict[tuple[str, str], Any]:
         .order_by(boots.c.id)
     )
     with store.reading() as connection:
-        return dict(
-            progress_of({(row[0], row[1]): (row[2], row[3], row[4]) for row in connection.execute(wanted)})
-        )
+        return dict(progress_of({(row[0], row[1]): (row[2], row[3], row[4]) for row in connection.execute(wanted)}))

@@ -1,12 +1,12 @@
 """Which messages of a station's start have come: everything up to a number, but for holes. Pure.
 
-    message         through  holes            what becomes of it
-    seq 1           1                         new
-    seq 2           2                         new
-    seq 6           6        [3, 5]           new, and 3 to 5 are asked for
-    seq 2           6        [3, 5]           known: not stored again
-    seq 4           6        [3, 3] [5, 5]    new, out of a replay
-    gone up to 5    6                         3 and 5 are lost, and counted
+message         through  holes            what becomes of it
+seq 1           1                         new
+seq 2           2                         new
+seq 6           6        [3, 5]           new, and 3 to 5 are asked for
+seq 2           6        [3, 5]           known: not stored again
+seq 4           6        [3, 3] [5, 5]    new, out of a replay
+gone up to 5    6                         3 and 5 are lost, and counted
 """
 
 from __future__ import annotations

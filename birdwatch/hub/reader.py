@@ -17,7 +17,7 @@ from birdwatch.errors import BirdwatchError, SinkError
 from birdwatch.hub.ingest import Item, Position
 from birdwatch.hub.ledger import Progress
 from birdwatch.hub.origin import Origin
-from birdwatch.hub.records import UnreadableError, parse
+from birdwatch.hub.records import Record, UnreadableError, parse
 from birdwatch.messaging.message_pages import Page
 from birdwatch.messaging.replay import ask
 from birdwatch.messaging.subscriber import Subscriber
@@ -79,11 +79,15 @@ class Reader:
     _pending: set[Key] = field(default_factory=set)
     _retry: _Retry = field(default_factory=_Retry)
     _new_boots: int = 0
+    _flushed: int = 0
+    _flush_at_s: float = 0.0
 
     def start(self) -> None:
         """Begin to read."""
         for station in {station for station, _ in self.progress}:
             self._pending.add((station, self._boots(station)[-BOOTS_BACK:][0]))
+        if not self.progress:
+            self._pending.add(("", UNKNOWN_BOOT))
         self._pending |= {key for key, progress in self.progress.items() if progress.holes}
         self._thread = threading.Thread(target=self._run, name=f"hub {self.origin.name}", daemon=True)
         self._thread.start()
@@ -143,15 +147,16 @@ class Reader:
             self._pending.add(key)
         if self._pending and time.monotonic() >= self._retry.at_s:
             self._walk()
-        self._take(body)
+        self._take(record)
 
-    def _take(self, body: bytes) -> None:
-        """Hand a message on, if it is new."""
+    def _replayed(self, body: bytes) -> None:
         try:
-            record = parse(body, now_ms=int(self.clock() * 1000))
+            self._take(parse(body, now_ms=int(self.clock() * 1000)))
         except UnreadableError as error:
             self._refuse(str(error))
-            return
+
+    def _take(self, record: Record) -> None:
+        """Hand a message on, if it is new."""
         key = (record.station, record.boot_id)
         progress = self.progress.get(key) or self._begun(key)
         if progress is None:
@@ -209,7 +214,7 @@ class Reader:
     def _page(self, at: tuple[str, int], page: Page) -> tuple[str, int]:
         """Take a page that was asked for from `at`, count what the station no longer has, and return where it ends."""
         for entry in page.entries:
-            self._take(entry.body)
+            self._replayed(entry.body)
         reached = (page.boot_id or at[0], page.seq)
         passed = list(dict.fromkeys([at[0], *(entry.boot_id for entry in page.entries), reached[0]]))
         for boot_id in passed:
@@ -227,7 +232,9 @@ class Reader:
             return
         lost = progress.give_up(after, progress.through if up_to is None else up_to)
         if lost:
-            log.warning("%s: %d messages of %s are lost; the station no longer has them", self.origin.name, lost, key[0])
+            log.warning(
+                "%s: %d messages of %s are lost; the station no longer has them", self.origin.name, lost, key[0]
+            )
             self._put(Item(self.origin.name, *key, _position(progress)))
 
     def _known_up_to(self, at: tuple[str, int]) -> tuple[str, int] | None:
@@ -243,9 +250,6 @@ class Reader:
         self.unreadable += 1
         if self.unreadable in (1, 100, 10_000):
             log.warning("%s: unreadable message (%d so far): %s", self.origin.name, self.unreadable, why)
-
-    _flushed: int = 0
-    _flush_at_s: float = 0.0
 
     def _flush_unreadable(self, *, wait: bool) -> None:
         count = self.unreadable - self._flushed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -230,7 +231,13 @@ def _status(read: _Reader) -> Status:
     return Status(read.text("state"), listened_s, p95, text)
 
 
-_KINDS = {"detection": _detection, "event": _event, "gap": _gap, "recording": _recording, "status": _status}
+_KINDS: dict[str, Callable[[_Reader], Body]] = {
+    "detection": _detection,
+    "event": _event,
+    "gap": _gap,
+    "recording": _recording,
+    "status": _status,
+}
 
 
 def _no_constant(name: str) -> float:

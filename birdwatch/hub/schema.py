@@ -26,6 +26,7 @@ __all__ = [
     "boots",
     "clips",
     "detections",
+    "effort_weeks",
     "events",
     "gaps",
     "listened",
@@ -175,6 +176,15 @@ listened = Table(
     Column("seconds", Float, nullable=False),
 )
 Index("listened_hour", listened.c.hour)
+
+# The same summed over all stations: what the events of a species are compared with.
+effort_weeks = Table(
+    "effort_weeks",
+    METADATA,
+    Column("week", Integer, primary_key=True, autoincrement=False),
+    Column("hour", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seconds", Float, nullable=False),
+)
 
 # Sums over events, so that no view has to read millions of them. `week`: of seven days since Monday 1969-12-29.
 species_weeks = Table(

@@ -1,0 +1,74 @@
+"""What is live, to all browsers: each message is written once as a server-sent event, however many listen."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+__all__ = ["Live"]
+
+# A browser that takes nothing for this many messages is closed; it connects again by itself.
+MAX_WAITING = 1000
+# A comment that keeps proxies from closing a silent connection.
+BEAT_S = 15.0
+
+
+class Live:
+    """`tell` from any thread; `listen` in the event loop, one generator for each browser."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._listeners: set[asyncio.Queue[bytes | None]] = set()
+
+    @property
+    def listeners(self) -> int:
+        """How many browsers listen."""
+        return len(self._listeners)
+
+    def tell(self, kind: str, value: dict[str, Any]) -> None:
+        """Send a message to all who listen now."""
+        loop = self._loop
+        if loop is None or not self._listeners or loop.is_closed():
+            return
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        data = f"event: {kind}\ndata: {text}\n\n".encode("utf-8", "replace")
+        loop.call_soon_threadsafe(self._deliver, data)
+
+    def close(self) -> None:
+        """End all streams."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, None)
+
+    async def listen(self) -> AsyncIterator[bytes]:
+        """Events as they come, until `close` or until the browser is too slow."""
+        waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING + 1)
+        self._loop = asyncio.get_running_loop()
+        self._listeners.add(waiting)
+        try:
+            yield b": birdwatch\nretry: 3000\n\n"
+            while True:
+                try:
+                    data = await asyncio.wait_for(waiting.get(), BEAT_S)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                if data is None:
+                    return
+                # What came together leaves together.
+                parts = [data]
+                while not waiting.empty() and (more := waiting.get_nowait()) is not None:
+                    parts.append(more)
+                yield b"".join(parts)
+        finally:
+            self._listeners.discard(waiting)
+
+    def _deliver(self, data: bytes | None) -> None:
+        for waiting in self._listeners:
+            if waiting.qsize() < MAX_WAITING and data is not None:
+                waiting.put_nowait(data)
+            elif not waiting.full():
+                waiting.put_nowait(None)

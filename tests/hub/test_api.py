@@ -1,0 +1,195 @@
+"""The API over a store that was filled by hand; each answer against what was put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from hubs import START_MS, body, event
+from sample_messages import samples
+
+from birdwatch.hub.app import make_app
+from birdwatch.hub.hub import Hub, HubSettings
+from birdwatch.hub.ingest import Ingest, Item, Position
+from birdwatch.hub.records import parse
+
+API = "/api/v1"
+
+
+def fill(hub: Hub, count: int = 30) -> None:
+    ingest = Ingest(hub.store)
+    for number in range(count):
+        code = ("houspa", "eurrob1", "kinfis")[0 if number % 3 == 0 else 1 if number < count - 2 else 2]
+        fields = dict(event(number, code=code, score=0.3 + number / 100).fields)
+        record = parse(body("event", number + 1, fields), now_ms=2_000_000_000_000)
+        assert record.fault is None
+        ingest.apply([Item("garden", "garden", "b0", Position(number + 1, "[]", 0), record)])
+    status = next(message for message in samples() if message.kind == "status")
+    record = parse(body("status", count + 1, dict(status.fields)), now_ms=2_000_000_000_000)
+    ingest.apply([Item("garden", "garden", "b0", Position(count + 1, "[]", 0), record)])
+
+
+def opened(folder: Path, **settings: object) -> Hub:
+    return Hub(HubSettings((), folder, f"sqlite:///{folder / 'hub.db'}", **settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Hub:
+    made = opened(tmp_path)
+    fill(made)
+    return made
+
+
+@pytest.fixture
+def client(hub: Hub) -> Iterator[TestClient]:
+    with TestClient(make_app(hub)) as made:
+        csrf = made.get(f"{API}/session").json()["csrf"]
+        made.headers["X-CSRF-Token"] = csrf
+        yield made
+
+
+@pytest.mark.parametrize("sort", ["time", "-time", "score", "-score"])
+@pytest.mark.parametrize("limit", [1, 7, 30, 31])
+def test_pages_hold_every_event_once_in_order(client, sort, limit):
+    found, cursor = [], None
+    while True:
+        page = client.get(
+            f"{API}/events", params={"sort": sort, "limit": limit, **({"cursor": cursor} if cursor else {})}
+        ).json()
+        found += page["events"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    key = "score" if sort.endswith("score") else "start_utc"
+    assert [row[key] for row in found] == sorted((row[key] for row in found), reverse=sort.startswith("-"))
+    assert len({row["id"] for row in found}) == 30
+
+
+def test_filters_choose_what_they_say(client):
+    def ids(**params):
+        return [row["id"] for row in client.get(f"{API}/events", params={"limit": 500, **params}).json()["events"]]
+
+    assert len(ids(species="houspa")) == 10
+    assert len(ids(min_score=0.5)) == 10
+    assert ids(species="nobody") == ids(station="nowhere") == []
+    assert len(ids(**{"from": "2026-05-01T04:22:03.250Z", "to": "2026-05-01T04:24:03.250Z"})) == 2
+    assert len(ids(station="garden", species="houspa", min_score=0.5)) == len(ids(species="houspa", min_score=0.5))
+
+
+def test_a_day_is_counted_in_the_hours_of_the_place(client):
+    day = client.get(f"{API}/today", params={"day": "2026-05-01", "tz": "Europe/Berlin"}).json()
+    sparrow = next(row for row in day["species"] if row["code"] == "houspa")
+    assert sparrow["events"][6] == 10
+    assert sparrow["total"] == 10
+    assert sparrow["new"] == "ever"
+    assert sparrow["best_score"] == pytest.approx(0.57)
+    assert sum(day["listened_s"]) == pytest.approx(7.5)
+    other = client.get(f"{API}/today", params={"day": "2026-05-02", "tz": "UTC"}).json()
+    assert other["species"] == []
+
+
+def test_a_species_is_shown_against_effort(client):
+    found = client.get(f"{API}/species/houspa", params={"tz": "Europe/Berlin"}).json()
+    assert [(week["week"], week["events"]) for week in found["weeks"]] == [("2026-W18", 10)]
+    assert found["hours"][6]["events"] == 10
+    assert found["stations"] == [{"name": "garden", "events": 10}]
+    assert [row["score"] for row in found["best"]] == sorted((row["score"] for row in found["best"]), reverse=True)
+    assert client.get(f"{API}/species/dodo").status_code == 404
+    assert [row["code"] for row in client.get(f"{API}/species", params={"q": "KINF"}).json()["species"]] == ["kinfis"]
+
+
+def test_a_review_is_given_and_taken_back(client):
+    before = client.get(f"{API}/review/next", params={"order": "uncertain"}).json()
+    assert abs(before["event"]["score"] - 0.5) < 0.011
+    assert before["left"] == 30
+    number = before["event"]["id"]
+    given = client.post(f"{API}/events/{number}/review", json={"verdict": "other", "code": "kinfis", "by": "Ann"})
+    assert given.json()["review"]["verdict"] == "other"
+    assert given.json()["review"]["code"] == "kinfis"
+    after = client.get(f"{API}/review/next", params={"order": "uncertain"}).json()
+    assert (after["left"], after["event"]["id"] == number) == (29, False)
+    assert len(client.get(f"{API}/events", params={"review": "other"}).json()["events"]) == 1
+    assert client.delete(f"{API}/events/{number}/review").json()["review"] is None
+    assert client.get(f"{API}/review/next").json()["left"] == 30
+    wrong = client.post(f"{API}/events/{number}/review", json={"verdict": "other", "code": "dodo"})
+    assert (wrong.status_code, "dodo" in wrong.json()["detail"]) == (400, True)
+
+
+def test_an_etag_saves_the_body(client):
+    first = client.get(f"{API}/species")
+    again = client.get(f"{API}/species", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_every_answer_keeps_other_hosts_out(client):
+    for path in (f"{API}/species", f"{API}/nothing", "/nothing"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_write_needs_the_token(client):
+    sent = client.post(f"{API}/events/1/review", json={"verdict": "right"}, headers={"X-CSRF-Token": "0" * 64})
+    assert sent.status_code == 403
+    assert "GET session" in sent.json()["detail"]
+
+
+def test_without_a_password_a_strange_host_name_is_refused(client):
+    found = client.get(f"{API}/species", headers={"Host": "evil.example"})
+    assert found.status_code == 403
+    assert client.get(f"{API}/session", headers={"Host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/hub.py", "//etc/passwd"])
+def test_no_path_leads_out_of_the_page(client, path):
+    found = client.get(path)
+    assert found.status_code == 404
+    assert b"root:" not in found.content
+
+
+def test_a_password_shuts_strangers_out_and_attempts_are_counted(tmp_path):
+    hub = opened(tmp_path)
+    fill(hub, 3)
+    hub.access.set_password("correct horse")
+    with TestClient(make_app(hub)) as client:
+        session = client.get(f"{API}/session").json()
+        assert (session["signed_in"], session["password_set"]) == (False, True)
+        assert client.get(f"{API}/events").status_code == 401
+        headers = {"X-CSRF-Token": session["csrf"]}
+        assert client.post(f"{API}/login", json={"password": "correct horse"}).status_code == 403
+        assert client.post(f"{API}/login", json={"password": "wrong horse"}, headers=headers).status_code == 401
+        assert client.post(f"{API}/login", json={"password": "correct horse"}, headers=headers).status_code == 204
+        signed = client.get(f"{API}/session").json()
+        assert signed["signed_in"]
+        headers = {"X-CSRF-Token": signed["csrf"]}
+        assert client.post(f"{API}/events/1/review", json={"verdict": "right"}, headers=headers).status_code == 200
+        cookie = client.cookies["birdwatch_session"]
+        assert client.post(f"{API}/logout", headers=headers).status_code == 204
+        client.cookies.set("birdwatch_session", cookie)
+        assert client.get(f"{API}/events").status_code == 401
+        client.cookies.clear()
+        headers = {"X-CSRF-Token": client.get(f"{API}/session").json()["csrf"]}
+        codes = [client.post(f"{API}/login", json={"password": "wrong"}, headers=headers).status_code for _ in range(6)]
+        assert codes[-1] == 429
+        assert 401 in codes
+
+
+def test_a_public_hub_is_read_by_all_and_changed_by_none(tmp_path):
+    hub = opened(tmp_path, public=True)
+    fill(hub, 3)
+    with TestClient(make_app(hub)) as client:
+        session = client.get(f"{API}/session").json()
+        assert client.get(f"{API}/events").status_code == 200
+        headers = {"X-CSRF-Token": session["csrf"]}
+        assert client.post(f"{API}/events/1/review", json={"verdict": "right"}, headers=headers).status_code == 401
+
+
+def test_accounting_is_by_hour_or_day(client):
+    rows = client.get(
+        f"{API}/stations/garden/accounting", params={"from": "2026-05-01", "to": "2026-05-02", "step": "hour"}
+    ).json()["rows"]
+    assert rows == [{"utc": "2026-05-01T04:00:00.000Z", "listened_s": 7.5, "gaps": {}}]
+    assert client.get(f"{API}/stations/nowhere/accounting").status_code == 404
+    assert START_MS
