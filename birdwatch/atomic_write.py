@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO
 
-from birdwatch.errors import SinkError
+from birdwatch.errors import SinkError, reason_of
 from birdwatch.paths import file_name
 
 __all__ = ["Identities", "check_folder", "check_writable", "identities", "written_beside"]
@@ -37,7 +37,9 @@ def check_folder(path: Path) -> None:
         if not place.is_dir():
             raise SinkError(f"{place} is a file, and a folder is needed there; name another folder", path=path)
     except (OSError, RuntimeError, ValueError) as error:
-        raise SinkError(f"the folder {path} cannot be used ({_reason(error)}); name another one", path=path) from error
+        raise SinkError(
+            f"the folder {path} cannot be used ({reason_of(error)}); name another one", path=path
+        ) from error
     if not os.access(place, os.W_OK | os.X_OK):
         raise SinkError(f"the folder {place} cannot be written to; choose another place", path=path)
 
@@ -52,7 +54,7 @@ def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> 
         target = path.resolve(strict=False)
         status = target.stat() if target.exists() else None
     except (OSError, RuntimeError, ValueError) as error:
-        raise SinkError(f"{path} cannot be written ({_reason(error)}); name another file", path=path) from error
+        raise SinkError(f"{path} cannot be written ({reason_of(error)}); name another file", path=path) from error
     if status is not None and stat.S_ISDIR(status.st_mode):
         raise SinkError(f"{path} is a folder; name a file to write", path=path)
     if status is not None and not stat.S_ISREG(status.st_mode):
@@ -66,10 +68,6 @@ def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> 
         raise SinkError(
             f"the folder {path.parent} cannot be written to; choose another place for {path.name}", path=path
         )
-
-
-def _reason(error: BaseException) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 @contextmanager

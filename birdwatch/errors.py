@@ -30,6 +30,7 @@ __all__ = [
     "SourceError",
     "StreamError",
     "UsageError",
+    "reason_of",
 ]
 
 
@@ -79,3 +80,8 @@ class InferenceError(BirdwatchError):
 
 class SinkError(BirdwatchError):
     """A result could not be written or published."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a call failed, without the number and the path that the text of an OSError repeats."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

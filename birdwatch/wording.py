@@ -1,8 +1,10 @@
-"""Numbers in messages for people."""
+"""Numbers and names in messages for people."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "speed_text"]
+__all__ = ["audio_text", "counted", "printable", "speed_text"]
+
+MINUTE_S, HOUR_S = 60.0, 3600.0
 
 
 def counted(number: int, word: str, plural: str | None = None) -> str:
@@ -13,3 +15,18 @@ def counted(number: int, word: str, plural: str | None = None) -> str:
 def speed_text(times_real_time: float) -> str:
     """`0.4`, `9.6`, `120`: as many digits as mean something."""
     return f"{times_real_time:.0f}" if times_real_time >= 9.95 else f"{times_real_time:.1f}"
+
+
+def audio_text(seconds: float) -> str:
+    """`1.5 s`, `12.3 min`, `8.25 h`: an amount of audio in the unit in which it is a small number."""
+    if seconds < MINUTE_S:
+        return f"{seconds:.1f} s"
+    return f"{seconds / MINUTE_S:.1f} min" if seconds < HOUR_S else f"{seconds / HOUR_S:.2f} h"
+
+
+def printable(text: str) -> str:
+    r"""The text on one line: control characters, which a file's name may hold and a terminal obeys, as `\x1b`."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )

@@ -17,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests use ONNX Runtime without birdwatch, which turns its telemetry off.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("birdwatch", deadline=None)
+settings.load_profile("birdwatch")
 # `make fuzz` runs the tests marked so with another profile, for long.
 settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20000")), deadline=None)
 

@@ -16,6 +16,7 @@ from birdwatch.audio.timestamps import audiomoth_start, believable, guano_start,
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.audio.wav_header import WavHeader, read_wav_header
 from birdwatch.errors import DecodeError
+from birdwatch.wording import counted
 
 if TYPE_CHECKING:
     from birdwatch.audio.ffmpeg import FfmpegFile
@@ -133,7 +134,7 @@ class AudioFile:
                 "header claims; what is there is scored"
             )
         elif damaged:
-            warnings.append(f"{self.path} is damaged: {damaged} packets could not be decoded")
+            warnings.append(f"{self.path} is damaged: {counted(damaged, 'packet')} could not be decoded")
         if missing:
             warnings.append(f"{self.path} lacks {missing / self.rate_hz:.2f} s in the middle")
         self.warnings += [warning for warning in warnings if warning not in self.warnings]

@@ -181,7 +181,7 @@ def _classifier(request: RunRequest, notice: Notice) -> OnnxClassifier:
     names = None if settings.locale is None else locale_names(settings.locale, path)
     classifier = OnnxClassifier(path, provider=settings.provider, batch_size=request.batch, names=names)
     if names is not None and (count := untranslated(classifier.manifest, names)):
-        notice(f"birdwatch: {count} species have no name in {settings.locale}; they keep theirs")
+        notice(f"birdwatch: without a name in {settings.locale}, and called as in the model: {count} species")
     return classifier
 
 

@@ -14,7 +14,7 @@ from birdwatch.bench.recording import write_recordings
 from birdwatch.bench.report import Report, processor
 from birdwatch.bench.stages import stage_measures
 from birdwatch.bench.whole import latency_measures, process_measures, whole_measures
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.model.session import CPU, VERSION

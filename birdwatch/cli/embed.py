@@ -1,4 +1,4 @@
-"""`birdwatch embed`: one vector a window, for those who cluster and search."""
+"""`birdwatch embed`: one vector per window, to cluster and search."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import numpy as np
 
 from birdwatch._version import __version__
 from birdwatch.atomic_write import check_writable, identities, written_beside
-from birdwatch.audio.file import AudioFile
+from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import Job, look_at
 from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.results import errors_path, write_errors
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange, NamedPath
+from birdwatch.cli.run_summary import print_failures, print_warnings
 from birdwatch.errors import ConfigError, InferenceError, SourceError
 from birdwatch.model.classifier import OnnxClassifier, Provider
 from birdwatch.model.registry import find_model
+from birdwatch.paths import text_of
 from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.tables.embeddings import Embedded, write_embeddings
 from birdwatch.tables.parquet import require_pyarrow
@@ -33,7 +35,7 @@ __all__ = ["embed"]
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path())
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The .parquet file to write.")
+@click.option("--out", required=True, type=NamedPath(), help="The .parquet file to write.")
 @click.option("--model", type=click.Path(), help="An .onnx file, or the name of an added model. [default: built in]")
 @click.option(
     "--hop",
@@ -58,7 +60,7 @@ def embed(
     """Write one vector for each window of RECORDINGS, with where and when it was.
 
     The model must have an embedding output: BirdNET has one of 1024 numbers. RECORDINGS are files, folders, @list.txt
-    (one path a line), or - for such a list on stdin.
+    (one path per line), or - for such a list on stdin.
     """
     require_pyarrow()
     if out.suffix != ".parquet":
@@ -77,37 +79,38 @@ def embed(
     hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
     # Says at once that a model has none, and how long its vectors are.
     size = classifier.embed(np.zeros((1, manifest.window_frames), np.float32)).shape[1]
-    jobs = [job for found in look_at(inputs) for job in found]
-    failed: list[Outcome] = []
     began = time.perf_counter()
     about = {"birdwatch": __version__, "model": manifest.name, "model_sha256": classifier.sha256, "hop_s": hop_s}
-    with written_beside(out, binary=True) as stream:
-        count = write_embeddings(
-            cast(IO[bytes], stream), _embedded(jobs, classifier, hop_s, failed), size=size, about=about
-        )
+    # As in a run: of several recordings each is decoded by another process, whose crash costs no other.
+    with Decoders(1 if len(inputs) > 1 else 0) as decoders, written_beside(out, binary=True) as stream:
+        jobs = [job for found in look_at(inputs, decoders=decoders) for job in found]
+        outcomes: list[Outcome] = []
+        rows = _embedded(jobs, decoders, classifier, hop_s, outcomes)
+        count = write_embeddings(cast(IO[bytes], stream), rows, size=size, about=about)
+        failed = [outcome for outcome in outcomes if outcome.fault]
         if len(failed) == len(jobs):
             raise SourceError(failed[0].fault if len(jobs) == 1 else f"none of {len(jobs)} recordings could be read")
     write_errors(out, failed)
+    print_warnings([outcome.warning for outcome in outcomes if outcome.warning])
     click.echo(
         f"{counted(count, 'vector')} of {size} numbers from {counted(len(jobs) - len(failed), 'recording')} in "
         f"{time.perf_counter() - began:.1f} s on {classifier.provider}; {out}",
         err=True,
     )
-    if failed:
-        click.echo(f"birdwatch: {len(failed)} of {len(jobs)} recordings failed, see {errors_path(out)}", err=True)
-        sys.exit(3)
+    print_failures(len(failed), len(jobs), errors_path(out))
+    sys.exit(3 if failed else 0)
 
 
 def _embedded(
-    jobs: Sequence[Job], classifier: OnnxClassifier, hop_s: float, failed: list[Outcome]
+    jobs: Sequence[Job], decoders: Decoders, classifier: OnnxClassifier, hop_s: float, outcomes: list[Outcome]
 ) -> Iterator[Embedded]:
-    """The vectors of all recordings in order; what breaks off keeps the vectors before, and is noted in `failed`."""
+    """The vectors of all recordings in order; one that breaks off keeps those before. `outcomes` grows by each."""
     rate_hz = classifier.manifest.rate_hz
     for job in jobs:
         try:
             if job.fault is not None:
                 raise SourceError(job.fault)
-            audio = AudioFile(job.path)
+            audio = decoders.open(job.path)
             stream = WindowStream(audio.rate_hz, classifier.manifest, hop_s=hop_s)
             for window, vector in classifier.embed_windows(windows_of(audio.blocks(), stream)):
                 since_ns = window.start_frame * 1_000_000_000 // rate_hz
@@ -119,5 +122,7 @@ def _embedded(
                     None if job.start_utc_ns is None else job.start_utc_ns + since_ns,
                     vector,
                 )
+            warnings = "; ".join([*filter(None, [job.warning]), *audio.warnings])
+            outcomes.append(Outcome(job, warning=text_of(warnings)))
         except (SourceError, InferenceError) as error:
-            failed.append(Outcome(job, fault=str(error)))
+            outcomes.append(Outcome(job, fault=str(error)))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.atomic_write import check_writable, identities, written_beside
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange, NamedPath
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.alignment import Units, Unmatched, compare
 from birdwatch.evaluation.annotations import read_truth, truth_files
@@ -34,11 +34,11 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
 
 
 @click.command()
-@click.argument("table", type=click.Path(path_type=Path))
+@click.argument("table", type=NamedPath())
 @click.option(
     "--truth",
     required=True,
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder of one per recording.",
 )
 @click.option("--threshold", type=FiniteRange(0, 1), help="Presence from here on. [default: the table's]")
@@ -60,12 +60,12 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
     type=click.Choice(get_args(Unmatched)),
     help="Labelled recordings that TABLE lacks. [default: ignore; refuse where TABLE lists only detections]",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Also write the figures to this csv.")
+@click.option("--out", type=NamedPath(), help="Also write the figures to this csv.")
 @click.option("--intervals", is_flag=True, help="95 % intervals of the means, by resampling recordings.")
 @click.option(
     "--reliability",
     "diagram",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     help="Also write a reliability diagram (csv) and print the expected calibration error.",
 )
 def evaluate(
@@ -86,6 +86,8 @@ def evaluate(
     """
     for file in filter(None, (out, diagram)):
         check_writable(file, inputs=identities([table, *truth_files(truth)]))
+    if out is not None and diagram is not None and out.resolve() == diagram.resolve():
+        raise ConfigError(f"--out and --reliability name the same file, {out}; give each its own")
     predictions = read_predictions(table, threshold)
     # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
     if model is not None or table.suffix.lower() != ".parquet":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from birdwatch.wording import printable
+
 __all__ = ["line_of"]
 
 
@@ -18,7 +20,7 @@ def line_of(body: bytes) -> str:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         text = f"(not a message: {body[:60]!r})"
     # A terminal obeys control characters, and a name may hold some.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return printable(text)
 
 
 def _name(value: dict[str, Any]) -> str:

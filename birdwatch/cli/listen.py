@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from birdwatch.atomic_write import check_folder, check_writable, identities
 from birdwatch.cli.options import setting_options
 from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
@@ -24,8 +25,9 @@ from birdwatch.errors import DeviceError, UsageError
 from birdwatch.live.daemon import Daemon
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.source import SystemClock
+from birdwatch.live.sources import only_place
 from birdwatch.live.stations import Stations
-from birdwatch.live.stream_url import has_credentials
+from birdwatch.live.stream_url import checked_url, has_credentials
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
@@ -57,7 +59,7 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
             f"listen takes no argument, and got {name!r}; `birdwatch run {name} --out {Path(name).stem}.csv` scores a "
             f"recording, `birdwatch listen --source {name} --realtime` plays it as if it were live"
         )
-    if options["url"] is not None and has_credentials(options["url"]):
+    if options["url"] is not None and has_credentials(checked_url(options["url"])):
         raise UsageError(
             "--url contains a password or a token, which every user of this machine could read in the list of "
             "processes; set url in the configuration file, or BIRDWATCH_URL",
@@ -88,6 +90,7 @@ def _started(
 ) -> tuple[Daemon, Stations]:
     """The daemon, with its model loaded and its endpoint bound."""
     clock = SystemClock()
+    _check_places(configuration, loaded)
     classifier = _classifier(loaded)
     publisher = stack.enter_context(_publisher(loaded.settings))
     log.info("%s on %s; publishing on %s", classifier.manifest.name, classifier.provider, publisher.endpoint)
@@ -115,6 +118,21 @@ def _started(
         on_turn=after_turn,
     )
     return daemon, stations
+
+
+def _check_places(configuration: Configuration, loaded: Loaded) -> None:
+    """Refuse, before anything is opened: two sources in one, a journal that is an input, folders that are files."""
+    settings = loaded.settings
+    read = [configuration.file, find_model(settings.model), settings.species]
+    read += [Path(one.source) for one in loaded.sources.values() if one.source is not None]
+    read += [None if settings.locale is None else Path(settings.locale)]
+    journal = journal_path(settings)
+    if journal is not None and journal.exists():
+        check_writable(journal, inputs=identities(read))
+    for one in loaded.sources.values():
+        only_place(one)
+        for folder in filter(None, (one.save_clips, one.record)):
+            check_folder(folder)
 
 
 def _classifier(loaded: Loaded) -> OnnxClassifier:

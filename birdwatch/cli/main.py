@@ -13,6 +13,7 @@ from birdwatch.cli.interrupts import watch_interrupts
 from birdwatch.cli.lazy_group import LazyGroup
 from birdwatch.errors import BirdwatchError, UsageError
 from birdwatch.standard_streams import complete_streams, discard_stdout
+from birdwatch.wording import printable
 
 __all__ = ["main"]
 
@@ -73,7 +74,7 @@ def _run() -> int | str | None:
     try:
         birdwatch(prog_name="birdwatch")
     except BirdwatchError as error:
-        click.echo(f"birdwatch: {error}", err=True)
+        click.echo(f"birdwatch: {printable(str(error))}", err=True)
         return 2 if isinstance(error, UsageError) else 1
     except SystemExit as end:
         return end.code

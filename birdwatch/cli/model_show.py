@@ -13,6 +13,7 @@ from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.registry import find_model
+from birdwatch.wording import counted
 
 __all__ = ["model_show"]
 
@@ -41,7 +42,7 @@ def model_show(model: str | None, as_json: bool, everything: bool) -> None:
     rows = [*file_rows, *about(manifest)]
     made = provenance_rows(manifest)
     if not everything and made:
-        rows.append(("provenance", f"{len(made)} entries; --all shows them"))
+        rows.append(("provenance", f"{counted(len(made), 'entry', 'entries')}; --all shows them"))
         made = []
     if _is_terminal():
         _print_tables(manifest, rows, made)

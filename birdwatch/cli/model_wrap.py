@@ -10,7 +10,7 @@ import click
 
 from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.resample import ResamplerKind
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange
 from birdwatch.convert import check_extra
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.classifier import OnnxClassifier

@@ -16,7 +16,7 @@ from birdwatch.atomic_write import check_writable, identities, written_beside
 from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.results import errors_path
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange, NamedPath
 from birdwatch.errors import ConfigError
 from birdwatch.report.moments import effort_of, species_of
 from birdwatch.report.page import Moment, Page, describe, render
@@ -30,9 +30,9 @@ __all__ = ["report"]
 
 
 @click.command()
-@click.argument("table", type=click.Path(path_type=Path))
-@click.option("--audio", type=click.Path(path_type=Path), help="The folder of the recordings. [default: as in TABLE]")
-@click.option("--out", type=click.Path(path_type=Path), help="The page. [default: TABLE with .html]")
+@click.argument("table", type=NamedPath())
+@click.option("--audio", type=NamedPath(), help="The folder of the recordings. [default: as in TABLE]")
+@click.option("--out", type=NamedPath(), help="The page. [default: TABLE with .html]")
 @click.option("--title", help="What the page is called. [default: the recordings' folder]")
 @click.option("--moments", type=click.IntRange(0), default=3, show_default=True, help="Pictures a species.")
 @click.option(

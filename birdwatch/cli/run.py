@@ -23,7 +23,7 @@ from birdwatch.config.loading import Configuration
 from birdwatch.config.schema import SCORING
 from birdwatch.tables.formats import choose_outputs
 from birdwatch.tables.result import Rows
-from birdwatch.wording import counted
+from birdwatch.wording import audio_text, counted, printable
 
 __all__ = ["run"]
 
@@ -74,7 +74,7 @@ def run(
 
 
 def _notice(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(printable(line), err=True)
 
 
 def _list(jobs: Sequence[Job]) -> None:
@@ -83,5 +83,5 @@ def _list(jobs: Sequence[Job]) -> None:
         began = "-" if job.start_utc_ns is None else utc_text(job.start_utc_ns)
         click.echo(f"{job.name}\t{job.path}\t{began}\t{job.duration_s:.3f}\t{job.fault or 'ok'}")
     bad = sum(job.fault is not None for job in jobs)
-    hours = sum(job.duration_s for job in jobs) / 3600
-    click.echo(f"{counted(len(jobs), 'recording')}, {hours:.3f} h of audio, {bad} of them cannot be read", err=True)
+    audio = audio_text(sum(job.duration_s for job in jobs))
+    click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio, {bad} of them cannot be read", err=True)

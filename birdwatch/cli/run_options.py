@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from birdwatch.batch.jobs import Channel
-from birdwatch.cli.numbers import FiniteRange
+from birdwatch.cli.parameters import FiniteRange
 from birdwatch.tables.formats import FORMS
 
 __all__ = ["run_options"]
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     # Older releases of click have no type parameters at run time.
     ChannelParam = click.ParamType
+
+# What a network is given at once is held in memory: gigabytes from here on.
+MAX_BATCH = 4096
 
 
 class ChannelType(ChannelParam):
@@ -82,7 +85,9 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         help="Of times that name none: UTC, +02:00, Europe/Berlin.",
     ),
     click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Recordings scored at once."),
-    click.option("--batch", type=click.IntRange(1), help="Windows per run of the network. [default: by provider]"),
+    click.option(
+        "--batch", type=click.IntRange(1, MAX_BATCH), help="Windows per run of the network. [default: by provider]"
+    ),
     click.option("--resume", is_flag=True, help="Continue an interrupted run; keep its run database for the next."),
     click.option("--dry-run", is_flag=True, help="Only list what would be scored."),
     click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import numpy as np
@@ -12,9 +13,9 @@ from birdwatch.batch.results import errors_path
 from birdwatch.batch.run import RunSummary
 from birdwatch.batch.run_database import Entry
 from birdwatch.model.manifest import Manifest
-from birdwatch.wording import counted, speed_text
+from birdwatch.wording import audio_text, counted, printable, speed_text
 
-__all__ = ["print_summary", "species_lines"]
+__all__ = ["print_failures", "print_summary", "print_warnings", "species_lines"]
 
 # The tables hold all species; at the end of a run these are enough.
 SPECIES_SHOWN = 20
@@ -29,16 +30,13 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     species, lines = species_lines(summary.entries, summary.manifest)
     state = summary.meter.snapshot()
     outputs = [str(output.path) for output in summary.request.outputs]
-    for warning in warnings[:WARNINGS_SHOWN]:
-        click.echo(f"birdwatch: warning: {warning}", err=True)
-    if len(warnings) > WARNINGS_SHOWN:
-        click.echo(f"birdwatch: warning: and {len(warnings) - WARNINGS_SHOWN} more recordings", err=True)
+    print_warnings(warnings)
     resumed = f" ({summary.meter.resumed} of them before)" if summary.meter.resumed else ""
     # Nothing was scored where an earlier run has done it all.
     speed = f" ({speed_text(state['times_real_time'])} times real time)" if summary.meter.done_s else ""
     warned = f", {len(warnings)} with a warning" if warnings else ""
     click.echo(
-        f"{counted(len(summary.entries), 'recording')}{resumed}, {summary.meter.done_s / 3600:.3f} h of audio in "
+        f"{counted(len(summary.entries), 'recording')}{resumed}, {audio_text(summary.meter.done_s)} of audio in "
         f"{state['elapsed_s']:.1f} s{speed} on {summary.provider}{warned}; "
         f"{species} species; {', '.join(outputs)}",
         err=True,
@@ -46,12 +44,24 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     for line in lines:
         click.echo(line, err=True)
     code = 3 if failed else 0
-    if failed:
-        errors = errors_path(summary.request.outputs[0].path)
-        click.echo(f"birdwatch: {failed} of {len(summary.wanted)} recordings failed, see {errors}", err=True)
+    print_failures(failed, len(summary.wanted), errors_path(summary.request.outputs[0].path))
     if json_progress:
         json_line({"kind": "finished", **state, "species": species, "outputs": outputs, "exit_code": code})
     return code
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """A line on stderr for each of the first recordings with a warning, and the number of the others."""
+    for warning in warnings[:WARNINGS_SHOWN]:
+        click.echo(f"birdwatch: warning: {printable(warning)}", err=True)
+    if more := len(warnings[WARNINGS_SHOWN:]):
+        click.echo(f"birdwatch: warning: and {counted(more, 'more recording')}", err=True)
+
+
+def print_failures(failed: int, total: int, errors: Path) -> None:
+    """How many of `total` recordings failed, and where the reasons are, on stderr; nothing where none did."""
+    if failed:
+        click.echo(f"birdwatch: {failed} of {counted(total, 'recording')} failed, see {errors}", err=True)
 
 
 def species_lines(entries: Sequence[Entry], manifest: Manifest) -> tuple[int, list[str]]:

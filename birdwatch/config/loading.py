@@ -74,9 +74,14 @@ class Configuration:
     options: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
+    @property
+    def file(self) -> Path | None:
+        """The TOML file, or None where there is none."""
+        return self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
+
     def read(self) -> Loaded:
         """All settings. Raises ConfigError that names everything unknown or out of range."""
-        path = self.path or (Path(p) if (p := self.environ.get("BIRDWATCH_CONFIG")) else None)
+        path = self.file
         table = _parsed(path) if path is not None else {}
         classes, tables = table.pop("class", {}), table.pop("source", {})
         if isinstance(tables, str):

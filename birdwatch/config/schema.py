@@ -118,7 +118,7 @@ class Settings(ClassRules):
     realtime: bool = setting(False, bool, "Read --source in real time.", **_own)
     raw_rate: int = setting(48000, int, "Sample rate of raw audio on stdin, in Hz.", low=1, **_own)
     raw_channels: int = setting(1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1, **_own)
-    station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s]+")
+    station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s\ud800-\udfff]+")
     model: Path | None = setting(None, Path, "An .onnx file, or the name of an added model; none: the built-in one.")
     lat: float | None = setting(
         None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label
 
 __all__ = ["read_labels"]
@@ -28,7 +28,7 @@ def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the labels {path} cannot be read as text: {error}") from error
+        raise ConfigError(f"the labels {path} cannot be read as text: {reason_of(error)}") from error
     lines = [line for line in lines if line]
     # European spreadsheets separate by semicolons.
     separator = max(",;\t", key=lines[0].count) if lines else ","

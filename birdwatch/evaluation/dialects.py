@@ -40,6 +40,11 @@ TIMELIKE = re.compile(
 NOT_TIMES = {"begin path", "begin file", "end file", "end path", "begin date", "begin clock time", "end clock time"}
 
 
+def _lacking(table: LabelTable) -> str:
+    columns = ", ".join(filter(None, table.columns))
+    return f"have no column for a label, only {columns}" if columns else "are empty and have no column for a label"
+
+
 def read_dialect(table: LabelTable, recording: str | None) -> list[Annotation]:
     """The annotations of a table. recording: what its file is named after, where a table may be about one recording.
 
@@ -49,10 +54,7 @@ def read_dialect(table: LabelTable, recording: str | None) -> list[Annotation]:
     if not table.columns and table.rows:
         reader = audacity_labels
     if reader is None:
-        raise table.refused(
-            f"have no column for a label, only {', '.join(filter(None, table.columns)) or 'nothing'}; expected one of "
-            f"{', '.join((*LABEL, *SCIENTIFIC, *COMMON))}"
-        )
+        raise table.refused(f"{_lacking(table)}; expected one of {', '.join((*LABEL, *SCIENTIFIC, *COMMON))}")
     found = list(reader(table, recording))
     if not table.faults and any(item.label and item.start_s is not None for _, item in found):
         for line, item in found:

@@ -18,6 +18,7 @@ from birdwatch.live.recorded import RecordedSource
 from birdwatch.live.source import PIPE, Chunk, Clock, Stamp
 from birdwatch.live.station import Outcome, Station
 from birdwatch.messaging.messages import Seconds, Status
+from birdwatch.paths import text_of
 
 __all__ = ["FolderStation"]
 
@@ -157,7 +158,7 @@ class FolderStation(Station):
             return
         self._number += 1
         self._path = path
-        name = str(path.relative_to(self._folder.folder))
+        name = text_of(path.relative_to(self._folder.folder))
         self.listener, self.reporter = self._make(name, start, self._number)
         self._connection = Connection(source, _FixedClock(start))
         log.info("scoring %s", path)

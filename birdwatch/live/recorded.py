@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import time
@@ -13,8 +14,11 @@ from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import AudioBlock
 from birdwatch.errors import SourceError
 from birdwatch.live.source import PIPE, Chunk, Clock, Stamp
+from birdwatch.paths import text_of
 
 __all__ = ["PipeSource", "RecordedSource"]
+
+log = logging.getLogger(__name__)
 
 # As a microphone's blocks.
 BLOCKS_A_SECOND = 20
@@ -24,7 +28,8 @@ class RecordedSource:
     """An audio file, one `channel` of it or their mean.
 
     live (`--realtime`): it plays in real time, and is stamped when it does. Otherwise it waits for the reader, and its
-    chunks are stamped as if it had begun to sound when it was opened.
+    chunks are stamped as if it had begun to sound when it was opened. Packets that cannot be decoded are a gap,
+    `damaged`. What is wrong with the file is logged at its end.
     """
 
     traits = PIPE
@@ -32,11 +37,12 @@ class RecordedSource:
 
     def __init__(self, path: str, clock: Clock, *, live: bool, channel: int | None = None) -> None:
         self._audio = AudioFile(path, channel=channel)
-        self.name = path
+        self.name = text_of(path)
         self.live = live
         self.finished = False
         self._clock = clock
         self._start: Stamp | None = None
+        self._end_frame = 0
         self._blocks: Iterator[AudioBlock] = iter(())
 
     def open(self) -> None:
@@ -54,14 +60,17 @@ class RecordedSource:
         block = next(self._blocks, None)
         if block is None or self._start is None:
             self.finished = True
+            for warning in self._audio.warnings:
+                log.warning("%s", warning)
             return []
+        lost, self._end_frame = block.start_frame - self._end_frame, block.end_frame
         due = _later(self._start, block.end_frame, block.rate_hz)
         if self.live:
             late_ns = self._clock.now().steady_ns - due.steady_ns
             if late_ns < 0:
                 time.sleep(-late_ns / 1_000_000_000)
             due = self._clock.now()
-        return [Chunk(block.samples[:, None], block.rate_hz, due)]
+        return [Chunk(block.samples[:, None], block.rate_hz, due, lost_frames=lost, lost_reason="damaged")]
 
     def close(self) -> None:
         """The file is closed with its last block."""
@@ -107,6 +116,8 @@ class PipeSource:
         frame_bytes = 2 * self._channels
         data = os.read(self._descriptor, self._rate_hz * frame_bytes)
         if not data:
+            if not self._frames:
+                raise SourceError("--source - ended before its first sample; is the program that writes to it running?")
             self.finished = True
             return []
         data = self._rest + data

@@ -45,13 +45,15 @@ def _one_source(settings: Settings, clock: Clock) -> Source:
 
 
 def only_place(settings: Settings) -> None:
-    """Raises ConfigError where settings name more than one source, or channels that a folder has not got."""
+    """Raises ConfigError where settings name more than one source, a nameless one, or channels that it has not got."""
+    if settings.source == "":
+        raise ConfigError("source is '', expected a file, or - for raw audio on stdin", setting="source")
     if settings.folder is not None and settings.channel == "each":
         raise ConfigError("channel is each, which applies to live sources; a folder's recordings are downmixed")
     places = {name: getattr(settings, name) for name in ("device", "source", "url", "folder")}
     given = {name: value for name, value in places.items() if value is not None}
     if len(given) > 1:
-        text = " and ".join(f"{name} is {value!r}" for name, value in given.items() if name != "url")
+        text = " and ".join(f"{name} is {str(value)!r}" for name, value in given.items() if name != "url")
         raise ConfigError(f"{text}{' and a url is set' if 'url' in given else ''}: give one of them")
 
 

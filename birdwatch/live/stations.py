@@ -33,6 +33,7 @@ from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.station_publisher import StationPublisher
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.voice_activity import VoiceActivity
+from birdwatch.paths import text_of
 from birdwatch.scores.types import Detection
 
 __all__ = ["Stations"]
@@ -223,7 +224,7 @@ class Stations:
         if settings.channel == "each":
             channel = channel or 0
             name = f"{name}-{channel}"
-        where = str(source.folder) if isinstance(source, WatchedFolder) else source.name
+        where = text_of(source.folder) if isinstance(source, WatchedFolder) else source.name
         publisher = StationPublisher(self._publisher, Envelope(name, where, boot_id, filter=policy.filter))
         if policy.filter is not None:
             log.info("species filter of %s: %s", name, policy.filter)
@@ -237,7 +238,7 @@ class Stations:
             station = FolderStation(name, source, make, publisher, self._clock, channel=channel_of(settings))
         else:
             whole = is_whole_recording(settings)
-            recording = Path(settings.source).stem if whole and settings.source else name
+            recording = text_of(Path(settings.source).stem) if whole and settings.source else name
             if channel is None and not whole:
                 channel = channel_of(settings)
             part = _Part(name, recording, self._clock.now(), boot_id, live=source.live, whole=whole, channel=channel)

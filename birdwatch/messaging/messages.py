@@ -258,7 +258,8 @@ def frames(
         **(more or {}),
     }
     text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return topic(message.kind, envelope.station, message.label).encode(), text.encode()
+    # A name of bytes that are not UTF-8 is no reason to end a daemon: what is left of them is escaped.
+    return topic(message.kind, envelope.station, message.label).encode(), text.encode(errors="backslashreplace")
 
 
 def topic(kind: str, station: str, label: str = NO_LABEL) -> str:

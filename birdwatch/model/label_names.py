@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label, Manifest
 from birdwatch.model.registry import locale_folder
 
@@ -37,7 +37,7 @@ def read_locale(path: Path) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the labels {path} cannot be read as text: {error}") from error
+        raise ConfigError(f"the labels {path} cannot be read as text: {reason_of(error)}") from error
     # R quotes the heading too; European spreadsheets separate by semicolons.
     separator = max(",;\t", key=lines[0].count) if lines else ","
     if lines and {"scientific_name", "common_name"} <= set(next(csv.reader(lines[:1], delimiter=separator), [])):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label
 
 __all__ = ["RANGE_THRESHOLD", "WEEKS", "SpeciesFilter", "by_list", "by_range", "read_species", "week_of"]
@@ -63,7 +63,7 @@ def read_species(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the species list {path} cannot be read as text: {error}") from error
+        raise ConfigError(f"the species list {path} cannot be read as text: {reason_of(error)}") from error
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     names = [line for line in lines if line]
     if not names:

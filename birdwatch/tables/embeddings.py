@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from birdwatch.audio.types import FloatArray
+from birdwatch.paths import text_of
 from birdwatch.tables.parquet import METADATA_KEY, require_pyarrow
 
 __all__ = ["Embedded", "write_embeddings"]
@@ -53,8 +54,8 @@ def write_embeddings(stream: IO[bytes], rows: Iterable[Embedded], *, size: int, 
             total += len(group)
             vectors = pa.array(np.concatenate([row.vector for row in group]), pa.float32())
             columns = [
-                pa.array([row.recording for row in group]).dictionary_encode(),
-                pa.array([row.path.as_posix() for row in group]).dictionary_encode(),
+                pa.array([text_of(row.recording) for row in group]).dictionary_encode(),
+                pa.array([text_of(row.path) for row in group]).dictionary_encode(),
                 pa.array([row.start_s for row in group], pa.float64()),
                 pa.array([row.end_s for row in group], pa.float64()),
                 pa.array([row.utc_ns for row in group], pa.int64()).cast(schema.field("start").type),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ConfigError, SinkError
+from birdwatch.errors import ConfigError, SinkError, reason_of
 from birdwatch.tables.cells import original_text
 from birdwatch.tables.label_columns import Found
 from birdwatch.tables.label_table import Annotation, LabelTable
@@ -131,7 +131,7 @@ def read_template(path: Path) -> Template:
             header = next(reader, [])
             ids = [row[0] for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SinkError(f"template {path} cannot be read as CSV: {error}") from error
+        raise SinkError(f"template {path} cannot be read as CSV: {reason_of(error)}") from error
     if len(header) < 2 or header[0] != "row_id":
         raise SinkError(f"template {path} begins with {header[:2]}, expected row_id and one column a class")
     return header[1:], ids

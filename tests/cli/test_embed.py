@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import soundfile
 from click.testing import CliRunner, Result
 from tiny_model import manifest
 
+from birdwatch.audio.isolated import Decoders
 from birdwatch.cli.main import birdwatch
 from birdwatch.errors import ConfigError, ModelError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
@@ -20,6 +23,7 @@ from birdwatch.model.manifest import METADATA_KEY
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install 'birdwatch[parquet]'")
 
 WINDOW = 160000
+FRAGILE = (sys.executable, str(Path(__file__).resolve().parents[1] / "support" / "fragile_decoder.py"))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,25 @@ def test_a_broken_recording_costs_no_other(model: Path, tmp_path: Path, song: np
     assert result.exit_code == 3
     assert parquet.read_table(out)["recording"].unique().to_pylist() == ["b"]
     assert "a.wav" in Path(f"{out}.errors.csv").read_text()
+
+
+def test_a_name_of_any_bytes_and_a_codec_that_crashes_cost_no_other(
+    model: Path, tmp_path: Path, song: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdwatch.cli.embed.Decoders", lambda count: Decoders(count, command=FRAGILE))
+    folder = tmp_path / "night"
+    folder.mkdir()
+    soundfile.write(folder / "a.ogg", song, 32000)
+    (folder / os.fsdecode(b"caf\xe9.ogg")).write_bytes((folder / "a.ogg").read_bytes())
+    (folder / "crash.ogg").write_bytes((folder / "a.ogg").read_bytes())
+    soundfile.write(folder / "99991231_235959.wav", song, 32000)
+    out = tmp_path / "e.parquet"
+    result = embed(model, out, folder)
+    assert result.exit_code == 3, result.output
+    assert parquet.read_table(out)["recording"].unique().to_pylist() == ["99991231_235959", "a", r"caf\xe9"]
+    assert "crash.ogg cannot be read: its decoder crashed (SIGSEGV)" in Path(f"{out}.errors.csv").read_text()
+    assert "birdwatch: warning: " in result.stderr
+    assert "began in 9999, which is not believed" in result.stderr
 
 
 def test_what_cannot_be_done_leaves_nothing(model: Path, tiny_model: Path, tmp_path: Path, song: np.ndarray) -> None:

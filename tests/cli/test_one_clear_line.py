@@ -24,6 +24,7 @@ def folder(tmp_path, tiny_model):
     (tmp_path / "utf16.txt").write_bytes("a.wav\n".encode("utf-16"))
     (tmp_path / "loop.wav").symlink_to("loop.wav")
     (tmp_path / "file").write_text("")
+    (tmp_path / "t.csv").write_text("row_id,class_name,presence\na_5,x,0\n")
     (tmp_path / "m.onnx").write_bytes(tiny_model.read_bytes())
     return tmp_path
 
@@ -57,6 +58,18 @@ def shell(folder, line):
         ("birdwatch listen dawn.wav", 2, "`birdwatch run dawn.wav --out dawn.csv` scores a recording"),
         ("birdwatch listen --hop nan", 2, "hop is 'nan', expected 0.01 or more"),
         ("birdwatch run a.wav --out ''", 1, ". is a folder; name a file to write"),
+        ("birdwatch run a.wav --out o.csv --species .", 1, "the species list . cannot be read as text: Is a directory"),
+        ("birdwatch run a.wav --out o.csv --species $'\\e[31m'", 1, r"the species list \x1b[31m cannot be read"),
+        ("birdwatch listen --source ''", 1, "source is '', expected a file, or - for raw audio on stdin"),
+        ("birdwatch listen --url bla", 1, "url is not the address of a stream; expected one of rtsp"),
+        ("birdwatch listen --source a.wav --folder .", 1, "folder is '.': give one of them"),
+        ("birdwatch listen --source a.wav --station $'a\\xe9'", 2, "station is 'a\\udce9', expected text like"),
+        ("birdwatch evaluate t.csv --truth /dev/null", 1, "/dev/null are empty and have no column for a label"),
+        (
+            "birdwatch evaluate t.csv --truth t.csv --out x --reliability ./x",
+            1,
+            "name the same file, x; give each its own",
+        ),
     ],
 )
 def test_one_line(folder, line, code, said):
@@ -72,6 +85,10 @@ def test_one_line(folder, line, code, said):
         "birdwatch run a.wav --out o.csv --min-score nan",
         "birdwatch embed a.wav --out o.parquet --hop nan",
         "birdwatch evaluate t.csv --truth t.csv --segment inf",
+        "birdwatch evaluate t.csv --truth ''",
+        "birdwatch evaluate '' --truth t.csv",
+        "birdwatch report ''",
+        "birdwatch run a.wav --out o.csv --batch 10000000000000000000000",
         "birdwatch listen --no-such-option",
     ],
 )
@@ -97,6 +114,14 @@ def test_a_run_does_not_end_because_nobody_reads_what_it_prints(folder, line, sa
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert (folder / "o.csv").read_text().startswith("row_id,")
+
+
+@pytest.mark.parametrize("stdin", ["< /dev/null", "<&-"])
+def test_a_pipe_without_audio_is_an_error(folder, stdin):
+    options = f"--model m.onnx --bind ipc://{folder}/s --replay-bind off --journal-max-mb 0"
+    done = shell(folder, f"birdwatch listen --source - {options} {stdin}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("birdwatch: --source - ended before its first sample")
 
 
 def test_an_unwritable_folder_is_known_before_anything_is_scored(folder):

@@ -91,6 +91,24 @@ def test_so_do_the_others(folder, arguments):
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+@pytest.mark.parametrize("journal", ["a.wav", "hard.csv", "model.onnx", "set.toml", "species.txt", "names.txt"])
+def test_a_journal_is_no_file_that_the_station_reads(folder, journal):
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    options = ["--bind", f"ipc://{folder}/s", "--replay-bind", "off", "--journal", journal]
+    done = birdwatch(folder, "listen", "--source", "a.wav", *READ, *options)
+    assert done.returncode == 1
+    assert f"{journal} is an input of this command" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("option", ["--save-clips", "--record"])
+def test_a_folder_for_audio_that_is_a_file_is_refused_at_once(folder, option):
+    done = birdwatch(folder, "listen", "--source", "a.wav", "--model", "model.onnx", option, "a.wav")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "birdwatch: a.wav is a file, and a folder is needed there; name another folder"
+
+
 def test_a_link_to_another_file_is_followed(folder):
     (folder / "real.csv").write_text("old")
     (folder / "latest.csv").symlink_to("real.csv")

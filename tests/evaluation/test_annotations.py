@@ -53,7 +53,7 @@ def test_csv_columns_under_the_names_that_people_give_them(tmp_path, text, expec
         ("filename,start\na,1\n", "have no column for a label"),
         ("label,start\nx,1\n", "have no column for the recording"),
         ("filename,label,start,end\na,x,early,2\n", "line 2: start is 'early', expected seconds"),
-        ("", "have no column for a label, only nothing"),
+        ("", "are empty and have no column for a label"),
     ],
 )
 def test_labels_that_cannot_be_read_say_why(tmp_path, text, said):

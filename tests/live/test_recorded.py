@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -10,9 +11,11 @@ import soundfile
 from fakes import FakeClock, S
 from stations import FakeStation
 
+from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError, SourceError
 from birdwatch.live import recorded
 from birdwatch.live.recorded import PipeSource, RecordedSource
+from birdwatch.messaging.messages import Envelope, Message, frames
 
 
 @pytest.fixture
@@ -55,6 +58,36 @@ def test_what_is_no_audio_is_refused_at_once(tmp_path):
         RecordedSource(str(text), FakeClock(), live=False)
 
 
+@pytest.mark.parametrize("damaged_bytes", [0, 300, 40000])
+def test_what_cannot_be_decoded_is_a_gap_and_what_follows_keeps_its_time(tmp_path, damaged_bytes, caplog):
+    path = tmp_path / "dawn.flac"
+    soundfile.write(path, np.random.default_rng(3).normal(0, 0.1, 20 * 32000), 32000)
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : third + damaged_bytes] = np.random.default_rng(4).bytes(damaged_bytes)
+    path.write_bytes(data)
+    clock = FakeClock()
+    station = FakeStation(source=RecordedSource(str(path), clock, live=False))
+    station.daemon.run()
+    blocks = list(AudioFile(path).blocks())
+    starts, ends = [block.start_frame for block in blocks[1:]], [block.end_frame for block in blocks[:-1]]
+    holes = [(end, start - end) for start, end in zip(starts, ends, strict=True) if start > end]
+    assert len(holes) == (damaged_bytes > 0)
+    gaps = [message for message in station.outlet.messages if message.kind == "gap"]
+    assert [gap.fields["reason"] for gap in gaps] == ["damaged"] * len(holes)
+    assert [gap.fields["seconds"] for gap in gaps] == [pytest.approx(size / 32000, abs=1e-3) for _, size in holes]
+    assert station.listener.accounting.end_frame == blocks[-1].end_frame == 20 * 32000
+    assert any("in the middle" in record.message for record in caplog.records) == bool(holes)
+
+
+def test_a_name_of_any_bytes_is_text_in_messages(tmp_path, wav):
+    path = wav.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    source = RecordedSource(str(path), FakeClock(), live=False)
+    assert source.name == f"{tmp_path}/caf\\xe9.wav"
+    _, body = frames(Message("gap", "-", {"left": os.fsdecode(b"\xe9")}), Envelope("s", source.name, "b"), sent_ns=0)
+    assert json.loads(body)["source"] == source.name
+
+
 def pipe_of(data, **options):
     read_end, write_end = os.pipe()
     os.write(write_end, data)
@@ -83,6 +116,11 @@ def test_raw_audio_from_a_pipe():
     ]
     stereo = drain(pipe_of(data, channels=2))
     assert np.concatenate([c.samples for c in stereo]).shape == (3, 2)
+
+
+def test_a_pipe_that_ends_before_its_first_sample_is_an_error():
+    with pytest.raises(SourceError, match="ended before its first sample"):
+        drain(pipe_of(b""))
 
 
 def test_half_a_frame_waits_for_the_other_half():
