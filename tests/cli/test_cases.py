@@ -22,7 +22,7 @@ SECONDS = {
     "flac_unknown_length_10s_16k.flac": 10.0,
     "flac_unknown_length_2s_8k.flac": 2.0,
     "mp3_two_joined_20s.mp3": 20.13,
-    "mp3_vbr_without_xing_24s.mp3": 24.0,
+    "mp3_vbr_without_xing_24s.mp3": 24.048,
     "ogg_chained_20s.ogg": 20.0,
     "wav_data_size_44_10s.wav": 10.0,
     "wav_data_size_half_10s.wav": 10.0,

@@ -84,7 +84,9 @@ def test_a_name_of_any_bytes_is_text_in_messages(tmp_path, wav):
     path = wav.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
     source = RecordedSource(str(path), FakeClock(), live=False)
     assert source.name == f"{tmp_path}/caf\\xe9.wav"
-    _, body = frames(Message("gap", "-", {"left": os.fsdecode(b"\xe9")}), Envelope("s", source.name, "b"), sent_ns=0)
+    _, body = frames(
+        Message("gap", "-", {"left": os.fsdecode(b"\xe9")}), Envelope("s", source.name, "b"), seq=1, sent_ns=0
+    )
     assert json.loads(body)["source"] == source.name
 
 
