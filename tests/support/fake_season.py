@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["NOW", "SPECIES", "STATIONS", "THINNED", "WHOLE_DAYS", "Season", "iso"]
 
@@ -56,6 +58,16 @@ STATIONS = {
 
 def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+LENGTHS_S = (5.0, 5.0, 7.5, 10.0, 15.0, 22.5)
+
+
+@cache
+def day_of(bird: Bird) -> NDArray[np.float64]:
+    """(24,): how probable each hour of the day is for a song."""
+    near = [0.02 + sum(np.exp(-(((h - b + 12) % 24 - 12) ** 2) / 1.6) for b in bird.hours) for h in range(24)]
+    return np.array(near) / sum(near)
 
 
 @dataclass(slots=True)
@@ -112,18 +124,16 @@ class Season:
         if not first <= of_year <= last:
             return
         spring = 0.12 + 0.88 * np.exp(-(((of_year - 132) / 48) ** 2))
-        weights = np.array(
-            [0.02 + sum(np.exp(-(((h - b + 12) % 24 - 12) ** 2) / 1.6) for b in bird.hours) for h in range(24)]
-        )
         thin = 1.0 if (NOW - day).days < WHOLE_DAYS else THINNED
-        for _ in range(rng.poisson(bird.a_day * spring * thin)):
-            hour = int(rng.choice(24, p=weights / weights.sum()))
-            start = day + timedelta(hours=hour, seconds=float(rng.uniform(0, 3600)))
-            station = str(rng.choice(list(STATIONS), p=[0.55, 0.3, 0.15]))
+        times = int(rng.poisson(bird.a_day * spring * thin))
+        hours, places = rng.choice(24, times, p=day_of(bird)), rng.choice(list(STATIONS), times, p=[0.55, 0.3, 0.15])
+        for hour, place in zip(hours, places, strict=True):
+            start = day + timedelta(hours=int(hour), seconds=float(rng.uniform(0, 3600)))
+            station = str(place)
             key = (station, int(start.replace(minute=0, second=0, microsecond=0).timestamp()))
             if start > NOW - timedelta(seconds=20) or not self.listened.get(key):
                 continue
-            seconds = float(rng.choice([5, 5, 7.5, 10, 15, 22.5]))
+            seconds = LENGTHS_S[int(rng.integers(len(LENGTHS_S)))]
             self.events.append(
                 {
                     "station": station,

@@ -198,7 +198,7 @@ def recording(songs: list[tuple[str, float, float]], seconds: float, seed: int) 
 def levels(samples: NDArray[np.float32], *, bands: int, hop_s: float) -> NDArray[np.uint8]:
     """(columns, bands) uint8: level by mel band, the lowest first."""
     hop = int(hop_s * RATE_HZ)
-    padded = np.pad(samples, (0, FFT_FRAMES))
+    padded = np.pad(samples, (0, FFT_FRAMES), mode="reflect")
     parts = np.lib.stride_tricks.sliding_window_view(padded, FFT_FRAMES)[::hop][: len(samples) // hop]
     power = np.abs(np.fft.rfft(parts * np.hanning(FFT_FRAMES))) ** 2
     if hop_s > 0.05:  # The louder of two neighbours, so that short notes are in a slow picture too.

@@ -45,14 +45,16 @@ export function seasons(weeks) {
     years.get(year).set(week, row);
   }
   const most = Math.max(...weeks.map(perHour), 1e-9);
-  const tall = 74, wide = 16, left = 52, width = left + 53 * wide, height = years.size * (tall + 16) + 24;
+  const tall = years.size < 2 ? 190 : years.size < 3 ? 120 : 74, wide = 16, left = 52, width = left + 53 * wide, height = years.size * (tall + 16) + 24;
+  const first = weeks.reduce((a, b) => (b.week < a.week ? b : a)).week, last = weeks.reduce((a, b) => (b.week > a.week ? b : a)).week;
   const parts = [hatch("season-hatch")];
   [...years.keys()].sort((a, b) => b - a).forEach((year, at) => {
     const top = at * (tall + 16) + 8;
     parts.push(svg("text", { class: "year", x: 0, y: top + tall - 4 }, String(year)));
     for (let week = 1; week <= 53; week++) {
       const row = years.get(year).get(week) || { events: 0, listened_s: 0 };
-      if (week === 53 && !years.get(year).has(53)) continue;
+      const name = `${year}-W${String(week).padStart(2, "0")}`;
+      if (name < first || name > last || (week === 53 && !years.get(year).has(53))) continue;
       const x = left + (week - 1) * wide;
       const listened = row.listened_s > 0 || row.events > 0;
       const part = listened ? perHour(row) / most : 1;
@@ -63,8 +65,11 @@ export function seasons(weeks) {
   });
   MONTHS.forEach((month, at) => parts.push(svg("text", { class: "month", x: left + (at * 52.18 * wide) / 12 + 2, y: height - 4 }, month)));
   const busiest = weeks.reduce((a, b) => (perHour(b) > perHour(a) ? b : a), weeks[0]);
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Seasons" },
+  const box = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Events by week, scrolled sideways" },
     svg("svg", { class: "seasons", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Events by week against effort; the most in ${busiest.week}` }, parts));
+  // On a phone the present weeks come into sight first.
+  requestAnimationFrame(() => { box.scrollLeft = (box.scrollWidth * (Number(last.split("-W")[1]) + 6)) / 58 - box.clientWidth; });
+  return box;
 }
 
 export const REASONS = ["schedule", "device-lost", "stream-lost", "suspended", "overflow", "queue-full", "stall", "clock-step"];

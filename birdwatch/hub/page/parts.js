@@ -6,9 +6,28 @@ import { play } from "./player.js";
 import { nameOf, scientificOf } from "./state.js";
 import { clock, day, score } from "./words.js";
 
+// Pictures are loaded where they come into sight; the browser's own "lazy" begins a screen or two before.
+const sight = new IntersectionObserver((seen) => {
+  for (const one of seen) {
+    if (!one.isIntersecting) continue;
+    sight.unobserve(one.target);
+    one.target.querySelector("img").src = one.target.dataset.picture;
+  }
+}, { rootMargin: "160px" });
+
+function later(image, address) {
+  queueMicrotask(() => {
+    if (!image.parentNode) return;
+    image.parentNode.dataset.picture = address;
+    sight.observe(image.parentNode);
+  });
+}
+
 export function picture(event, { large = false } = {}) {
   if (!event.clip) return el("div", { class: "picture silent" }, el("span", {}, "sound no longer kept"));
-  const image = el("img", { src: pictureOf(event.id), alt: "", loading: large ? "eager" : "lazy", decoding: "async" });
+  const image = el("img", { alt: "", decoding: "async" });
+  if (large) image.src = pictureOf(event.id);
+  else later(image, pictureOf(event.id));
   image.addEventListener("error", () => image.remove());
   const button = el("button", {
     class: large ? "picture large" : "picture", type: "button", "aria-pressed": "false",
@@ -36,7 +55,10 @@ export const verdict = (review) =>
 export const speciesLink = (thing, extra = {}) =>
   el("a", { href: `#/species/${encodeURIComponent(thing.code)}`, ...extra }, nameOf(thing));
 
-export const latin = (code) => scientificOf(code) && el("i", { class: "latin", lang: "la" }, scientificOf(code));
+export function latin(thing) {
+  const name = thing.scientific || scientificOf(thing.code);
+  return name ? el("i", { class: "latin", lang: "la" }, name) : null;
+}
 
 export function tile(event, { species = true } = {}) {
   return el("figure", { class: "tile" }, picture(event),

@@ -11,7 +11,6 @@ export const state = {
   stations: [],
   station: remembered("station", ""),
   locale: remembered("locale", ""),
-  locales: [],
   theme: remembered("theme", ""),
   reviewer: remembered("reviewer", ""),
   names: {},
@@ -36,9 +35,9 @@ export async function loadStations() {
 }
 
 export async function loadNames() {
-  const [labels, species] = await Promise.all([get("labels", { locale: state.locale }), get("species")]);
-  state.locales = labels.locales || [];
-  state.names = state.locale ? labels.names || {} : {};
+  // Models bring thousands of names: only those who chose a language load them.
+  const [labels, species] = await Promise.all([state.locale ? get("labels", { locale: state.locale }) : null, get("species")]);
+  state.names = labels?.names || {};
   for (const one of species.species) state.scientific[one.code] = one.scientific || "";
 }
 

@@ -17,6 +17,8 @@ export const count = (n) => COUNT.format(n);
 export const many = (n, one, more = one + "s") => `${count(n)} ${n === 1 ? one : more}`;
 export const score = (value) => Number(value).toFixed(2);
 
+export const decibels = (value) => `${String(Math.round(value)).replace("-", "\u2212")} dBFS`;
+
 export const localDay = (moment = new Date()) =>
   new Intl.DateTimeFormat("sv-SE", { timeZone: state.zone }).format(moment);
 

@@ -42,10 +42,12 @@ class Events {
     const shown = el("output", {}, Number(this.wanted.min_score || 0).toFixed(2));
     least.addEventListener("input", () => { shown.textContent = Number(least.value).toFixed(2); });
     least.addEventListener("change", () => this.want("min_score", Number(least.value) ? least.value : ""));
-    return el("form", { class: "filters", role: "search", onsubmit: (event) => event.preventDefault() },
+    const wide = matchMedia("(min-width: 861px)").matches;
+    const used = Object.keys(this.wanted).filter((name) => name !== "sort" && this.wanted[name]).length;
+    return el("details", { class: "folded", open: wide || used > 0 }, el("summary", {}, icon("search"), "Filter and sort"), el("form", { class: "filters", role: "search", "aria-label": "Events", onsubmit: (event) => event.preventDefault() },
       field("Species", input, "grow"), options, field("From", days("from")), field("To", days("to")),
       el("label", { class: "field" }, el("span", {}, "Score from ", shown), least), field("Review", select("review", REVIEWS)), field("Sort", select("sort", SORTS)),
-      Object.keys(this.wanted).some((name) => name !== "sort" && this.wanted[name]) ? el("a", { class: "link clear", href: "#/events" }, "Clear") : null);
+      used ? el("a", { class: "link clear", href: "#/events" }, "Clear") : null));
   }
 
   want(name, value) {
@@ -108,7 +110,7 @@ class Events {
 function row(event) {
   const seconds = (Date.parse(event.end_utc) - Date.parse(event.start_utc)) / 1000;
   return el("li", { class: "event-row" }, picture(event),
-    el("div", { class: "event-name" }, speciesLink(event, { class: "serif" }), latin(event.code)),
+    el("div", { class: "event-name" }, speciesLink(event, { class: "serif" }), latin(event)),
     el("span", { class: "event-when" }, el("b", {}, clockSeconds(event.start_utc)), el("span", {}, duration(seconds))),
     el("span", { class: "event-station" }, event.station, verdict(event.review)), ring(event.score),
     el("a", { class: "round open", href: `#/events/${encodeURIComponent(event.id)}`, "aria-label": `Open ${nameOf(event)}, ${day(event.start_utc)} ${clockSeconds(event.start_utc)}` }, icon("right")));
@@ -124,7 +126,7 @@ async function single(main, id) {
   draw(event);
   const seconds = (Date.parse(event.end_utc) - Date.parse(event.start_utc)) / 1000;
   replace(main, el("a", { class: "back", href: "#/events" }, icon("left"), "All events"),
-    el("article", { class: "single" }, el("header", {}, el("h1", { tabindex: -1 }, speciesLink(event)), latin(event.code)), picture(event, { large: true }),
+    el("article", { class: "single" }, el("header", {}, el("h1", { tabindex: -1 }, speciesLink(event)), latin(event)), picture(event, { large: true }),
       el("dl", { class: "facts" },
         [["When", `${day(event.start_utc)}, ${clockSeconds(event.start_utc)}`], ["Length", duration(seconds)], ["Station", event.station], ["Score", ring(event.score)]].map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
       el("section", { class: "panel", "aria-labelledby": "rev" }, el("h2", { id: "rev" }, "Is it right?"), review),

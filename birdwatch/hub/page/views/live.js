@@ -6,7 +6,7 @@ import { LiveStream } from "../live_stream.js";
 import { empty, fault, latin, ring, speciesLink, tile } from "../parts.js";
 import { Spectrogram } from "../spectrogram.js";
 import { nameOf, state } from "../state.js";
-import { ago, count, many } from "../words.js";
+import { ago, count, decibels, many } from "../words.js";
 
 const SHOWN = 12;
 
@@ -78,8 +78,8 @@ class Live {
   }
 
   status(row) {
-    const level = typeof row.level_dbfs === "number" ? `${Math.round(row.level_dbfs)} dBFS` : null;
-    const delay = typeof row.latency_p95_ms === "number" ? `${Math.round(row.latency_p95_ms)} ms behind` : null;
+    const level = typeof row.level_dbfs === "number" ? decibels(row.level_dbfs) : null;
+    const delay = typeof row.latency_p95_ms === "number" ? `${Math.round(row.latency_p95_ms)} ms delay` : null;
     replace(this.facts, el("span", { class: `state ${row.state}` }, row.state), [level, delay, row.model].filter(Boolean).map((text) => el("span", {}, text)));
     if (row.state !== "connected") this.wait.textContent = row.state === "lost" ? "The station does not answer" : "The station is silent";
   }
@@ -105,7 +105,7 @@ class Live {
     const before = this.current;
     this.current = data;
     this.when = el("span", { class: "when" }, ago(data.end_utc));
-    replace(this.now, el("p", { class: "now-name" }, speciesLink(data)), latin(data.code),
+    replace(this.now, el("p", { class: "now-name" }, speciesLink(data)), latin(data),
       el("p", { class: "now-facts" }, ring(data.score), this.when));
     if (before && before.code !== data.code) this.spoken.textContent = `${nameOf(data)}, score ${data.score}`;
   }

@@ -53,7 +53,7 @@ class Review {
     if (!event) return replace(this.card, empty("All reviewed", "Nothing is left with these filters."), this.undoButton());
     this.picture = picture(event, { large: true });
     return replace(this.card, this.picture,
-      el("div", { class: "review-name" }, el("h2", {}, speciesLink(event)), latin(event.code), el("p", { class: "note" }, `${day(event.start_utc)}, ${clock(event.start_utc)} · ${event.station}`), ring(event.score)),
+      el("div", { class: "review-name" }, el("h2", {}, speciesLink(event)), latin(event), el("p", { class: "note" }, `${day(event.start_utc)}, ${clock(event.start_utc)} · ${event.station}`), ring(event.score)),
       el("div", { class: "verdicts" }, VERDICTS.map(([verdict, text, key]) => el("button", { class: `button ${verdict}`, type: "button", onclick: () => this.say(verdict) }, text, el("kbd", { "aria-hidden": "true" }, key.toUpperCase())))),
       el("p", { class: "review-keys" }, el("span", {}, el("kbd", {}, "space"), " plays"), el("span", {}, el("kbd", {}, "S"), " skips"), this.undoButton()));
   }

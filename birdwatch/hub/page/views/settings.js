@@ -23,7 +23,8 @@ function page() {
   const languages = new Intl.DisplayNames(undefined, { type: "language" });
   const nameOfLanguage = (code) => { try { return languages.of(code.replace("_", "-")); } catch { return code; } };
   const locale = el("select", { onchange: async (event) => { remember("locale", event.target.value); try { await loadNames(); say("Names changed"); } catch (error) { say(error.message, "bad"); } } },
-    el("option", { value: "" }, "As detected"), state.locales.map((code) => el("option", { value: code, selected: code === state.locale }, nameOfLanguage(code))));
+    el("option", { value: "" }, "As detected"), state.locale ? el("option", { value: state.locale, selected: true }, nameOfLanguage(state.locale)) : null);
+  get("labels", { locale: state.locale }).then(({ locales }) => locale.append(...locales.filter((code) => code !== state.locale).map((code) => el("option", { value: code }, nameOfLanguage(code)))), () => {});
   return el("section", { class: "panel", "aria-labelledby": "look" }, el("h2", { id: "look" }, "This browser"),
     el("div", { class: "stack" },
       el("div", { class: "field" }, el("span", {}, "Colours"), choice("Colours", [["", "As the device"], ["light", "Day"], ["dark", "Night"]], state.theme, (value) => { remember("theme", value); applyTheme(); })),
@@ -74,7 +75,7 @@ class Thresholds {
 
   row(code, name) {
     const item = el("li", { class: own(this.now, code) ? "threshold own" : "threshold" });
-    const reset = el("button", { class: "link", type: "button", "aria-label": `${name}: back to the default`, disabled: !this.writable, onclick: () => { delete this.now.classes[code]; this.changed(); fill(); item.querySelector("input").focus(); } }, "default");
+    const reset = el("button", { class: "link", type: "button", "aria-label": `${name}: back to the default`, disabled: !this.writable, onclick: () => { delete this.now.classes[code]; this.changed(); fill(); item.querySelector("input").focus(); } }, "use the default");
     const fill = () => {
       item.classList.toggle("own", own(this.now, code));
       reset.hidden = !own(this.now, code);

@@ -25,7 +25,7 @@ async function all(main) {
     const most = Math.max(...species.map((row) => row.events), 1);
     const kept = species.filter((row) => `${nameOf(row)} ${row.name} ${row.scientific} ${row.code}`.toLowerCase().includes(words)).sort(SORTS[sort]);
     replace(list, kept.length ? kept.map((row) => el("li", { css: { "--part": row.events / most } },
-      el("div", {}, speciesLink(row, { class: "serif" }), latin(row.code) || el("i", { class: "latin", lang: "la" }, row.scientific || "")),
+      el("div", {}, speciesLink(row, { class: "serif" }), latin(row)),
       el("span", { class: "species-last" }, row.last_utc ? el("span", {}, ago(row.last_utc)) : null, row.first_utc ? el("span", {}, `since ${date(row.first_utc)}`) : null),
       el("b", {}, count(row.events)))) : el("li", { class: "plain" }, empty("No species by that name")));
   };
@@ -43,7 +43,7 @@ async function one(main, code) {
   const most = Math.max(...found.stations.map((row) => row.events), 1);
   replace(main,
     el("a", { class: "back", href: "#/species" }, icon("left"), "All species"),
-    el("header", { class: "view-head species-head" }, el("div", {}, el("h1", { tabindex: -1 }, nameOf(found)), el("i", { class: "latin", lang: "la" }, found.scientific || ""), el("p", { class: "note" }, many(total, "event"))),
+    el("header", { class: "view-head species-head" }, el("div", {}, el("h1", { tabindex: -1 }, nameOf(found)), latin(found), el("p", { class: "note" }, many(total, "event"))),
       el("div", { class: "tools" }, el("a", { class: "button", href: `#/events?species=${encodeURIComponent(code)}` }, "All events"), el("a", { class: "button", href: `#/review?species=${encodeURIComponent(code)}` }, "Review"))),
     el("div", { class: "portrait" },
       el("section", { class: "panel", "aria-labelledby": "season" }, el("h2", { id: "season" }, "Seasons"), found.weeks.length ? seasons(found.weeks) : empty("No history yet"),

@@ -5,7 +5,7 @@ import { accounting, REASONS } from "../charts.js";
 import { el, replace } from "../dom.js";
 import { choice, empty, fault, heading, loading } from "../parts.js";
 import { state, loadStations } from "../state.js";
-import { ago, clock, count, date, day, duration, many } from "../words.js";
+import { ago, clock, count, date, decibels, day, duration, many } from "../words.js";
 
 const SPANS = { day: [35, 86400], hour: [2, 3600] };
 
@@ -25,7 +25,7 @@ function panel(one, step) {
   const chart = el("div", { class: "chart" }, loading());
   load(chart, one, step);
   const facts = [
-    ["Level", typeof one.level_dbfs === "number" ? `${Math.round(one.level_dbfs)} dBFS` : "–"],
+    ["Level", typeof one.level_dbfs === "number" ? decibels(one.level_dbfs) : "–"],
     ["Delay", typeof one.latency_p95_ms === "number" ? `${Math.round(one.latency_p95_ms)} ms` : "–"],
     ["Model", one.model || "–"], ["Version", one.version || "–"],
     ["Last message", one.last_seen_utc ? ago(one.last_seen_utc) : "never"],

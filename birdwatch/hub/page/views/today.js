@@ -53,7 +53,7 @@ function draw(body, found, isToday) {
 function newTile(row) {
   const event = { id: row.best_event, clip: Boolean(row.best_event), code: row.code, name: row.name, score: row.best_score, start_utc: new Date().toISOString() };
   return el("figure", { class: `tile new-${row.new}` }, picture(event),
-    el("figcaption", {}, el("span", { class: "tile-name" }, speciesLink(row)), ring(row.best_score), el("span", { class: "tile-when" }, latin(row.code), el("span", { class: "first" }, NEW[row.new]))));
+    el("figcaption", {}, el("span", { class: "tile-name" }, speciesLink(row)), ring(row.best_score), el("span", { class: "tile-when" }, latin(row), el("span", { class: "first" }, NEW[row.new]))));
 }
 
 function heatMap(found, isToday) {
