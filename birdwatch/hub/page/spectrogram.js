@@ -238,18 +238,19 @@ export class Spectrogram {
       const from = this.x(one.start), to = Math.min(this.width - 3, this.x(one.end));
       if (to < -200 || from > this.width) continue;
       const text = `${one.name}  ${one.score.toFixed(2)}`;
-      const wide = Math.max(to - from, context.measureText(text).width + 20);
-      let lane = lanes.findIndex((end) => end < from);
+      const wide = context.measureText(text).width + 20;
+      const left = Math.max(Math.min(from, this.width - wide - 4), Math.min(6, to - wide));
+      let lane = lanes.findIndex((end) => end < left);
       if (lane < 0) lane = lanes.length;
-      lanes[lane] = from + wide + 6;
+      lanes[lane] = Math.max(to, left + wide) + 6;
       if (lane > 3) continue;
-      this.drawMark(context, one, from, to, 14 + lane * 34, text);
+      this.drawMark(context, { ...one, from, to, text, left, wide }, 14 + lane * 34);
     }
   }
 
-  drawMark(context, one, from, to, y, text) {
+  drawMark(context, { born, from, to, text, left, wide }, y) {
     const dark = isDark();
-    const fresh = Math.min(1, (performance.now() - one.born) / 500);
+    const fresh = Math.min(1, (performance.now() - born) / 500);
     context.globalAlpha = fresh;
     const shade = context.createLinearGradient(0, y, 0, this.height);
     const tint = dark ? "240,203,112" : "200,96,40";
@@ -261,8 +262,6 @@ export class Spectrogram {
     context.fillRect(from, y, 1.5, 40);
     context.fillRect(to - 1.5, y, 1.5, 40);
     context.fillRect(from, y, to - from, 2);
-    const wide = context.measureText(text).width + 20;
-    const left = Math.max(Math.min(from, this.width - wide - 4), Math.min(6, to - wide));
     context.beginPath();
     context.roundRect(left, y - 4, wide, 25, 7);
     context.fill();
