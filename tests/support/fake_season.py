@@ -67,7 +67,9 @@ LENGTHS_S = (5.0, 5.0, 7.5, 10.0, 15.0, 22.5)
 def day_of(bird: Bird) -> NDArray[np.float64]:
     """(24,): how probable each hour of the day is for a song."""
     near = [0.02 + sum(np.exp(-(((h - b + 12) % 24 - 12) ** 2) / 1.6) for b in bird.hours) for h in range(24)]
-    return np.array(near) / sum(near)
+    hours = np.array(near, np.float64)
+    hours /= hours.sum()
+    return hours
 
 
 @dataclass(slots=True)

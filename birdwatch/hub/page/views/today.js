@@ -7,7 +7,7 @@ import { state } from "../state.js";
 import { sun } from "../sun.js";
 import { clock, count, duration, localDay, longDay, many, shiftDay, startOf } from "../words.js";
 
-const NEW = { ever: "for the first time ever", year: "for the first time this year", day: "today and not yesterday" };
+const NEW = { ever: "for the first time ever", year: "for the first time this year", day: "for the first time in a month" };
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
 
 export async function show(main, { rest }) {
@@ -79,7 +79,7 @@ function heatRow(row, found, most, now) {
     const open = n ? () => { location.hash = `#/events?species=${encodeURIComponent(row.code)}&from=${startOf(found.day, hour)}&to=${startOf(hour < 23 ? found.day : shiftDay(found.day, 1), (hour + 1) % 24)}`; } : null;
     return el("i", { class: kind, title: n ? `${hour} h: ${many(n, "event")}` : kind === "none" ? `${hour} h: nobody listened` : null, onclick: open, css: n ? { "--heat-part": (0.16 + 0.84 * Math.sqrt(n / most)).toFixed(3) } : {} });
   });
-  return el("li", { class: "heat-row" }, el("span", { class: "heat-name" }, speciesLink(row), row.new ? el("span", { class: `badge ${row.new}` }, row.new === "day" ? "new" : row.new === "year" ? "new this year" : "new") : null),
+  return el("li", { class: "heat-row" }, el("span", { class: "heat-name" }, speciesLink(row), row.new ? el("span", { class: `badge ${row.new}` }, row.new === "day" ? "back" : row.new === "year" ? "new this year" : "new") : null),
     el("div", { class: "cells", role: "img", "aria-label": `${many(row.total, "event")}, most from ${best} to ${best + 1} h` }, cells),
     el("span", { class: "heat-total" }, count(row.total)));
 }
