@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 import torch
 
+from birdwatch.checkpoint.file import Checkpoint, save_checkpoint
+from birdwatch.checkpoint.network import ModelArguments, build_network
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Label, Manifest
-from birdwatch_train.checkpoint import Checkpoint, save_checkpoint
-from birdwatch_train.network import ModelArguments, build_network
 
 CLASSES = 264
 

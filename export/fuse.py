@@ -8,10 +8,10 @@ import onnx
 import torch
 from onnx import compose
 
+from birdwatch.checkpoint.frontend import FrontEnd
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.probe import probe_clips
 
-from .frontend_graph import FrontEnd
 from .graph import export_graph
 
 __all__ = ["fused"]

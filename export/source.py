@@ -12,13 +12,13 @@ import onnx
 import torch
 
 from birdwatch.audio.types import FloatArray
+from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.probe import probe_clips
 
-from .checkpoint import Checkpoint, read_checkpoint
 from .graph import DEFAULT_OPSET, export_graph
 from .halve import widened
 from .network import Ensemble, Network, activated, average_states, count_macs, count_parameters
@@ -53,10 +53,10 @@ def from_checkpoints(
     """
     checkpoints = _read_all(paths)
     manifest, columns = _kept(checkpoints[0].manifest, keep)
-    states = [checkpoint.state for checkpoint in checkpoints]
+    states = [checkpoint.state_dict for checkpoint in checkpoints]
     if not ensemble:
         states = [average_states(states)] if len(states) > 1 else states
-    members = [Network(checkpoints[0].spec, state, columns) for state in states]
+    members = [Network(checkpoints[0].model, state, columns) for state in states]
     network = Ensemble(members, manifest.activation) if ensemble else members[0]
     spec = manifest.frontend
     assert spec is not None  # read_checkpoint refuses others
@@ -124,7 +124,7 @@ def _read_all(paths: Sequence[Path]) -> list[Checkpoint]:
     for other in checkpoints[1:]:
         first = checkpoints[0]
         for what, mine, theirs in (
-            ("network", first.spec, other.spec),
+            ("network", first.model, other.model),
             ("labels", first.manifest.codes, other.manifest.codes),
             ("front end", first.manifest.frontend, other.manifest.frontend),
             ("activation", first.manifest.activation, other.manifest.activation),
@@ -155,7 +155,7 @@ def _kept(manifest: Manifest, keep: Sequence[str] | int | None) -> tuple[Manifes
 
 def _provenance(base: Mapping[str, Any], checkpoints: Sequence[Checkpoint], combined: str) -> dict[str, Any]:
     members = [{"sha256": checkpoint.sha256, "metrics": dict(checkpoint.metrics)} for checkpoint in checkpoints]
-    provenance = {**_without_folders(base), "network": checkpoints[0].spec.to_mapping(), "checkpoints": members}
+    provenance = {**_without_folders(base), "network": checkpoints[0].model.to_mapping(), "checkpoints": members}
     return {**provenance, "combined": combined} if len(members) > 1 else provenance
 
 

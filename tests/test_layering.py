@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     {"config"},
     {"tables", "messaging", "service"},
     {"evaluation"},
-    {"live", "batch", "report", "convert"},
+    {"live", "batch", "report", "convert", "checkpoint"},
     {"api"},
     {"hub"},
     {"bench"},
@@ -63,6 +63,8 @@ DOORS = {
     "uvicorn": {"birdwatch/hub/server.py"},
     "zmq": {f"birdwatch/messaging/{name}.py" for name in ("replay", "subscriber", "curve")},
 }
+# What training and export share. No other room imports it, so torch stays out of the daemon.
+FOR_TRAINING = "checkpoint"
 # What the daemon never loads; only converting other projects' models on request does.
 NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "sklearn", "train", "export"}
 # Modules that take values and return values: no clock, thread, socket or file.
@@ -130,8 +132,14 @@ def test_each_library_of_the_outside_world_has_one_door(library):
 
 def test_the_daemon_imports_nothing_of_training():
     for path in sources("birdwatch"):
-        if "convert" not in path.parts:
+        if "convert" not in path.parts and FOR_TRAINING not in path.parts:
             assert not roots(path) & NEVER, path
+
+
+def test_only_training_and_export_import_checkpoints():
+    for path in sources("birdwatch"):
+        others = {name for name in imports(path) if name.startswith(f"birdwatch.{FOR_TRAINING}")}
+        assert FOR_TRAINING in path.parts or not others, path
 
 
 def test_training_and_export_do_not_know_each_other():

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from birdwatch.checkpoint.frontend import images_of
 from birdwatch.model.frontend import FrontendSpec
 
 from . import augment
-from .images import images_of
 from .settings import Settings
 
 __all__ = ["Shown", "network_input"]

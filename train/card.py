@@ -18,10 +18,12 @@ import numpy.typing as npt
 from birdwatch.api import analyze
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.bootstrap import group_interval
+from birdwatch.evaluation.metrics import average_precision, macro, precision_recall, roc_auc, top_1
+from birdwatch.evaluation.thresholds import Thresholds, choose_thresholds
 from birdwatch.model.classifier import OnnxClassifier
 
 from .dataset import Recording
-from .metrics import Thresholds, average_precision, choose_thresholds, macro, precision_recall, roc_auc, top_1
 from .progress import tracked
 
 __all__ = ["Scored", "alarms", "figures", "held_out", "interval", "score_all", "threshold_figures", "unseen_recordists"]
@@ -101,17 +103,11 @@ def interval(
 ) -> tuple[float, float]:
     """The 95 % interval of a metric over resampled recordists: one's recordings are alike, and go together."""
     authors = [item.author or item.filename for item in scored.recordings]
-    groups = [np.flatnonzero([author == name for author in authors]) for name in sorted(set(authors))]
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(rounds):
-        rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        values.append(metric(_taken(scored, rows)))
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    found = group_interval(authors, lambda rows: metric(_taken(scored, rows)), seed=seed, rounds=rounds)
+    return found.low, found.high
 
 
-def _taken(scored: Scored, rows: npt.NDArray[np.int64]) -> Scored:
+def _taken(scored: Scored, rows: npt.NDArray[np.intp]) -> Scored:
     return Scored(scored.recordings[:0], scored.scores[rows], scored.truth[rows], scored.seconds[rows])
 
 

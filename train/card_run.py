@@ -12,11 +12,11 @@ import numpy as np
 
 from birdwatch.api import load_model
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.metrics import roc_auc
 
 from .card import Scored, alarms, figures, held_out, score_all, threshold_figures, unseen_recordists
 from .card_text import alarm_table, credits, figure_table, fill, species_table
 from .dataset import read_table, read_unlabelled
-from .metrics import roc_auc
 from .tables import write_json, write_table, write_text
 
 __all__ = ["CardOptions", "write_card"]

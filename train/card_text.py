@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from birdwatch.errors import ConfigError
+from birdwatch.evaluation.thresholds import Thresholds
 from birdwatch.model.manifest import Label
 
 from .dataset import Recording
-from .metrics import Thresholds
 
 __all__ = ["alarm_table", "credits", "figure_table", "fill", "species_table"]
 

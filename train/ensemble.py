@@ -13,14 +13,13 @@ from torch import nn
 
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import Window
+from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
+from birdwatch.checkpoint.network import build_network, pool_input
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.pipeline import WindowStream
-
-from .checkpoint import Checkpoint, load_checkpoint
-from .network import build_network, pool_input
 
 __all__ = ["Ensemble", "checkpoints_of", "load_ensemble"]
 
@@ -83,7 +82,7 @@ class Ensemble:
 
 def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
     """Load checkpoints for scoring; raises ModelError if they do not have the same labels and front end."""
-    checkpoints = [load_checkpoint(path) for path in paths]
+    checkpoints = [read_checkpoint(path) for path in paths]
     first = checkpoints[0]
     for path, checkpoint in zip(paths, checkpoints, strict=True):
         manifest = checkpoint.manifest

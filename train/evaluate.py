@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, SourceError
+from birdwatch.evaluation.metrics import average_precision, macro, precision_recall, roc_auc
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.aggregation import segment_scores
 
 from .dataset import Recording, read_folder, read_table, read_unlabelled
 from .ensemble import Ensemble
 from .judge import Predictions, judge
-from .metrics import average_precision, macro, precision_recall, roc_auc
 from .progress import tracked
 from .tables import write_json, write_table
 from .windows import Source

@@ -15,16 +15,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from birdwatch.checkpoint.file import Checkpoint, load_tensors, save_checkpoint, save_tensors
+from birdwatch.checkpoint.network import ModelArguments, build_network, pool_input, start_head
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.model.manifest import Manifest
 
 from .batches import network_input
-from .checkpoint import Checkpoint, load_tensors, save_checkpoint, save_tensors
 from .device import choose_device
 from .draws import epoch_draws, regular_draws
 from .gather import Data
 from .judge import Predictions, judge, score_windows
-from .network import ModelArguments, build_network, pool_input, start_head
 from .optimise import learning_rate, masked_bce, move_average
 from .report_text import epoch_line
 from .reproducible import seed_everything

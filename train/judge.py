@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from birdwatch.audio.types import FloatArray
+from birdwatch.checkpoint.frontend import images_of
+from birdwatch.checkpoint.network import pool_input
+from birdwatch.evaluation.metrics import average_precision, macro, recording_scores, roc_auc, top_1
 
-from .images import images_of
-from .metrics import average_precision, macro, recording_scores, roc_auc, top_1
-from .network import pool_input
 from .windows import Draw, Source, Windows
 
 __all__ = ["Predictions", "judge", "score_windows", "truth_of"]

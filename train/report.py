@@ -12,22 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
-
-from .checkpoint import load_checkpoint, load_tensors, save_checkpoint
-from .curves import draw_curves
-from .folds import Split
-from .gather import Data
-from .judge import Predictions, judge, truth_of
-from .metrics import (
-    Thresholds,
+from birdwatch.checkpoint.file import load_tensors, read_checkpoint, save_checkpoint
+from birdwatch.evaluation.bootstrap import group_interval
+from birdwatch.evaluation.metrics import (
     average_precision,
-    bootstrap_macro_auc,
-    choose_thresholds,
     macro,
     precision_recall,
     recording_scores,
     roc_auc,
 )
+from birdwatch.evaluation.thresholds import Thresholds, choose_thresholds
+
+from .curves import draw_curves
+from .folds import Split
+from .gather import Data
+from .judge import Predictions, judge, truth_of
 from .report_text import line_of, report_text
 from .reproducible import git_commit
 from .settings import Settings
@@ -37,6 +36,7 @@ __all__ = ["OutOfFold", "report", "threshold_values"]
 
 # Resampling more recordings than this for the interval of the AUC takes minutes, and the interval is narrow then.
 BOOTSTRAP_MOST = 5000
+BOOTSTRAP_ROUNDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     for folder in folders.values():
         for path in (folder / "best.pt", folder / "average.pt"):
             if path.exists():
-                checkpoint = load_checkpoint(path)
+                checkpoint = read_checkpoint(path)
                 manifest = replace(checkpoint.manifest, threshold=thresholds.common, thresholds=own)
                 save_checkpoint(path, replace(checkpoint, manifest=manifest))
 
     histories = {fold: load_tensors(folder / "last.pt")["history"] for fold, folder in folders.items()}
-    chosen = {fold: dict(load_checkpoint(folder / "best.pt").metrics) for fold, folder in folders.items()}
+    chosen = {fold: dict(read_checkpoint(folder / "best.pt").metrics) for fold, folder in folders.items()}
     pooled = judge(joined, data.sources)
     precision, recall = precision_recall(held_out.scores, held_out.truth, thresholds.values)
     found = held_out.scores >= thresholds.values
@@ -121,7 +121,7 @@ def finished(folder: Path, settings: Settings) -> bool:
     """Whether a fold has trained all its epochs and left its out-of-fold predictions."""
     if not (folder / "oof.npz").exists() or not (folder / "last.pt").exists():
         return False
-    return len(load_tensors(folder / "last.pt")["history"]) >= settings.epochs
+    return len(load_tensors(folder / "last.pt")["history"]) >= settings.last_epoch
 
 
 def threshold_values(thresholds: Thresholds, codes: Sequence[str]) -> dict[str, float]:
@@ -133,8 +133,12 @@ def interval(held_out: OutOfFold, seed: int) -> list[float] | None:
     """The 95 % interval of the recordings' macro AUC; None where there are too many recordings to resample."""
     if len(held_out.number) > BOOTSTRAP_MOST:
         return None
-    low, high = bootstrap_macro_auc(held_out.scores, held_out.truth, seed=seed)
-    return [low, high] if low == low else None
+
+    def statistic(rows: npt.NDArray[np.intp]) -> float:
+        return macro(roc_auc(held_out.scores[rows], held_out.truth[rows]))
+
+    found = group_interval(range(len(held_out.number)), statistic, seed=seed, rounds=BOOTSTRAP_ROUNDS)
+    return [found.low, found.high] if found.rounds else None
 
 
 def by_collection(data: Data, held_out: OutOfFold) -> dict[str, dict[str, float | None]]:

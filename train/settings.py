@@ -197,6 +197,11 @@ class Settings:
         if faults:
             raise ConfigError("settings: " + "; ".join(faults))
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch that training ends after, from 1."""
+        return self.stop_epoch or self.epochs
+
 
 # What may differ between a run and its resumption without other weights, or only by rounding.
 RUNTIME = frozenset(

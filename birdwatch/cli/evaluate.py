@@ -19,7 +19,7 @@ from birdwatch.evaluation.annotations import read_truth, truth_files
 from birdwatch.evaluation.bootstrap import group_interval
 from birdwatch.evaluation.calibration import expected_calibration_error, reliability
 from birdwatch.evaluation.class_names import ClassNames
-from birdwatch.evaluation.metrics import SpeciesScore, macro
+from birdwatch.evaluation.metrics import SpeciesScore, macro_scores
 from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.evaluation.predictions import read_predictions
 from birdwatch.model.classifier import OnnxClassifier
@@ -102,7 +102,7 @@ def evaluate(
     )
     found = scores_of(units.labels, units.truth, units.scores, units.claimed)
     rows = [_row(score) for score in found]
-    mean = macro(found)
+    mean = macro_scores(found)
     last = ("mean", "", "", "", *(_text(mean[name]) for name in COLUMNS[4:]))
     if out is not None:
         with written_beside(out) as stream:
@@ -126,7 +126,9 @@ def _intervals(units: Units) -> str:
     for name in COLUMNS[4:]:
 
         def mean(rows: npt.NDArray[np.intp], name: str = name) -> float:
-            value = macro(scores_of(units.labels, units.truth[rows], units.scores[rows], units.claimed[rows]))[name]
+            value = macro_scores(scores_of(units.labels, units.truth[rows], units.scores[rows], units.claimed[rows]))[
+                name
+            ]
             return float("nan") if value is None else value
 
         told.append(f"{name} {group_interval(units.names, mean, seed=SEED, rounds=ROUNDS)}")

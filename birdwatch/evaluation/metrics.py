@@ -1,6 +1,7 @@
-"""How good a table is against somebody's labels: precision, recall, average precision and ROC AUC of each species.
+"""Metrics of multi-label scores; what is not defined for a class is NaN and left out of a mean.
 
-Plain NumPy; the tests hold them against scikit-learn.
+Scores are float `(rows, classes)`, truth boolean `(rows, classes)`; rows are windows, segments or recordings. The tests
+hold them against scikit-learn.
 """
 
 from __future__ import annotations
@@ -10,18 +11,35 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
-__all__ = ["SpeciesScore", "average_precision", "evaluate", "macro", "roc_auc"]
+from birdwatch.audio.types import FloatArray
 
+__all__ = [
+    "PerClass",
+    "Scores",
+    "SpeciesScore",
+    "Truth",
+    "average_precision",
+    "evaluate",
+    "macro",
+    "macro_scores",
+    "precision_recall",
+    "recording_scores",
+    "roc_auc",
+    "top_1",
+]
+
+Scores = npt.NDArray[np.floating]
 Truth = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.float64]
+PerClass = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class SpeciesScore:
     """One species. true_positives ...: units (recordings or segments) at or over the threshold.
 
-    What cannot be told is None: recall, average precision and AUC without a positive, AUC without a negative, precision
+    What is not defined is None: recall, average precision and AUC without a positive, AUC without a negative, precision
     where nothing was claimed.
     """
 
@@ -37,61 +55,33 @@ class SpeciesScore:
 
 def evaluate(labels: Sequence[str], truth: Truth, scores: Scores, claimed: Truth) -> list[SpeciesScore]:
     """The scores of each species. truth, scores, claimed: `(units, labels)`; claimed: what the table calls present."""
-    found = []
-    for column, label in enumerate(labels):
-        true, score, said = truth[:, column], scores[:, column], claimed[:, column]
-        positives, hits, false = int(true.sum()), int((true & said).sum()), int((~true & said).sum())
-        found.append(
-            SpeciesScore(
-                label,
-                positives,
-                hits,
-                false,
-                hits / (hits + false) if hits + false else None,
-                hits / positives if positives else None,
-                average_precision(true, score),
-                roc_auc(true, score),
-            )
+    hits, false = (truth & claimed).sum(axis=0).tolist(), (~truth & claimed).sum(axis=0).tolist()
+    positives = truth.sum(axis=0).tolist()
+    precision_at, area = average_precision(scores, truth).tolist(), roc_auc(scores, truth).tolist()
+    return [
+        SpeciesScore(
+            label,
+            positives[i],
+            hits[i],
+            false[i],
+            hits[i] / (hits[i] + false[i]) if hits[i] + false[i] else None,
+            hits[i] / positives[i] if positives[i] else None,
+            _defined(precision_at[i]),
+            _defined(area[i]),
         )
-    return found
+        for i, label in enumerate(labels)
+    ]
 
 
-def average_precision(truth: Truth, scores: Scores) -> float | None:
-    """The sum of precision times the gain in recall over falling thresholds, ties as one step; None without a positive.
-
-    As scikit-learn's `average_precision_score`: no interpolation.
-    """
-    positives = int(truth.sum())
-    if not positives:
-        return None
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(truth[order])
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # the end of each run of equal scores
-    precision = hits[last] / (last + 1)
-    recall = hits[last] / positives
-    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
+def _defined(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
-def roc_auc(truth: Truth, scores: Scores) -> float | None:
-    """The chance that a positive scores higher than a negative, ties counting half; None where one is missing."""
-    positives, negatives = int(truth.sum()), int((~truth).sum())
-    if not positives or not negatives:
-        return None
-    order = np.sort(scores)
-    below = np.searchsorted(order, scores[truth], "left") + np.searchsorted(order, scores[truth], "right")
-    ranks = (below + 1) / 2  # mid-ranks from 1
-    return float((ranks.sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def macro(scores: Sequence[SpeciesScore]) -> Mapping[str, float | None]:
-    """Means over species, each over those for which it can be told.
-
-    `auc` is the competition's: the mean over the classes that have a positive.
-    """
+def macro_scores(scores: Sequence[SpeciesScore]) -> Mapping[str, float | None]:
+    """Means over species, each over those for which it is defined; `auc` is the competition's."""
 
     def mean(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return sum(known) / len(known) if known else None
+        return _defined(macro(np.array(values, np.float64)))  # None becomes NaN
 
     return {
         "precision": mean([score.precision for score in scores]),
@@ -99,3 +89,52 @@ def macro(scores: Sequence[SpeciesScore]) -> Mapping[str, float | None]:
         "average_precision": mean([score.average_precision for score in scores]),
         "auc": mean([score.auc for score in scores]),
     }
+
+
+def roc_auc(scores: Scores, truth: Truth) -> PerClass:
+    """Area under the ROC curve of each class `(classes,)`, ties counting half; NaN without a positive or a negative."""
+    positives = truth.sum(axis=0).astype(np.float64)
+    negatives = len(truth) - positives
+    ranks = rankdata(scores, axis=0)
+    wins = np.where(truth, ranks, 0.0).sum(axis=0) - positives * (positives + 1) / 2
+    pairs = positives * negatives
+    return np.asarray(np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
+
+
+def average_precision(scores: Scores, truth: Truth) -> PerClass:
+    """Average precision of each class `(classes,)`, tied scores counted as one step; NaN without a positive."""
+    result = np.full(truth.shape[1], np.nan)
+    for label in np.flatnonzero(truth.any(axis=0)):
+        order = np.argsort(-scores[:, label], kind="stable")
+        ranked, hits = scores[order, label], np.cumsum(truth[order, label])
+        last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        found = hits[last_of_tie]
+        precision = found / (last_of_tie + 1)
+        result[label] = np.sum(np.diff(found, prepend=0) * precision) / found[-1]
+    return result
+
+
+def macro(values: PerClass) -> float:
+    """The mean over the classes for which it is defined; NaN if for none. Of `average_precision` it is the cmAP."""
+    judged = values[~np.isnan(values)]
+    return float(judged.mean()) if len(judged) else float("nan")
+
+
+def top_1(scores: Scores, primary: npt.NDArray[np.int64]) -> float:
+    """The share of rows whose highest score is their primary label `(rows,)`; NaN without rows."""
+    return float((scores.argmax(axis=1) == primary).mean()) if len(scores) else float("nan")
+
+
+def precision_recall(scores: Scores, truth: Truth, thresholds: npt.NDArray[np.floating]) -> tuple[PerClass, PerClass]:
+    """Precision and recall of each class `(classes,)` at its threshold; NaN where nothing is found or to be found."""
+    found = scores >= thresholds
+    hits = (found & truth).sum(axis=0).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return hits / found.sum(axis=0), hits / truth.sum(axis=0)
+
+
+def recording_scores(scores: FloatArray, recording: npt.NDArray[np.int64], count: int) -> FloatArray:
+    """The maximum over the windows of each recording: `(count, classes)` of `(windows, classes)`; all have windows."""
+    result = np.full((count, scores.shape[1]), -np.inf, np.float32)
+    np.maximum.at(result, recording, scores)
+    return result

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from birdwatch.evaluation.bootstrap import group_interval
+from birdwatch.evaluation.metrics import macro, roc_auc
 
 
 def test_over_single_rows_it_is_the_normal_approximation():
@@ -41,3 +42,24 @@ def test_the_same_seed_gives_the_same_interval():
     values = np.arange(30.0)
     one, two = (group_interval(range(30), lambda rows: float(values[rows].mean()), seed=7, rounds=50) for _ in range(2))
     assert one == two
+
+
+def test_the_interval_of_rows_holds_the_auc_and_narrows_with_more_rows() -> None:
+    rng = np.random.default_rng(0)
+
+    def of_rows(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+        found = group_interval(
+            range(len(scores)), lambda rows: macro(roc_auc(scores[rows], truth[rows])), seed=1, rounds=200
+        )
+        return found.low, found.high
+
+    def interval(rows: int) -> tuple[float, float, float]:
+        truth = rng.random((rows, 3)) < 0.3
+        scores = truth * 0.5 + rng.random(truth.shape)
+        return (macro(roc_auc(scores, truth)), *of_rows(scores, truth))
+
+    few, many = interval(60), interval(1500)
+    assert few[1] < few[0] < few[2]
+    assert many[1] < many[0] < many[2]
+    assert many[2] - many[1] < 0.5 * (few[2] - few[1])
+    assert np.isnan(of_rows(np.ones((2, 1)), np.ones((2, 1), bool))).all()

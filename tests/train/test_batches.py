@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
+from birdwatch.checkpoint.frontend import images_of
 from birdwatch.model.frontend import FrontendSpec
 from train.batches import network_input
-from train.images import images_of
 from train.settings import Settings
 
 SPEC = FrontendSpec()

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import train.fit as loop
+from birdwatch.checkpoint.file import load_tensors, read_checkpoint
 from birdwatch.errors import ConfigError, SinkError
-from train.checkpoint import load_checkpoint, load_tensors
 from train.run import fit
 from train.settings import Settings, to_toml
 
@@ -119,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(quick: Settings, tmp_path: Pat
     assert any("goes on after epoch" in line for line in lines)
     # The victim loaded with a process of its own, this one without: that makes no difference either.
     for name in ("best.pt", "average.pt"):
-        assert same(dict(load_checkpoint(whole / name).state_dict), dict(load_checkpoint(resumed / name).state_dict)), (
+        assert same(dict(read_checkpoint(whole / name).state_dict), dict(read_checkpoint(resumed / name).state_dict)), (
             name
         )
     first, second = load_tensors(whole / "last.pt"), load_tensors(resumed / "last.pt")
@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_last_epoch_to_go_on_from(quick: Settings, tmp_pa
     with pytest.raises(SinkError, match="No space left"):
         run(quick, say=fill_the_disk)
     assert len(load_tensors(folder / "last.pt")["history"]) == 1
-    assert load_checkpoint(folder / "best.pt").metrics["epoch"] in (1, 2)
+    assert read_checkpoint(folder / "best.pt").metrics["epoch"] in (1, 2)
     run(quick, resume=True)
     whole = run(replace(quick, out=str(tmp_path / "whole")))
     assert same(load_tensors(whole / "last.pt")["network"], load_tensors(folder / "last.pt")["network"])
@@ -180,12 +180,12 @@ def test_the_average_of_the_last_epochs_is_their_mean(quick: Settings) -> None:
 
     run(replace(quick, average_last=2, select="last"), say=keep_the_first_epoch)
     after = load_tensors(folder / "last.pt")["network"]
-    assert same(dict(load_checkpoint(folder / "best.pt").state_dict), after), "select last keeps the last epoch"
-    average = load_checkpoint(folder / "average.pt").state_dict
+    assert same(dict(read_checkpoint(folder / "best.pt").state_dict), after), "select last keeps the last epoch"
+    average = read_checkpoint(folder / "average.pt").state_dict
     for name, value in average.items():
         if value.dtype.is_floating_point:
             torch.testing.assert_close(value, ((before[name].double() + after[name]) / 2).float())
-    assert load_checkpoint(folder / "average.pt").metrics["recording_auc"] is not None
+    assert read_checkpoint(folder / "average.pt").metrics["recording_auc"] is not None
 
 
 def test_an_epochs_line_tells_speed_and_waiting(quick: Settings) -> None:
@@ -212,12 +212,12 @@ def test_stopping_early_gives_what_the_whole_run_had_by_then(quick: Settings) ->
     first, second = load_tensors(Path(whole.out) / "fold0" / "last.pt"), load_tensors(stopped / "last.pt")
     assert same(first["network"], second["network"])
     assert lasting(first["history"]) == lasting(second["history"])
-    assert same(dict(load_checkpoint(stopped / "average.pt").state_dict), second["network"])
+    assert same(dict(read_checkpoint(stopped / "average.pt").state_dict), second["network"])
 
 
 def test_everything_is_trained_on_without_a_fold(quick: Settings) -> None:
     fit(replace(quick, fold="none", epochs=1), resume=False, say=lambda _: None, quiet=True)
-    checkpoint = load_checkpoint(Path(quick.out) / "full" / "best.pt")
+    checkpoint = read_checkpoint(Path(quick.out) / "full" / "best.pt")
     assert checkpoint.config["fold"] == "none"
     assert "recording_auc" not in checkpoint.metrics
     assert [label.common_name for label in checkpoint.manifest.labels] == ["Lowbird", "Midbird", "Highbird"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from train_command import command
 
-from train.checkpoint import load_checkpoint
+from birdwatch.checkpoint.file import read_checkpoint
 
 
 def test_from_recordings_to_pseudo_labels_by_the_commands(birds: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -17,7 +17,7 @@ def test_from_recordings_to_pseudo_labels_by_the_commands(birds: Path, tmp_path:
     given = ("--config", config, *data, "--taxonomy", birds / "taxonomy.csv", "--cache", cache, "--out", out)
     assert command(monkeypatch, "fit", *given, "--epochs", 1, "--fold", 1) == 0, "an option goes before the file"
     assert "fold 1 epoch 1/1" in capsys.readouterr().out
-    checkpoint = load_checkpoint(out / "fold1" / "best.pt")
+    checkpoint = read_checkpoint(out / "fold1" / "best.pt")
     assert checkpoint.model.arch == "efficientnet_b0"
     assert checkpoint.config["epochs"] == 1
     assert command(monkeypatch, "evaluate", out / "fold1" / "best.pt", *data, "--held-out", "--device", "cpu") == 0

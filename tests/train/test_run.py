@@ -8,14 +8,14 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from birdwatch.checkpoint.file import read_checkpoint
+from birdwatch.checkpoint.network import build_network, pool_input
 from birdwatch.errors import ConfigError
 from train.__main__ import train
-from train.checkpoint import load_checkpoint
 from train.dataset import read_table, read_unlabelled
 from train.device import choose_device
 from train.ensemble import checkpoints_of, load_ensemble
 from train.evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, read_truth
-from train.network import build_network, pool_input
 from train.pseudo_label import write_pseudo_labels
 from train.run import fit
 from train.settings import Settings, read_toml
@@ -128,13 +128,13 @@ def test_windows_and_recordings_of_a_fold_agree(finished) -> None:
 def test_the_thresholds_are_in_the_checkpoints(finished) -> None:
     out, settings, _ = finished
     written = json.loads((out / "thresholds.json").read_text())
-    manifest = load_checkpoint(out / "fold2" / "best.pt").manifest
+    manifest = read_checkpoint(out / "fold2" / "best.pt").manifest
     assert manifest.threshold == written["common"]
     assert manifest.thresholds == written["own"]
     assert set(written["own"]) == set(CODES)
     final = replace(settings, fold="none", out=str(out.parent / "final"), thresholds=str(out / "thresholds.json"))
     fit(final, resume=False, say=lambda _: None, quiet=True)
-    manifest = load_checkpoint(out.parent / "final" / "full" / "best.pt").manifest
+    manifest = read_checkpoint(out.parent / "final" / "full" / "best.pt").manifest
     assert (manifest.threshold, dict(manifest.thresholds)) == (written["common"], written["own"])
 
 
@@ -159,7 +159,7 @@ def test_evaluate_scores_recordings_as_the_daemon_does(finished, birds: Path, tm
         ensemble, chosen.recordings, hop_s=2.5, out=tmp_path / "e", say=lines.append, quiet=True
     )
     scores = rows_of(tmp_path / "e" / "scores.csv")
-    checkpoint = load_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     network = build_network(checkpoint.model)
     network.load_state_dict(checkpoint.state_dict)
     network.eval()

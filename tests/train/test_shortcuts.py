@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from birdwatch.checkpoint.network import ModelArguments, build_network, start_head
 from birdwatch.model.frontend import FrontendSpec
 from train import augment
 from train.draws import class_shares
-from train.network import ModelArguments, build_network, start_head
 from train.settings import Settings
 from train.weights import load_initial
 from train.windows import Source
@@ -103,7 +103,7 @@ def test_weights_from_tensorflow_give_the_same_under_torch_s_epsilon(tmp_path: P
 
 
 def test_a_padded_window_looks_like_the_front_end_s() -> None:
-    from train.images import images_of
+    from birdwatch.checkpoint.frontend import images_of
 
     spec = FrontendSpec()
     power = powers(1, spec.n_mels, spec.spectra)

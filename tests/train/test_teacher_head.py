@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from train.checkpoint import load_checkpoint
-from train.network import ModelArguments, build_network
+from birdwatch.checkpoint.file import read_checkpoint
+from birdwatch.checkpoint.network import ModelArguments, build_network
 from train.run import fit
 from train.settings import Settings
 from train.teacher import Embeddings, Teacher, write_teacher
@@ -101,7 +101,7 @@ def test_training_by_a_teacher_leaves_an_ordinary_checkpoint(taught: Settings) -
     out = fit(taught, resume=False, say=lines.append)
     assert any("embeddings for 18 of 18 recordings, its classifier for 3 of 3 classes" in line for line in lines)
     for name in ("best.pt", "average.pt"):
-        checkpoint = load_checkpoint(out / "fold0" / name)
+        checkpoint = read_checkpoint(out / "fold0" / name)
         network = build_network(checkpoint.model)
         network.load_state_dict(checkpoint.state_dict)
         assert set(checkpoint.state_dict) == set(network.state_dict())
@@ -120,7 +120,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(taught: Settings) -> Non
     lines: list[str] = []
     resumed = fit(other, resume=True, say=lines.append)
     assert any("goes on after epoch 1 of 2" in line for line in lines)
-    first, second = (load_checkpoint(out / "fold0" / "average.pt").state_dict for out in (whole, resumed))
+    first, second = (read_checkpoint(out / "fold0" / "average.pt").state_dict for out in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

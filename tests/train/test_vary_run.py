@@ -14,12 +14,12 @@ from train_command import command
 
 from birdwatch.api import load_model
 from birdwatch.audio.types import AudioBlock
+from birdwatch.checkpoint.file import read_checkpoint
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import FrontendSpec, log_mel, mel_power
 from birdwatch.model.manifest import Label
 from birdwatch.scores.pipeline import WindowStream, windows_of
 from train import vary_run
-from train.checkpoint import load_checkpoint
 from train.dataset import read_table
 from train.gather import gather
 from train.run import fit
@@ -120,7 +120,7 @@ def test_what_is_kept_is_the_sound_s_mel_and_what_the_teacher_heard_of_it(
 
 
 def test_images_of_what_is_kept_are_the_front_end_s(folder: Path, settings: Settings) -> None:
-    from train.images import images_of
+    from birdwatch.checkpoint.frontend import images_of
 
     varied, sounds = opened(folder, settings), sounds_of(settings)
     import torch
@@ -237,7 +237,7 @@ def test_the_commands_make_sounds_and_learn_from_them(
     learnt = ("--teacher", taught / "teacher.npz", "--varied", tmp_path / "v", "--out", tmp_path / "run")
     assert command(monkeypatch, "fit", *given, *learnt, "--fold", "none") == 0
     assert "full: learns from 3 of the varied sounds" in capsys.readouterr().out
-    assert load_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
+    assert read_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
     assert command(monkeypatch, "fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
     assert "varied sounds are learnt by their embeddings: give --teacher" in capsys.readouterr().err
 
@@ -261,8 +261,8 @@ def test_sounds_of_other_recordings_are_refused(folder: Path, settings: Settings
 def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_heard_it(folder: Path, settings: Settings) -> None:
     import torch
 
+    from birdwatch.checkpoint.frontend import images_of
     from train.batches import network_input
-    from train.images import images_of
 
     settings = replace(
         settings,

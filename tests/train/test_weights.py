@@ -5,11 +5,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from birdwatch.checkpoint.file import Checkpoint, save_checkpoint
+from birdwatch.checkpoint.network import ModelArguments, build_network
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Label, Manifest
-from train.checkpoint import Checkpoint, save_checkpoint
-from train.network import ModelArguments, build_network
 from train.weights import load_initial
 
 CODES = ("a", "b", "c")

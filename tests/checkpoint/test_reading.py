@@ -10,8 +10,8 @@ import pytest
 import torch
 from small_checkpoint import small_checkpoint, write_checkpoint
 
+from birdwatch.checkpoint.file import read_checkpoint
 from birdwatch.errors import ModelError
-from export.checkpoint import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def refusal(path: Path, content: object) -> str:
 
 def test_whole_checkpoint_is_read(tmp_path: Path) -> None:
     checkpoint = read_checkpoint(write_checkpoint(tmp_path / "best.pt"))
-    assert checkpoint.spec.arch == "test_efficientnet"
-    assert checkpoint.spec.input_pool == 2
+    assert checkpoint.model.arch == "test_efficientnet"
+    assert checkpoint.model.input_pool == 2
     assert checkpoint.manifest.codes[:2] == ("bird0", "bird1")
     assert checkpoint.metrics["epoch"] == 3
 

@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 
+from birdwatch.checkpoint.frontend import images_of
 from birdwatch.model.frontend import FrontendSpec, log_mel
 from train.cache import GRID, crop, stored_mels
-from train.images import images_of
 
 SPEC = FrontendSpec()
 

@@ -6,11 +6,11 @@ import timm
 import torch
 import torch.nn.functional as F
 
+from birdwatch.checkpoint.file import Checkpoint, read_checkpoint, save_checkpoint
+from birdwatch.checkpoint.network import ModelArguments, build_network, pool_input
 from birdwatch.errors import ConfigError, ModelError, SinkError
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Label, Manifest
-from train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from train.network import ModelArguments, build_network, pool_input
 
 
 def make(classes: int = 3, labels: int = 3, input_pool: int = 2, input_pool_time: int = 0) -> Checkpoint:
@@ -42,7 +42,7 @@ def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(
         assert torch.equal(ours.eval()(pool_input(images, original.model.pool)), expected)
     assert expected.shape == (1, 3)
     assert Manifest.from_json(json.dumps(checkpoint["manifest"])) == original.manifest
-    loaded = load_checkpoint(tmp_path / "a.pt")
+    loaded = read_checkpoint(tmp_path / "a.pt")
     assert (loaded.model, loaded.manifest, loaded.metrics) == (original.model, original.manifest, {"auc": None})
 
 
@@ -67,26 +67,6 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path) -> None:
         save_checkpoint(path, make(4, 4))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
-
-
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
-def test_what_is_not_a_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.pt").write_bytes(content)
-    with pytest.raises(ModelError, match="is not a checkpoint"):
-        load_checkpoint(tmp_path / "a.pt")
-
-
-def test_missing_foreign_and_newer_checkpoints_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no checkpoint"):
-        load_checkpoint(tmp_path / "none.pt")
-    torch.save({"state_dict": {}}, tmp_path / "foreign.pt")
-    with pytest.raises(ModelError, match="it must hold"):
-        load_checkpoint(tmp_path / "foreign.pt")
-    save_checkpoint(tmp_path / "a.pt", make())
-    values = torch.load(tmp_path / "a.pt", weights_only=True)
-    torch.save(values | {"schema": 2}, tmp_path / "newer.pt")
-    with pytest.raises(ModelError, match="schema 2, this version reads 1"):
-        load_checkpoint(tmp_path / "newer.pt")
 
 
 def test_an_unknown_architecture_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""birdwatch's front end as a PyTorch module, to be put inside a graph: samples in, the network's images out.
+"""birdwatch's front end in torch: mel powers to images, for training; samples to images, to be put inside a graph.
 
 Every step equals `birdwatch.model.frontend.log_mel`, whose tables it uses. The Fourier transform is a matrix product:
 a GPU does it at full speed, and every ONNX runtime has the operators.
@@ -14,7 +14,32 @@ from torch import nn
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import AMIN, EPSILON, FrontendSpec, hann_window, mel_filterbank, resize_matrix
 
-__all__ = ["FrontEnd"]
+__all__ = ["FrontEnd", "images_of"]
+
+
+def images_of(power: torch.Tensor, spec: FrontendSpec) -> torch.Tensor:
+    """Images float32 `(B, 1, height, width)` in 0..1 of mel powers `(B, n_mels, T)`: dB, min-max, resize per window.
+
+    `birdwatch.model.frontend.image_from_mel` is the definition; the test holds this to it within 1e-4.
+    """
+    rows = torch.from_numpy(resize_matrix(power.shape[1], spec.height).copy()).to(power.device)
+    columns = torch.from_numpy(resize_matrix(power.shape[2], spec.width).copy()).to(power.device)
+    return _resized(_scaled(power, spec), rows, columns.T)
+
+
+def _scaled(power: torch.Tensor, spec: FrontendSpec) -> torch.Tensor:
+    """Powers `(B, n_mels, T)` to decibels clipped at top_db and scaled to 0..1, each window by its own extremes."""
+    db = 10.0 / np.log(10.0) * torch.log(torch.clamp(power, min=AMIN))
+    db = torch.clamp(db - db.amax(dim=(1, 2), keepdim=True), min=-spec.top_db)
+    db = db - db.amin(dim=(1, 2), keepdim=True)
+    # float32 cannot tell this clamp from the definition's `+ 1e-8`, which the exporter's optimiser takes for `+ 0` and
+    # drops, so that silence would become NaN.
+    return db / torch.clamp(db.amax(dim=(1, 2), keepdim=True), min=EPSILON)
+
+
+def _resized(scaled: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """`(B, n_mels, T)` to images `(B, 1, height, width)` by `rows` `(height, n_mels)` and `columns` `(T, width)`."""
+    return (rows @ (scaled @ columns)).unsqueeze(1)
 
 
 class FrontEnd(nn.Module):
@@ -71,10 +96,4 @@ class FrontEnd(nn.Module):
         real = torch.cat((ahead + mirrored, middle), dim=2) @ self.cosines  # (n, T, bins)
         imaginary = (ahead - mirrored) @ self.sines
         power = (real * real + imaginary * imaginary) @ self.filters  # (n, T, mel)
-        db = 10.0 / np.log(10.0) * torch.log(torch.clamp(power, min=AMIN))
-        db = torch.clamp(db - db.amax(dim=(1, 2), keepdim=True), min=-spec.top_db)
-        db = db - db.amin(dim=(1, 2), keepdim=True)
-        # The exporter's optimiser takes `+ 1e-8` for `+ 0`, drops it, and makes silence NaN; the clamp stays.
-        db = db / torch.clamp(db.amax(dim=(1, 2), keepdim=True), min=EPSILON)
-        image = self.rows @ (db.transpose(1, 2) @ self.columns)  # (n, height, width)
-        return image.unsqueeze(1)
+        return _resized(_scaled(power.transpose(1, 2), spec), self.rows, self.columns)

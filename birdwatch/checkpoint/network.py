@@ -1,4 +1,4 @@
-"""The network: timm's EfficientNetB0 on one channel, with an optional average pooling in front.
+"""The network: a timm model on one channel, with an optional average pooling in front.
 
 A checkpoint's model arguments rebuild it, without this module:
 
@@ -9,24 +9,27 @@ A checkpoint's model arguments rebuild it, without this module:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, ModelError
 
-__all__ = ["ModelArguments", "build_network", "pool_input", "start_head"]
+__all__ = ["ModelArguments", "build_network", "pool_input", "start_head", "state_faults"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelArguments:
-    """What rebuilds the network; `dataclasses.asdict` of it is a checkpoint's `model`.
+    """What rebuilds the network; `to_mapping` of it is a checkpoint's `model`.
 
-    input_pool: side of the average pooling in front. 2 shows the network 128 x 128 of the front end's 256 x 256,
-    a quarter of the work. input_pool_time: its width along time where that differs, 0 where it does not.
+    arch: timm's name. input_pool: side of the average pooling in front. 2 shows the network 128 x 128 of the front
+    end's 256 x 256, a quarter of the work. input_pool_time: its width along time where that differs, 0 where it does
+    not.
     """
 
     num_classes: int
@@ -41,6 +44,27 @@ class ModelArguments:
                 f"model arguments: num_classes {self.num_classes}, in_chans {self.in_chans} and input_pool "
                 f"{self.input_pool} must be at least 1, input_pool_time {self.input_pool_time} at least 0"
             )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ModelArguments:
+        """The arguments in a checkpoint; raises ModelError with all that is wrong."""
+        known = {item.name: item.type for item in fields(cls)}
+        faults = [f"unknown model argument {name!r}" for name in sorted(set(values) - set(known))]
+        faults += [f"missing model argument {name!r}" for name in ("arch", "num_classes") if name not in values]
+        for name, value in values.items():
+            least = 0 if name == "input_pool_time" else 1
+            if known.get(name) == "int" and (not isinstance(value, int) or value < least):
+                faults.append(f"model argument {name} is {value!r}, expected a whole number from {least}")
+        arch = values.get("arch")
+        if arch is not None and (not isinstance(arch, str) or not timm.is_model(arch)):
+            faults.append(f"model argument arch is {arch!r}, which this timm ({timm.__version__}) does not know")
+        if faults:
+            raise ModelError("; ".join(faults))
+        return cls(**values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The arguments as plain values, which `from_mapping` reads."""
+        return asdict(self)
 
     @property
     def pool(self) -> tuple[int, int]:
@@ -92,3 +116,25 @@ def start_head(network: nn.Module, prior: float) -> None:
 def pool_input(images: torch.Tensor, pool: tuple[int, int]) -> torch.Tensor:
     """Images `(B, C, H, W)` averaged over `pool` rows and columns, `(B, C, H // rows, W // columns)`."""
     return images if pool == (1, 1) else F.avg_pool2d(images, pool)
+
+
+def state_faults(arguments: ModelArguments, state: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the weights for this network: names, shapes, values."""
+    with torch.device("meta"):
+        expected = build_network(arguments).state_dict()
+    faults = []
+    for what, names in (
+        ("lacks", sorted(set(expected) - set(state))),
+        ("has unknown", sorted(str(name) for name in set(state) - set(expected))),
+    ):
+        if names:
+            faults.append(f"the state_dict {what} {len(names)} tensors of {arguments.arch}, such as {names[0]!r}")
+    for name in sorted(set(expected) & set(state)):
+        tensor = state[name]
+        if not isinstance(tensor, torch.Tensor):
+            faults.append(f"{name} is a {type(tensor).__name__}, expected a tensor")
+        elif tensor.shape != expected[name].shape:
+            faults.append(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}")
+        elif tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            faults.append(f"{name} holds NaN or infinity")
+    return faults
