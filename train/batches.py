@@ -1,9 +1,14 @@
-"""From a loaded batch to what the network is shown: mixing, images, masks, in the recipe's order, on the device."""
+"""From a loaded batch to what the network is shown: an ordered list of augmentations, each with its probability.
+
+Sounds come first (mel powers add), then the front end's image, then pictures (masks, brightness, mixup), as in the
+published recipe. Everything runs on the batch's device.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +17,10 @@ from birdwatch.checkpoint.frontend import images_of
 from birdwatch.model.frontend import FrontendSpec
 
 from . import augment
+from .augment import Chosen
 from .settings import Settings
 
-__all__ = ["Shown", "network_input"]
+__all__ = ["IMAGE_AUGMENTATIONS", "SOUND_AUGMENTATIONS", "Augmentation", "Shown", "network_input"]
 
 # What an embedding is worth where another sound was mixed in: the teacher heard the window without it.
 MIXED_WORTH = 0.5
@@ -34,106 +40,190 @@ class Shown:
     embedding_weights: torch.Tensor | None = None
 
 
+@dataclass(slots=True)
+class Batch:
+    """A batch on its way: what was loaded, and what the augmentations have made of it so far.
+
+    power: mel powers `(B, n_mels, T)`, until `images` `(B, 1, H, W)` are made of them. worth: the embeddings' weights.
+    """
+
+    loaded: Mapping[str, torch.Tensor]
+    power: torch.Tensor
+    images: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    embeddings: torch.Tensor | None
+    worth: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+Apply = Callable[[Batch, Chosen, Settings, np.random.Generator], None]
+
+
+class Augmentation(NamedTuple):
+    """A step of the list: `apply` changes the batch where `chosen` `(B,)`, drawn with `probability` for each window."""
+
+    probability: Callable[[Settings], float]
+    apply: Apply
+
+
+def mix_sounds(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """Each chosen window with another one of the batch, as sounds mix, with the union of their labels."""
+    order = rng.permutation(len(batch))
+    # A window that met itself is no mixture.
+    chosen = chosen & (order != np.arange(len(batch)))
+    other = torch.from_numpy(order).to(batch.power.device)
+    level = augment.uniform_db(rng, len(batch), -settings.mixup_gain_db, settings.mixup_gain_db)
+    batch.power = augment.mix_powers(batch.power, batch.power[other], level * chosen)
+    where = torch.from_numpy(chosen).to(batch.power.device)[:, None]
+    batch.targets = torch.where(where, torch.maximum(batch.targets, batch.targets[other]), batch.targets)
+    batch.weights = torch.where(where, torch.minimum(batch.weights, batch.weights[other]), batch.weights)
+    if batch.embeddings is not None and batch.worth is not None:
+        both = torch.maximum(batch.embeddings, batch.embeddings[other])
+        batch.embeddings = torch.where(where, both, batch.embeddings)
+        worth = MIXED_WORTH * torch.minimum(batch.worth, batch.worth[other])
+        batch.worth = torch.where(where[:, 0], worth, batch.worth)
+
+
+def mix_pseudo(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A pseudo-labelled window at about the window's level; silence without targets where none was loaded."""
+    level = augment.uniform_db(rng, len(batch), -settings.mixup_gain_db, settings.mixup_gain_db)
+    pseudo = batch.loaded["pseudo"]
+    batch.power = augment.mix_powers(batch.power, pseudo.transpose(1, 2), level)
+    batch.targets = torch.maximum(batch.targets, batch.loaded["pseudo_target"])
+    batch.worth = halved(batch.worth, pseudo)
+
+
+def change_gain(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A random gain: the background that is mixed in afterwards is louder or softer beside it."""
+    batch.power = augment.gain(batch.power, augment.uniform_db(rng, len(batch), -settings.gain_db, settings.gain_db))
+
+
+def mix_background(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """The loaded background under the window; silence where none was loaded."""
+    level = augment.uniform_db(rng, len(batch), settings.background_low_db, settings.background_high_db)
+    background = batch.loaded["background"]
+    batch.power = augment.mix_powers(batch.power, background.transpose(1, 2), level)
+    batch.worth = halved(batch.worth, background)
+
+
+def equalise(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A random equaliser."""
+    batch.power = augment.equalise(batch.power, spread_db=settings.equaliser_db, chosen=chosen, rng=rng)
+
+
+def add_noise(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A noise floor, whose numbers come from torch's generator of the device."""
+    level = augment.uniform_db(rng, len(batch), settings.noise_floor_low_db, settings.noise_floor_high_db)
+    batch.power = augment.noise_floor(batch.power, level * chosen)
+
+
+def low_pass(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A codec's upper limit."""
+    batch.power = augment.low_pass(batch.power, least=settings.low_pass_from, chosen=chosen, rng=rng)
+
+
+def high_pass(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A recorder's rumble filter."""
+    batch.power = augment.high_pass(batch.power, most=settings.high_pass_to, chosen=chosen, rng=rng)
+
+
+def mel_shift(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """A shift along the mel axis."""
+    batch.power = augment.mel_shift(batch.power, most=settings.mel_shift, chosen=chosen, rng=rng)
+
+
+def pad_tail(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """Digital silence at the end."""
+    batch.power = augment.padded_tail(batch.power, chosen=chosen, rng=rng)
+
+
+def mask_times(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """Time masks."""
+    most, widest = settings.time_masks, settings.time_mask_width
+    batch.images = augment.time_masks(batch.images, most=most, widest=widest, chosen=chosen, rng=rng)
+
+
+def mask_frequencies(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """Frequency masks."""
+    most, widest = settings.freq_masks, settings.freq_mask_width
+    batch.images = augment.frequency_masks(batch.images, most=most, widest=widest, chosen=chosen, rng=rng)
+
+
+def brighten(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
+    """Brightness and contrast."""
+    spread, shift = settings.brightness_gain, settings.brightness_bias
+    batch.images = augment.brightness(batch.images, spread=spread, shift=shift, chosen=chosen, rng=rng)
+
+
+def mix_images(batch: Batch, settings: Settings, rng: np.random.Generator) -> None:
+    """Mixup of the whole batch with one lambda, as published."""
+    other = torch.from_numpy(rng.permutation(len(batch))).to(batch.images.device)
+    share = np.full(len(batch), rng.beta(settings.mixup_alpha, settings.mixup_alpha))
+    batch.images = augment.mix_values(batch.images, batch.images[other], share)
+    if settings.mixup_targets == "max":
+        batch.targets = torch.maximum(batch.targets, batch.targets[other])
+    else:
+        batch.targets = augment.mix_values(batch.targets, batch.targets[other], share)
+    batch.weights = torch.minimum(batch.weights, batch.weights[other])
+    if batch.embeddings is not None and batch.worth is not None:
+        batch.embeddings = augment.mix_values(batch.embeddings, batch.embeddings[other], share)
+        batch.worth = MIXED_WORTH * torch.minimum(batch.worth, batch.worth[other])
+
+
+def certain(_: Settings) -> float:
+    """Done to each window: which ones have something to mix in was drawn when they were loaded."""
+    return 1.0
+
+
+# What needs something to be loaded is left out where that is not.
+NEEDS: dict[Apply, str] = {mix_pseudo: "pseudo", mix_background: "background"}
+
+SOUND_AUGMENTATIONS: tuple[Augmentation, ...] = (
+    Augmentation(lambda s: s.mixup_prob if s.mixup_on == "power" else 0.0, mix_sounds),
+    Augmentation(certain, mix_pseudo),
+    Augmentation(lambda s: float(s.gain_db > 0), change_gain),
+    Augmentation(certain, mix_background),
+    Augmentation(lambda s: s.equaliser_prob, equalise),
+    Augmentation(lambda s: s.noise_floor_prob, add_noise),
+    Augmentation(lambda s: s.low_pass_prob, low_pass),
+    Augmentation(lambda s: s.high_pass_prob, high_pass),
+    Augmentation(lambda s: s.mel_shift_prob, mel_shift),
+    Augmentation(lambda s: s.padding_prob, pad_tail),
+)
+# Each in the windows whose image is augmented at all (`aug_prob`).
+IMAGE_AUGMENTATIONS: tuple[Augmentation, ...] = (
+    Augmentation(lambda s: s.mask_prob, mask_times),
+    Augmentation(lambda s: s.mask_prob, mask_frequencies),
+    Augmentation(lambda s: s.mask_prob, brighten),
+)
+
+
 def network_input(
-    batch: Mapping[str, torch.Tensor], settings: Settings, spec: FrontendSpec, rng: np.random.Generator
+    loaded: Mapping[str, torch.Tensor], settings: Settings, spec: FrontendSpec, rng: np.random.Generator
 ) -> Shown:
     """A batch on its device, augmented.
 
     The random numbers come from `rng`, but for the noise floor's, which come from torch.
     """
-    power = batch["mel"].transpose(1, 2)  # (B, n_mels, T)
-    targets, weights = batch["target"], batch["weight"]
-    embeddings, worth = batch.get("embedding"), batch.get("embedding_weight")
-    size = len(power)
-
-    # A varied sound stays the one that the teacher heard.
-    open_to_change = ~batch["varied"].cpu().numpy() if "varied" in batch else np.ones(size, np.bool_)
-
-    def chosen(probability: float) -> augment.Chosen:
-        return np.asarray(rng.random(size) < probability)
-
-    def as_sound(probability: float) -> augment.Chosen:
-        return chosen(probability) & open_to_change
-
-    # As sounds: mel powers add.
-    if settings.mixup_on == "power" and settings.mixup_prob > 0:
-        other = torch.from_numpy(rng.permutation(size)).to(power.device)
-        level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
-        mixed = as_sound(settings.mixup_prob)
-        power = augment.mix_powers(power, power[other], level * mixed)
-        where = torch.from_numpy(mixed).to(power.device)[:, None]
-        targets = torch.where(where, torch.maximum(targets, targets[other]), targets)
-        weights = torch.where(where, torch.minimum(weights, weights[other]), weights)
-        if embeddings is not None and worth is not None:
-            embeddings = torch.where(where, torch.maximum(embeddings, embeddings[other]), embeddings)
-            worth = torch.where(where[:, 0], MIXED_WORTH * torch.minimum(worth, worth[other]), worth)
-    if "pseudo" in batch:
-        # The soundscape at about the window's level; where none was drawn it is silent and its targets are 0.
-        level = augment.uniform_db(rng, size, -settings.mixup_gain_db, settings.mixup_gain_db)
-        power = augment.mix_powers(power, batch["pseudo"].transpose(1, 2), level)
-        targets = torch.maximum(targets, batch["pseudo_target"])
-        worth = halved(worth, batch["pseudo"])
-    if settings.gain_db > 0:
-        power = augment.gain(power, augment.uniform_db(rng, size, -settings.gain_db, settings.gain_db))
-    if "background" in batch:
-        level = augment.uniform_db(rng, size, settings.background_low_db, settings.background_high_db)
-        power = augment.mix_powers(power, batch["background"].transpose(1, 2), level)
-        worth = halved(worth, batch["background"])
-    if settings.equaliser_prob > 0:
-        use = as_sound(settings.equaliser_prob)
-        power = augment.equalise(power, spread_db=settings.equaliser_db, chosen=use, rng=rng)
-    if settings.noise_floor_prob > 0:
-        level = augment.uniform_db(rng, size, settings.noise_floor_low_db, settings.noise_floor_high_db)
-        power = augment.noise_floor(power, level * as_sound(settings.noise_floor_prob))
-    if settings.low_pass_prob > 0:
-        use = as_sound(settings.low_pass_prob)
-        power = augment.low_pass(power, least=settings.low_pass_from, chosen=use, rng=rng)
-    if settings.high_pass_prob > 0:
-        use = as_sound(settings.high_pass_prob)
-        power = augment.high_pass(power, most=settings.high_pass_to, chosen=use, rng=rng)
-    if settings.mel_shift_prob > 0:
-        power = augment.mel_shift(power, most=settings.mel_shift, chosen=as_sound(settings.mel_shift_prob), rng=rng)
-    if settings.padding_prob > 0:
-        power = augment.padded_tail(power, chosen=as_sound(settings.padding_prob), rng=rng)
-
-    # As pictures: the published recipe.
-    images = images_of(power, spec)
-    augmented = chosen(settings.aug_prob)
-    images = augment.time_masks(
-        images,
-        most=settings.time_masks,
-        widest=settings.time_mask_width,
-        chosen=augmented & chosen(settings.mask_prob),
-        rng=rng,
-    )
-    images = augment.frequency_masks(
-        images,
-        most=settings.freq_masks,
-        widest=settings.freq_mask_width,
-        chosen=augmented & chosen(settings.mask_prob),
-        rng=rng,
-    )
-    images = augment.brightness(
-        images,
-        spread=settings.brightness_gain,
-        shift=settings.brightness_bias,
-        chosen=augmented & chosen(settings.mask_prob),
-        rng=rng,
-    )
+    power = loaded["mel"].transpose(1, 2)  # (B, n_mels, T)
+    embeddings, worth = loaded.get("embedding"), loaded.get("embedding_weight")
+    batch = Batch(loaded, power, power[:, None], loaded["target"], loaded["weight"], embeddings, worth)
+    # A varied sound stays the one that the teacher has scored.
+    may_change = ~loaded["varied"].cpu().numpy() if "varied" in loaded else np.ones(len(batch), np.bool_)
+    for step in SOUND_AUGMENTATIONS:
+        probability = step.probability(settings)
+        if probability > 0 and NEEDS.get(step.apply, "mel") in loaded:
+            step.apply(batch, (rng.random(len(batch)) < probability) & may_change, settings, rng)
+    batch.images = images_of(batch.power, spec)
+    augmented = rng.random(len(batch)) < settings.aug_prob
+    for step in IMAGE_AUGMENTATIONS:
+        step.apply(batch, augmented & (rng.random(len(batch)) < step.probability(settings)), settings, rng)
     if settings.mixup_on == "image" and rng.random() < settings.mixup_prob:
-        other = torch.from_numpy(rng.permutation(size)).to(images.device)
-        # One lambda a batch, as published.
-        share = np.full(size, rng.beta(settings.mixup_alpha, settings.mixup_alpha))
-        images = augment.mix_values(images, images[other], share)
-        if settings.mixup_targets == "max":
-            targets = torch.maximum(targets, targets[other])
-        else:
-            targets = augment.mix_values(targets, targets[other], share)
-        weights = torch.minimum(weights, weights[other])
-        if embeddings is not None and worth is not None:
-            embeddings = augment.mix_values(embeddings, embeddings[other], share)
-            worth = MIXED_WORTH * torch.minimum(worth, worth[other])
-    return Shown(images, targets, weights, embeddings, worth)
+        mix_images(batch, settings, rng)
+    return Shown(batch.images, batch.targets, batch.weights, batch.embeddings, batch.worth)
 
 
 def halved(worth: torch.Tensor | None, mixed_in: torch.Tensor) -> torch.Tensor | None:

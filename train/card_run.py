@@ -13,6 +13,8 @@ import numpy as np
 from birdwatch.api import load_model
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.metrics import roc_auc
+from birdwatch.evaluation.thresholds import Thresholds
+from birdwatch.model.manifest import Label
 
 from .card import Scored, alarms, figures, held_out, score_all, threshold_figures, unseen_recordists
 from .card_text import alarm_table, credits, figure_table, fill, species_table
@@ -95,8 +97,29 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
     values |= {f"threshold_{name}": shown(value) for name, value in limits.items() if not isinstance(value, list)}
     values |= {f"alarm_{name}": shown(value) for name, value in false.items() if not isinstance(value, dict)}
     values |= {name: shown(value) for name, value in found["all"].items() if not isinstance(value, tuple)}
+    write_files(options, summary, fill(template, values), chosen, labels, credit)
+    codes = model.manifest.codes
+    write_table(options.out / "scores.csv", [*score_rows(scored, codes), *score_rows(others, codes)])
+    best = found["all"]
+    say(
+        f"{options.out / 'card.md'}: macro AUC {best['auc']:.4f}, top-1 {best['top1']:.3f} on {best['recordings']} "
+        f"recordings of {best['classes']} species; thresholds give precision {limits['precision']:.2f} and recall "
+        f"{limits['recall']:.2f}; {false['alarms_an_hour']:.1f} false alarms an hour"
+    )
+    return summary
+
+
+def write_files(
+    options: CardOptions,
+    summary: dict[str, Any],
+    text: str,
+    chosen: Thresholds,
+    labels: tuple[Label, ...],
+    credit: str,
+) -> None:
+    """card.md, figures.json, and manifest.json for `export --manifest`."""
     options.out.mkdir(parents=True, exist_ok=True)
-    write_text(options.out / "card.md", fill(template, values))
+    write_text(options.out / "card.md", text)
     write_json(options.out / "figures.json", summary)
     write_json(
         options.out / "manifest.json",
@@ -106,20 +129,9 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
                 label.code: float(v) for label, v, own in zip(labels, chosen.values, chosen.own, strict=True) if own
             },
             "attribution": "; ".join([*options.credit, f"recordings by the recordists of xeno-canto.org: {credit}"]),
-            "provenance": {"judged": summary["out_of_fold"], "false_alarms": false},
+            "provenance": {"judged": summary["out_of_fold"], "false_alarms": summary["false_alarms"]},
         },
     )
-    write_table(
-        options.out / "scores.csv",
-        [*score_rows(scored, model.manifest.codes), *score_rows(others, model.manifest.codes)],
-    )
-    best = found["all"]
-    say(
-        f"{options.out / 'card.md'}: macro AUC {best['auc']:.4f}, top-1 {best['top1']:.3f} on {best['recordings']} "
-        f"recordings of {best['classes']} species; thresholds give precision {limits['precision']:.2f} and recall "
-        f"{limits['recall']:.2f}; {false['alarms_an_hour']:.1f} false alarms an hour"
-    )
-    return summary
 
 
 def sound_kinds(path: Path) -> dict[str, str]:

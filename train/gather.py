@@ -21,6 +21,7 @@ from .windows import Source, source
 
 __all__ = ["Data", "gather", "labelled_recordings"]
 
+Say = Callable[[str], None]
 # Faulty files that are listed by name; the rest are counted.
 LISTED = 20
 
@@ -58,7 +59,79 @@ def labelled_recordings(settings: Settings) -> tuple[list[Recording], tuple[Labe
     return recordings, labels_of(recordings, settings.taxonomy)
 
 
-def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None], quiet: bool = False) -> Data:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is trained with beside the data set's recordings; extra: with the negatives at its end."""
+
+    extra: list[Recording]
+    backgrounds: list[Recording]
+    soundscapes: list[Recording]
+    pseudo_labels: SoftLabels
+
+
+def find(settings: Settings, codes: Sequence[str]) -> Found:
+    """Read the tables and folders that the settings name beside the data set."""
+    extra = read_table(Path(settings.extra_data), Path(settings.extra_root)) if settings.extra_data else []
+    negatives = read_unlabelled(Path(settings.negatives)) if settings.negatives else []
+    backgrounds = read_unlabelled(Path(settings.background)) if settings.background else []
+    pseudo_labels = SoftLabels({}, 0)
+    soundscapes: list[Recording] = []
+    if settings.pseudo:
+        pseudo_labels = read_soft_labels(Path(settings.pseudo), codes)
+        root = Path(settings.pseudo_root)
+        soundscapes = [Recording(name, root / name) for name in sorted(pseudo_labels.spans)]
+        if not soundscapes:
+            raise ConfigError(f"{settings.pseudo} has no rows")
+    return Found([*extra, *negatives], backgrounds, soundscapes, pseudo_labels)
+
+
+def cached(
+    settings: Settings, spec: FrontendSpec, recordings: Sequence[Recording], *, say: Say, quiet: bool
+) -> tuple[list[Path], set[int]]:
+    """The mel arrays of the recordings, made where they lack, and the numbers of those that cannot be used."""
+    cache = MelCache.open(Path(settings.cache), spec, centre=settings.clip == "center" and not settings.pseudo)
+    arrays, faults = prepare(cache, recordings, quiet=quiet)
+    if faults:
+        text = "\n".join(f"  {fault}" for fault in faults[:LISTED])
+        more = f"\n  ... and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
+        if not settings.skip_broken:
+            raise SourceError(
+                f"{len(faults)} of {len(recordings)} recordings cannot be used:\n{text}{more}\n"
+                "repair them, take them out of the data, or give --skip-broken"
+            )
+        say(f"left out, {len(faults)} recordings that cannot be used:\n{text}{more}")
+    return arrays, {number for number, array in enumerate(arrays) if not array.is_file()}
+
+
+def say_coverage(
+    settings: Settings, own: Sequence[Source], extra: Sequence[Source], teacher: Teacher | None, say: Say
+) -> None:
+    """Say how many recordings soft labels and a teacher's embeddings cover."""
+    if settings.soft_labels:
+        covered = sum(item.spans is not None for item in own)
+        say(f"soft labels for {covered} of {len(own)} recordings; the others keep their own labels")
+    if teacher is not None:
+        covered = sum(item.embeddings is not None for item in (*own, *extra))
+        say(
+            f"a teacher's embeddings for {covered} of {len(own) + len(extra)} recordings, "
+            f"its classifier for {int(teacher.known.sum())} of {len(teacher.known)} classes"
+        )
+
+
+def varied_sounds(
+    settings: Settings, spec: FrontendSpec, teacher: Teacher, codes: Sequence[str], names: set[str]
+) -> Varied:
+    """The sounds of `train vary`; raises ConfigError where they were made of recordings other than `names`."""
+    varied = read_varied(Path(settings.varied), spec, teacher, codes)
+    unknown = {item.filename for sound in varied.made_of for item in sound} - names
+    if unknown:
+        raise ConfigError(
+            f"{settings.varied} was made of other recordings, such as {min(unknown)}; no fold could hold those out"
+        )
+    return varied
+
+
+def gather(settings: Settings, spec: FrontendSpec, *, say: Say, quiet: bool = False) -> Data:
     """Read all that `settings` name, and fill the mel cache.
 
     Raises SourceError with every recording that is missing or broken, unless `skip_broken`; ConfigError where files
@@ -68,74 +141,40 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Callable[[str], None]
         raise ConfigError("give a folder for the mel spectrograms with --cache")
     recordings, labels = labelled_recordings(settings)
     codes = [label.code for label in labels]
-    extra = read_table(Path(settings.extra_data), Path(settings.extra_root)) if settings.extra_data else []
-    negatives = read_unlabelled(Path(settings.negatives)) if settings.negatives else []
-    backgrounds = read_unlabelled(Path(settings.background)) if settings.background else []
-    soundscapes: list[Recording] = []
-    pseudo_labels = SoftLabels({}, 0)
-    if settings.pseudo:
-        pseudo_labels = read_soft_labels(Path(settings.pseudo), codes)
-        root = Path(settings.pseudo_root)
-        soundscapes = [Recording(name, root / name) for name in sorted(pseudo_labels.spans)]
-        if not soundscapes:
-            raise ConfigError(f"{settings.pseudo} has no rows")
-    everything = [*recordings, *extra, *negatives, *backgrounds, *soundscapes]
-    cache = MelCache.open(Path(settings.cache), spec, centre=settings.clip == "center" and not settings.pseudo)
-    arrays, faults = prepare(cache, everything, quiet=quiet)
-    broken = {number for number, array in enumerate(arrays) if not array.is_file()}
-    if faults:
-        text = "\n".join(f"  {fault}" for fault in faults[:LISTED])
-        more = f"\n  ... and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
-        if not settings.skip_broken:
-            raise SourceError(
-                f"{len(faults)} of {len(everything)} recordings cannot be used:\n{text}{more}\n"
-                "repair them, take them out of the data, or give --skip-broken"
-            )
-        say(f"left out, {len(faults)} recordings that cannot be used:\n{text}{more}")
+    found = find(settings, codes)
+    everything = [*recordings, *found.extra, *found.backgrounds, *found.soundscapes]
+    arrays, broken = cached(settings, spec, everything, say=say, quiet=quiet)
     soft = read_soft_labels(Path(settings.soft_labels), codes) if settings.soft_labels else SoftLabels({}, 0)
     if soft.unknown:
         say(f"{settings.soft_labels}: {soft.unknown} rows name labels outside the {len(codes)} classes; not used")
     teacher = read_teacher(Path(settings.teacher), codes) if settings.teacher else None
     index = {code: number for number, code in enumerate(codes)}
 
-    def build(found: Sequence[Recording], first: int, table: SoftLabels) -> list[tuple[Recording, Source]]:
+    def build(these: Sequence[Recording], first: int, table: SoftLabels) -> list[tuple[Recording, Source]]:
         return [
             (recording, _source(recording, arrays[first + i], spec, index, table, teacher, settings))
-            for i, recording in enumerate(found)
+            for i, recording in enumerate(these)
             if first + i not in broken
         ]
 
     start = 0
     parts = []
-    for found, table in (
+    for part, table in (
         (recordings, soft),
-        ([*extra, *negatives], soft),
-        (backgrounds, SoftLabels({}, 0)),
-        (soundscapes, pseudo_labels),
+        (found.extra, soft),
+        (found.backgrounds, SoftLabels({}, 0)),
+        (found.soundscapes, found.pseudo_labels),
     ):
-        parts.append(build(found, start, table))
-        start += len(found)
+        parts.append(build(part, start, table))
+        start += len(part)
     if not parts[0]:
         raise SourceError("no recording is left to train on")
-    if settings.soft_labels:
-        covered = sum(item.spans is not None for _, item in parts[0])
-        say(f"soft labels for {covered} of {len(parts[0])} recordings; the others keep their own labels")
-    if teacher is not None:
-        covered = sum(item.embeddings is not None for part in parts[:2] for _, item in part)
-        say(
-            f"a teacher's embeddings for {covered} of {len(parts[0]) + len(parts[1])} recordings, "
-            f"its classifier for {int(teacher.known.sum())} of {len(codes)} classes"
-        )
+    say_coverage(settings, [item for _, item in parts[0]], [item for _, item in parts[1]], teacher, say)
     varied = None
     if settings.varied and teacher is not None:
-        varied = read_varied(Path(settings.varied), spec, teacher, codes)
-        unknown = {item.filename for sound in varied.made_of for item in sound}
-        unknown -= {item.filename for part in parts[:2] for _, item in part}
-        if unknown:
-            raise ConfigError(
-                f"{settings.varied} was made of other recordings, such as {min(unknown)}; no fold could hold those out"
-            )
-        say(f"{len(varied)} varied sounds that the teacher has heard")
+        names = {item.filename for part in parts[:2] for _, item in part}
+        varied = varied_sounds(settings, spec, teacher, codes, names)
+        say(f"{len(varied)} varied sounds that the teacher has scored")
     kept = [pair for part in parts for pair in part]
     return Data(
         labels,

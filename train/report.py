@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,19 +60,7 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     folders = {fold: out / f"fold{fold}" for fold in range(settings.folds) if finished(out / f"fold{fold}", settings)}
     if not folders:
         return
-    windows = [load_predictions(folder / "oof.npz") for folder in folders.values()]
-    joined = Predictions(
-        np.concatenate([part.scores for part in windows]),
-        np.concatenate([part.source for part in windows]),
-        np.concatenate([part.start_s for part in windows]),
-    )
-    number, row = np.unique(joined.source, return_inverse=True)
-    held_out = OutOfFold(
-        number,
-        recording_scores(joined.scores, row, len(number)),
-        truth_of([data.sources[i] for i in number], len(data.labels)),
-        joined,
-    )
+    held_out = out_of_fold(folders, data)
     thresholds = choose_thresholds(
         held_out.scores,
         held_out.truth,
@@ -80,23 +68,17 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
         least_positives=settings.threshold_positives,
     )
     own = threshold_values(thresholds, data.codes)
-    for folder in folders.values():
-        for path in (folder / "best.pt", folder / "average.pt"):
-            if path.exists():
-                checkpoint = read_checkpoint(path)
-                manifest = replace(checkpoint.manifest, threshold=thresholds.common, thresholds=own)
-                save_checkpoint(path, replace(checkpoint, manifest=manifest))
-
+    put_thresholds(folders.values(), thresholds.common, own)
     histories = {fold: load_tensors(folder / "last.pt")["history"] for fold, folder in folders.items()}
     chosen = {fold: dict(read_checkpoint(folder / "best.pt").metrics) for fold, folder in folders.items()}
-    pooled = judge(joined, data.sources)
+    pooled = judge(held_out.windows, data.sources)
     precision, recall = precision_recall(held_out.scores, held_out.truth, thresholds.values)
     found = held_out.scores >= thresholds.values
     hits = float((found & held_out.truth).sum())
     summary: dict[str, Any] = {
         "git_commit": git_commit(),
         "folds": len(folders),
-        "recordings": len(number),
+        "recordings": len(held_out.number),
         "out_of_fold": pooled,
         "interval": interval(held_out, settings.seed),
         "thresholds": {
@@ -114,7 +96,34 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     write_json(out / "metrics.json", summary)
     draw_curves(out / "curves.png", histories)
     write_text(out / "report.md", report_text(out.name, settings, data, parts.notes, summary, classes))
-    say(f"{out / 'report.md'}: out of fold, {len(number)} recordings: " + line_of(pooled))
+    say(f"{out / 'report.md'}: out of fold, {len(held_out.number)} recordings: " + line_of(pooled))
+
+
+def out_of_fold(folders: Mapping[int, Path], data: Data) -> OutOfFold:
+    """The scores of the held-out recordings, from what each fold left in its folder."""
+    windows = [load_predictions(folder / "oof.npz") for folder in folders.values()]
+    joined = Predictions(
+        np.concatenate([part.scores for part in windows]),
+        np.concatenate([part.source for part in windows]),
+        np.concatenate([part.start_s for part in windows]),
+    )
+    number, row = np.unique(joined.source, return_inverse=True)
+    return OutOfFold(
+        number,
+        recording_scores(joined.scores, row, len(number)),
+        truth_of([data.sources[i] for i in number], len(data.labels)),
+        joined,
+    )
+
+
+def put_thresholds(folders: Iterable[Path], common: float, own: Mapping[str, float]) -> None:
+    """Write the thresholds into the checkpoints of the folds."""
+    for folder in folders:
+        for path in (folder / "best.pt", folder / "average.pt"):
+            if path.exists():
+                checkpoint = read_checkpoint(path)
+                manifest = replace(checkpoint.manifest, threshold=common, thresholds=own)
+                save_checkpoint(path, replace(checkpoint, manifest=manifest))
 
 
 def finished(folder: Path, settings: Settings) -> bool:

@@ -94,7 +94,8 @@ def report_text(
     pooled, limits, interval = summary["out_of_fold"], summary["thresholds"], summary["interval"]
     lines = [
         f"# Training run `{name}`\n",
-        f"{settings.arch}, {settings.epochs} epochs, {len(data.recordings)} recordings, {len(data.labels)} classes;",
+        f"{settings.arch}, {settings.last_epoch} epochs, {len(data.recordings)} recordings,",
+        f"{len(data.labels)} classes;",
         f"data {data.fingerprint}, commit {summary['git_commit'] or 'unknown'}, seed {settings.seed}.",
         "`config.toml` holds every setting, `run.json` the versions.\n",
         "## Held-out recordings\n",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-import train.fit as loop
+import train.step as step
 from birdwatch.checkpoint.file import load_tensors, read_checkpoint
 from birdwatch.errors import ConfigError, SinkError
 from train.run import fit
@@ -37,7 +37,7 @@ def lasting(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Settings, monkeypatch) -> None:
     seen: dict[str, list[torch.Tensor]] = {"made": [], "shown": [], "judged": [], "targets": []}
-    made, pooled, loss = loop.network_input, loop.pool_input, loop.masked_bce
+    made, pooled, loss = step.network_input, step.pool_input, step.masked_bce
 
     def network_input(*args: Any) -> Any:
         shown = made(*args)
@@ -53,9 +53,9 @@ def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Setti
         seen["judged"].append(targets)
         return loss(logits, targets, weights)
 
-    monkeypatch.setattr(loop, "network_input", network_input)
-    monkeypatch.setattr(loop, "pool_input", pool_input)
-    monkeypatch.setattr(loop, "masked_bce", masked_bce)
+    monkeypatch.setattr(step, "network_input", network_input)
+    monkeypatch.setattr(step, "pool_input", pool_input)
+    monkeypatch.setattr(step, "masked_bce", masked_bce)
     # Single labels, so that a target between 0 and 1 can only come from a mixture.
     run(replace(quick, epochs=1, secondary="ignored"))
     assert len(seen["made"]) == 2
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(quick: Settings, tmp_path: Pat
     assert len(load_tensors(state)["history"]) < 5, "it was killed on its way"
     lines: list[str] = []
     resumed = run(replace(settings, out=str(tmp_path / "killed")), resume=True, say=lines.append)
-    assert any("goes on after epoch" in line for line in lines)
+    assert any("resumes after epoch" in line for line in lines)
     # The victim loaded with a process of its own, this one without: that makes no difference either.
     for name in ("best.pt", "average.pt"):
         assert same(dict(read_checkpoint(whole / name).state_dict), dict(read_checkpoint(resumed / name).state_dict)), (
@@ -162,7 +162,7 @@ def test_a_loss_that_is_no_number_stops_with_the_batch_that_caused_it(quick: Set
     array = next(own.glob("midbird/XC13.wav.*.npy"))
     np.save(array, np.full_like(np.load(array), np.nan))
     everything = replace(quick, cache=str(own), out=str(tmp_path / "nan"), fold="none", mixup_prob=0.0)
-    with pytest.raises(loop.TrainingError) as caught:
+    with pytest.raises(step.TrainingError) as caught:
         run(everything)
     message = str(caught.value)
     assert "the loss is nan in epoch 1, batch" in message

@@ -36,8 +36,8 @@ def test_from_recordings_to_pseudo_labels_by_the_commands(birds: Path, tmp_path:
         (("fit", "--clip", "middle"), 2, "'middle' is not one of"),
         (("fit", "--epochs", "0"), 1, "epochs is 0, expected at least 1"),
         (("prepare",), 1, "prepare needs --audio-root and --cache"),
-        (("evaluate", "none.pt"), 1, "no checkpoint none.pt"),
-        (("pseudo-label", "none", "--soundscapes", "x", "--out", "p.csv"), 1, "no checkpoint none"),
+        (("evaluate", "none.pt"), 1, "checkpoint none.pt cannot be read"),
+        (("pseudo-label", "none", "--soundscapes", "x", "--out", "p.csv"), 1, "checkpoint none cannot be read"),
         (("dance",), 2, "No such command 'dance'"),
     ],
 )

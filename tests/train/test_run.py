@@ -254,3 +254,13 @@ def test_pseudo_labels_are_the_folds_mean_to_a_power_and_train_the_next_round(
     without = fit(replace(quick, epochs=1, out=quick.out + " plain"), resume=False, say=lambda _: None, quiet=True)
     losses = [float(rows_of(run / "fold0" / "metrics.csv")[0]["loss"]) for run in (with_pseudo, without)]
     assert losses[0] != losses[1]
+
+
+def test_folds_that_stop_early_get_a_report_and_thresholds(quick: Settings) -> None:
+    out = fit(
+        replace(quick, fold="all", epochs=3, stop_epoch=1, threshold_positives=2), resume=False, say=lambda _: None
+    )
+    assert json.loads((out / "metrics.json").read_text())["folds"] == 3
+    common = json.loads((out / "thresholds.json").read_text())["common"]
+    assert read_checkpoint(out / "fold0" / "best.pt").manifest.threshold == common
+    assert "3 epochs" not in (out / "report.md").read_text()

@@ -119,13 +119,13 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(taught: Settings) -> Non
         fit(other, resume=False, say=interrupt)
     lines: list[str] = []
     resumed = fit(other, resume=True, say=lines.append)
-    assert any("goes on after epoch 1 of 2" in line for line in lines)
+    assert any("resumes after epoch 1 of 2" in line for line in lines)
     first, second = (read_checkpoint(out / "fold0" / "average.pt").state_dict for out in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_embedding_is_learnt(taught: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    import train.fit as loop
+    import train.step as loop
 
     seen: list[float] = []
 

@@ -195,7 +195,7 @@ def test_training_learns_from_them_and_goes_on_to_the_same_weights(
     settings = replace(settings, varied=str(folder), varied_share=0.5, epochs=2)
     lines: list[str] = []
     data = gather(settings, SPEC, say=lines.append, quiet=True)
-    assert f"{COUNT} varied sounds that the teacher has heard" in lines
+    assert f"{COUNT} varied sounds that the teacher has scored" in lines
     assert data.varied is not None
     assert data.soft_labels != gather(replace(settings, varied=""), SPEC, say=print, quiet=True).soft_labels
     fit(settings, resume=False, say=lines.append, quiet=True)
