@@ -103,7 +103,8 @@ class Station:
         code = self.process.poll()
         if code is None:
             return None
-        log = self.log.read_text()
+        # PortAudio writes there too, between and after birdwatch's own lines.
+        log = "\n".join(line for line in self.log.read_text().splitlines() if not line.startswith("Expression"))
         if code == 1 and "the sound system has not answered" in log.strip().splitlines()[-1]:
             self.restarts += 1
             self.process = self._started()

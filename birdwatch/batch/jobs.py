@@ -9,6 +9,7 @@ from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
 from typing import Literal
 
+from birdwatch.audio.continuation import Place, place_of
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time
 from birdwatch.batch.inputs import Input
@@ -31,7 +32,8 @@ class Job:
     """One channel of one recording, or its mix (`channel` None), to be scored.
 
     duration_s is what the header promises. start_utc_ns: ns since 1970, or None where nobody knows. fault: why it
-    cannot be scored at all, or None. warning: what is wrong with its start time.
+    cannot be scored at all, or None. warning: what is wrong with its start time. place: where it lies in a recording
+    that was cut into files, and `end_frame` where it ends. rest: files that continue it and are scored with it.
     """
 
     name: str
@@ -43,6 +45,9 @@ class Job:
     start_utc_ns: int | None = None
     fault: str | None = None
     warning: str = ""
+    place: Place | None = None
+    end_frame: int = 0
+    rest: tuple[Job, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -104,6 +109,8 @@ def look_at(
         except DecodeError as error:
             return [Job(item.name, item.path, only, size, mtime, fault=str(error))]
         start = audio.start_utc_ns(default) if start_utc_ns is None else start_utc_ns
+        place = place_of(audio.guano or audio.comment)
+        end_frame = 0 if place is None else place.start_frame + round(audio.duration_s * audio.rate_hz)
         channels = range(audio.channels) if channel == "each" and audio.channels > 1 else [only]
         return [
             Job(
@@ -115,6 +122,8 @@ def look_at(
                 audio.duration_s,
                 start,
                 warning="; ".join(line for line in audio.warnings if "not believed" in line),
+                place=place,
+                end_frame=end_frame,
             )
             for number in channels
         ]

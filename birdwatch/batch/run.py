@@ -16,6 +16,7 @@ from birdwatch.audio.types import FloatArray
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import Input, find_inputs
 from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
+from birdwatch.batch.joining import joined
 from birdwatch.batch.local_runner import Outcome, score_jobs
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
@@ -110,7 +111,8 @@ def open_inputs(
     start_ns = None if request.start is None else parse_time(request.start, where)
     looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns, decoders=decoders)
     period = period_of(request.since, request.until, where)
-    return _within([job for found in looked for job in found], period, notice)
+    inside = _within([job for found in looked for job in found], period, notice)
+    return joined(inside) if request.join else inside
 
 
 def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:

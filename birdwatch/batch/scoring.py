@@ -11,6 +11,7 @@ import numpy as np
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import IN_PROCESS, Job
+from birdwatch.batch.joining import continued_blocks
 from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
@@ -58,7 +59,10 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     segments = SegmentMaximum(manifest.window_frames, len(manifest.labels))
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
-    for item in score_blocks(audio.blocks(), scoring.classifier, stream, scoring.policy, in_flight=scoring.in_flight):
+    blocks = audio.blocks()
+    if job.rest:
+        blocks = continued_blocks(job, audio, scoring.decoders)
+    for item in score_blocks(blocks, scoring.classifier, stream, scoring.policy, in_flight=scoring.in_flight):
         result = fold.push(item)
         if isinstance(item, WindowScores):
             pieces.add("windows", _rows(item, scoring.floors))

@@ -75,6 +75,9 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     ),
     click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders."),
     click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'."),
+    click.option(
+        "--join", is_flag=True, help="Files of `record` that continue each other are one recording, as they were live."
+    ),
     click.option("--since", help="Only recordings that began at this ISO 8601 time or later."),
     click.option("--until", help="Only recordings that began before this time; a date includes that day."),
     click.option("--start", help="When the recording began, for one whose name and header do not say."),

@@ -57,6 +57,18 @@ class FrameNumbering:
         # Before the first chunk it is not a device that was lost.
         self._interrupted = reason if not self._begun else self._interrupted or reason
 
+    def under_way(self, now: Stamp) -> tuple[int, int]:
+        """Frames that are missing since the device stopped: lost ones, and those not captured on purpose.
+
+        They are counted in `accounting` once the next chunk comes.
+        """
+        if self._interrupted is None:
+            return 0, 0
+        frames = max(0, self.clock_sync.frame_at(now.steady_ns) - self.accounting.end_frame)
+        if not self._begun and frames < self._frames(OPENING_NS):
+            return 0, 0
+        return (0, frames) if self._interrupted == "schedule" else (frames, 0)
+
     def restart(self, start: Stamp) -> None:
         """Frame 0 is at `start` instead: nothing was captured so far, on purpose."""
         if not self._begun:

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import threading
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import soundfile
 
 from birdwatch._version import __version__
+from birdwatch.audio.continuation import Place, place_text
 from birdwatch.audio.resample import Resampler
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.live.bounded_folder import BoundedFolder
@@ -32,6 +34,8 @@ SEGMENT_NS = 60_000_000_000
 SYNC_S = 1.0
 # Blocks that may wait for the disk, of all stations: half a minute of eight at 40 blocks a second.
 MAX_BLOCKS = 10_000
+# Times follow the machine's clock by milliseconds; a larger jump is a clock that was set.
+STEP_NS = 1_000_000_000
 # Opus knows this rate and its divisors.
 OPUS_RATE_HZ = 48000
 # What is not written when the daemon ends within this time is left behind: a disk may hang for ever.
@@ -92,6 +96,9 @@ class Recorder:
         self._path: Path | None = None
         self._rate_hz = 0
         self._next_frame = -1
+        self._next_ns = 0
+        # New after each gap, so that a run can tell which segments continue each other.
+        self._stretch = ""
         self._end_frame = 0
         self._synced_frame = 0
         self._resampler: Resampler | None = None
@@ -111,11 +118,15 @@ class Recorder:
         """In the thread: write a block, across as many segments as it spans; None ends the segment."""
         if block is None:
             self._end()
+            self._next_frame = -1
             return
-        if block.start_frame != self._next_frame or block.rate_hz != self._rate_hz:
+        continues = block.start_frame == self._next_frame and block.rate_hz == self._rate_hz
+        if not continues or abs(utc_ns - self._next_ns) > STEP_NS:
             self._end()
+            self._stretch = uuid.uuid4().hex
         start, samples = block.start_frame, block.samples
         self._next_frame, self._rate_hz = block.end_frame, block.rate_hz
+        self._next_ns = utc_ns + len(samples) * 1_000_000_000 // block.rate_hz
         try:
             while len(samples):
                 if self._file is None:
@@ -133,6 +144,7 @@ class Recorder:
             if self.fault is None:
                 log.warning("%s cannot be recorded to %s: %s", self._station, self._bounded.folder, error)
             self.fault = f"audio cannot be recorded to {self._bounded.folder}: {error}"
+            self._next_frame = -1
             self._forget()
 
     def _begin(self, frame: int, utc_ns: int) -> None:
@@ -164,6 +176,8 @@ class Recorder:
         self._file.comment = (
             f"GUANO|Version: 1.0\nTimestamp: {moment:%Y-%m-%dT%H:%M:%S}.{fraction_ms:03d}Z\nMake: birdwatch\n"
             f"Firmware Version: {__version__}\nSite Name: {self._station}\nSamplerate: {self._rate_hz}\n"
+            # Frames of a resampled file are not those of the stream.
+            + ("" if self._resampler else place_text(Place(self._stretch, frame)))
         )
         self.fault = None
 

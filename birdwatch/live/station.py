@@ -66,6 +66,8 @@ class Station:
         self._faults = RecentFaults()
         self._told: tuple[State, str | None] | None = None
         self._status_at = self._now()
+        # Lost, and not captured on purpose, until the station was stopped.
+        self._missing_at_stop: tuple[int, int] | None = None
 
     @property
     def ended(self) -> bool:
@@ -120,6 +122,7 @@ class Station:
 
     def stop(self) -> None:
         """Close the source: nothing more is captured. What is queued can still be scored."""
+        self._missing_at_stop = self._missing()
         self.state, self.reason = "stopping", None
         self._told = None
         self.outlet.publish(messages.status(self.status()))
@@ -144,6 +147,7 @@ class Station:
     def status(self) -> Status:
         """Its state at this moment."""
         accounting, rate_hz, scorer = self.listener.accounting, self.listener.rate_hz, self.listener.scorer
+        missing, inactive = self._missing()
         unset = ("clock-unset",) if self.listener.clock_sync.clock_unset else ()
         return Status(
             state=self.state,
@@ -156,9 +160,9 @@ class Station:
                 analysed=accounting.analysed / rate_hz,
                 skipped_silent=accounting.skipped_silent / rate_hz,
                 dropped=accounting.dropped / rate_hz,
-                gap=accounting.gap / rate_hz,
+                gap=(accounting.gap + missing) / rate_hz,
                 pending=accounting.pending / rate_hz,
-                inactive=accounting.inactive / rate_hz,
+                inactive=(accounting.inactive + inactive) / rate_hz,
                 drift=self.listener.clock_sync.adjusted_ns / 1e9,
             ),
             latency_p50_ms=self.reporter.latency_ms(50),
@@ -169,6 +173,12 @@ class Station:
             reason=self.reason,
             flags=(*self.listener.level.flags, *unset),
         )
+
+    def _missing(self) -> tuple[int, int]:
+        """Frames of an outage, and of a pause on purpose, that have not ended yet; a file has neither."""
+        if self._missing_at_stop is not None:
+            return self._missing_at_stop
+        return self.listener.numbering.under_way(self._clock.now()) if self.source.live else (0, 0)
 
     def _stay_paused(self, pause: Pause) -> Outcome:
         self.state, reason = pause

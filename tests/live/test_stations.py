@@ -151,6 +151,10 @@ def test_a_source_that_is_lost_costs_no_other(site):
     assert site.daemon.line.startswith("waiting-device: 1 of 2 stations are well; pond waiting-device")
     assert site.station("garden").listener.accounting.gap == 0
     assert site.station("garden").listener.windows >= 14
+    # The outage has not ended, and the status tells how long it is so far.
+    seconds = site.station("pond").status().seconds
+    assert seconds.captured == pytest.approx(10, abs=0.5)
+    assert seconds.captured + seconds.gap == pytest.approx(40, abs=0.5)
 
 
 def test_a_reload_adds_removes_and_changes_without_touching_the_others(site):

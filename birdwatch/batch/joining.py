@@ -1,0 +1,84 @@
+"""Files that were cut out of one uninterrupted recording, put together again: windows and events cross their ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from birdwatch.audio.file import AudioFile
+from birdwatch.audio.isolated import Decoders, IsolatedAudio
+from birdwatch.audio.types import AudioBlock
+from birdwatch.batch.jobs import Job
+from birdwatch.errors import DecodeError, SourceError
+
+__all__ = ["continued_blocks", "joined"]
+
+
+def joined(jobs: Sequence[Job]) -> list[Job]:
+    """`jobs` with each file that another one continues taken into it as its `rest`; the others as they are.
+
+    A joined job has the first file's name, path and start, the length of all, and changes when one of them does.
+    """
+    placed = [job for job in jobs if job.place is not None and job.fault is None]
+    by_start = {_start(job): job for job in reversed(placed)}
+    taken: set[tuple[str, int]] = set()
+    chains: dict[tuple[str, int], list[Job]] = {}
+    ends = {_end(job) for job in placed}
+    for first in placed:
+        if _start(first) in ends or first.key in taken:
+            continue
+        chain, job = [first], first
+        while (following := by_start.get(_end(job))) is not None and following.key not in taken:
+            taken.add(following.key)
+            chain.append(following)
+            job = following
+        chains[first.key] = chain
+    return [_one(chains.get(job.key, [job])) for job in jobs if job.key not in taken]
+
+
+def continued_blocks(job: Job, audio: AudioFile | IsolatedAudio, decoders: Decoders) -> Iterator[AudioBlock]:
+    """The blocks of a joined job, one file after the other, numbered from the first file's first frame.
+
+    What a damaged file lacks is missing in the numbers, too, and named in the warnings of `audio`.
+    """
+    yield from audio.blocks()
+    assert job.place is not None
+    for part in job.rest:
+        assert part.place is not None
+        offset = part.place.start_frame - job.place.start_frame
+        try:
+            further = decoders.open(part.path, channel=part.channel)
+            if further.rate_hz != audio.rate_hz:
+                raise SourceError(f"{part.path} has another rate than {job.path}, which it continues; leave --join out")
+            # Exactly what its place says: a longer file would be in the next one's time.
+            last = part.end_frame - part.place.start_frame
+            for block in further.blocks():
+                samples = block.samples[: max(0, last - block.start_frame)]
+                yield AudioBlock(samples, block.start_frame + offset, block.rate_hz)
+            audio.warnings += further.warnings
+        except DecodeError as error:
+            audio.warnings.append(str(error))
+
+
+def _one(chain: list[Job]) -> Job:
+    first, *rest = chain
+    if not rest:
+        return first
+    return replace(
+        first,
+        size_bytes=sum(job.size_bytes for job in chain),
+        mtime_ns=max(job.mtime_ns for job in chain),
+        duration_s=sum(job.duration_s for job in chain),
+        warning="; ".join(filter(None, (job.warning for job in chain))),
+        rest=tuple(rest),
+    )
+
+
+def _start(job: Job) -> tuple[str, int, int]:
+    assert job.place is not None
+    return job.place.stream, job.place.start_frame, job.key[1]
+
+
+def _end(job: Job) -> tuple[str, int, int]:
+    assert job.place is not None
+    return job.place.stream, job.end_frame, job.key[1]
