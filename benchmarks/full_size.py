@@ -40,8 +40,12 @@ def write_checkpoint(path: Path) -> None:
 @click.command()
 @click.option("--seconds", default=600.0, show_default=True, help="Of the recording that is scored.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
-def main(seconds: float, as_json: bool) -> None:
+@click.option("--write-checkpoint", "only", type=click.Path(path_type=Path), help="Write the network here, and end.")
+def main(seconds: float, as_json: bool, only: Path | None) -> None:
     """Make the network, export it, and measure with it what `birdwatch bench` measures."""
+    if only is not None:
+        write_checkpoint(only)
+        return
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, model = Path(folder) / "full.pt", Path(folder) / "full.onnx"
         write_checkpoint(checkpoint)

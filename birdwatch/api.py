@@ -9,7 +9,8 @@ from pathlib import Path
 from birdwatch.audio.file import AudioFile
 from birdwatch.config.policy import scoring_policy
 from birdwatch.config.schema import Settings
-from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.provider_names import Provider
 from birdwatch.model.registry import find_model
 from birdwatch.scores.pipeline import score_recording
 from birdwatch.scores.types import RecordingScores

@@ -35,6 +35,7 @@ OPTIONAL: set[str] = set()
 # Library -> the only modules of birdwatch that import it.
 DOORS = {
     "onnxruntime": {"birdwatch/model/session.py"},
+    "openvino": {"birdwatch/model/openvino_network.py"},
     "soundfile": {
         "birdwatch/audio/sndfile.py",
         "birdwatch/audio/encode.py",

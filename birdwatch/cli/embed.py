@@ -22,7 +22,8 @@ from birdwatch.batch.results import errors_path, write_errors
 from birdwatch.cli.parameters import FiniteRange, NamedPath
 from birdwatch.cli.run_summary import print_failures, print_warnings
 from birdwatch.errors import ConfigError, InferenceError, SourceError
-from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.provider_names import PROVIDERS, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.paths import text_of
 from birdwatch.scores.pipeline import WindowStream, windows_of
@@ -45,9 +46,7 @@ __all__ = ["embed"]
 )
 @click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'.")
-@click.option(
-    "--provider", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True, help="What computes."
-)
+@click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True, help="What computes.")
 def embed(
     recordings: tuple[str, ...],
     out: Path,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import click
 
 from birdwatch.errors import ModelError
-from birdwatch.model.classifier import OnnxClassifier, Provider
+from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.probe import replay_probe
+from birdwatch.model.provider_names import PROVIDERS, Provider
 from birdwatch.model.registry import find_model
 from birdwatch.model.session import VERSION
 
@@ -17,7 +16,7 @@ __all__ = ["model_check"]
 
 @click.command("check")
 @click.argument("model", required=False, type=click.Path())
-@click.option("--provider", type=click.Choice(get_args(Provider)), default="auto", show_default=True)
+@click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True)
 def model_check(model: str | None, provider: Provider) -> None:
     """Score the probe that MODEL carries and compare with its own scores; exit 1 if they differ.
 

@@ -12,10 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from birdwatch.model.classifier import Provider
+from birdwatch.model.provider_names import PROVIDERS, Provider
 
 __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 
@@ -139,7 +138,7 @@ class Settings(ClassRules):
     )
     species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", **_live)
     locale: str | None = setting(None, str, "Label names in this language (as the model has), or from this file.")
-    provider: Provider = setting("auto", str, "What the network runs on.", choices=("auto", "cuda", "cpu"))
+    provider: Provider = setting("auto", str, "What the network runs on.", choices=PROVIDERS)
     hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01, **_own)
     recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0, **_own)
     bind: str = setting("tcp://127.0.0.1:5570", str, "Where subscribers connect.")

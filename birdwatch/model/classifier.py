@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,10 @@ from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import InferenceError, ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.label_names import translate
-from birdwatch.model.manifest import METADATA_KEY, Manifest
+from birdwatch.model.model_file import checked_manifest, read_model
+from birdwatch.model.openvino_network import OpenVinoNetwork
+from birdwatch.model.provider_names import PROVIDERS, Provider
+from birdwatch.model.providers import OTHERS, open_other
 from birdwatch.model.session import (
     CPU,
     CUDA,
@@ -42,8 +45,7 @@ __all__ = ["OnnxClassifier", "Provider", "cuda_fault", "open_network"]
 
 log = logging.getLogger(__name__)
 
-Provider = Literal["auto", "cuda", "cpu"]
-
+Network = HostNetwork | DeviceNetwork | OpenVinoNetwork
 # Windows (B, window_frames), or one by one: these are copied together only where a network takes them as they are.
 Samples = FloatArray | Sequence[FloatArray]
 
@@ -59,9 +61,9 @@ CUDA_BATCH = 64
 class OnnxClassifier:
     """A model file, ready to score windows on the best provider that this machine has.
 
-    provider: `auto` takes CUDA where it works, else the CPU; `cuda` raises InferenceError, with the reason, where it
-    does not work. workers: how many windows' batches are in flight on a CPU, each with one thread (default: one a
-    core; side by side they beat one run with many threads, above all on a busy machine). names: common names by
+    provider: `auto` takes CUDA where it works, else the CPU; every other one raises InferenceError, with the reason,
+    where it does not work. workers: how many windows' batches are in flight on a CPU, each with one thread (default:
+    one a core; side by side they beat one run with many threads, above all on a busy machine). names: common names by
     scientific name, which replace those of the file. Raises ModelError, with all that is wrong at once, for a file that
     is no ONNX model, has no manifest, or does not fit it.
     """
@@ -75,12 +77,12 @@ class OnnxClassifier:
         workers: int | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
-        if provider not in get_args(Provider):
-            raise InferenceError(f"provider is {provider!r}, expected one of {', '.join(get_args(Provider))}")
+        if provider not in PROVIDERS:
+            raise InferenceError(f"provider is {provider!r}, expected one of {', '.join(PROVIDERS)}")
         self.path = Path(path)
-        self._data = _read(self.path)
+        self._data = read_model(self.path)
         self.sha256 = hashlib.sha256(self._data).hexdigest()
-        fault = cuda_fault() if provider != "cpu" else "not asked for"
+        fault = cuda_fault() if provider in ("auto", "cuda") else "not asked for"
         if provider == "cuda" and fault:
             raise InferenceError(f"provider cuda was asked for and cannot be used: {fault}, or use --provider cpu")
         if fault and Path("/dev/nvidia0").exists() and provider == "auto":
@@ -89,13 +91,17 @@ class OnnxClassifier:
         # Why scoring goes on with less than it began with (CUDA failed on the way), or None.
         self.setback: str | None = None
         self.batch_size = batch_size or (CPU_BATCH if fault else CUDA_BATCH)
-        self._network = self._on_cpu() if fault else self._on_cuda()
+        self._network: Network
+        if provider in OTHERS:
+            self._network = self._on_other(provider, batch_size)
+        else:
+            self._network = self._on_cpu() if fault else self._on_cuda()
         if provider == "cuda" and self.provider != CUDA:
             raise InferenceError(
                 f"provider cuda was asked for and ONNX Runtime fell back to {self.provider}"
                 f"{f' ({self.setback})' if self.setback else ''}; see its message above, or use --provider cpu"
             )
-        self.manifest = _checked_manifest(self._network.session, self.path)
+        self.manifest = checked_manifest(self._network.session, self.path)
         if batch_size is None and self.provider == CPU and (self.manifest.macs or 0) > ALONE_MACS:
             self.batch_size = 1
         self.batch_size = self._network.batch or self.batch_size
@@ -104,12 +110,12 @@ class OnnxClassifier:
         if names is not None:
             self.manifest = translate(self.manifest, names)
         # On CUDA the workers make images, where the model wants them, and keep both lanes of the device busy.
-        self.workers = workers or (cores() if self.provider == CPU or self.manifest.input == "mel" else LANES + 1)
+        self.workers = workers or (LANES + 1 if self.provider == CUDA and self.manifest.input != "mel" else cores())
         self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="score")
 
     @property
     def provider(self) -> str:
-        """What computes now, as ONNX Runtime says: `CUDAExecutionProvider` or `CPUExecutionProvider`."""
+        """What computes now, as ONNX Runtime says (`CPUExecutionProvider`), or OpenVINO's device and precision."""
         return self._network.provider
 
     def score(self, samples: FloatArray) -> FloatArray:
@@ -180,7 +186,7 @@ class OnnxClassifier:
             except NetworkError as fault:
                 self._retreat(network, fault)
 
-    def _run_on(self, network: HostNetwork | DeviceNetwork, output: str, samples: Samples, shift: int) -> FloatArray:
+    def _run_on(self, network: Network, output: str, samples: Samples, shift: int) -> FloatArray:
         spec = self.manifest.frontend if self.manifest.input == "mel" else None
         if spec is None:
             samples = samples if isinstance(samples, np.ndarray) else np.stack(samples)
@@ -201,6 +207,14 @@ class OnnxClassifier:
         self._data = b""
         return network
 
+    def _on_other(self, provider: Provider, batch_size: int | None) -> Network:
+        try:
+            return open_other(self._data, self.path, provider=provider, batch=batch_size)
+        except NetworkError as fault:
+            raise InferenceError(
+                f"provider {provider} was asked for and failed: {fault}; use --provider cpu"
+            ) from fault
+
     def _on_cuda(self) -> HostNetwork | DeviceNetwork:
         """The network on CUDA, in batches that its memory has room for; on the CPU if it has not even room for one."""
         asked = self.batch_size
@@ -212,7 +226,7 @@ class OnnxClassifier:
                     self.batch_size = min(asked, CPU_BATCH)
                     return self._on_cpu()
 
-    def _retreat(self, network: HostNetwork | DeviceNetwork, fault: NetworkError) -> None:
+    def _retreat(self, network: Network, fault: NetworkError) -> None:
         """After a failed run: smaller batches where the GPU's memory was full, else the CPU, where it is an error."""
         if network.provider == CPU:
             raise InferenceError(f"{self.path.name} could not be run on {CPU}: {fault}") from fault
@@ -220,9 +234,11 @@ class OnnxClassifier:
             if self._network is not network:
                 return
             network.close()
-            if self._smaller(fault):
+            if network.provider == CUDA and self._smaller(fault):
                 self._network = self._on_cuda()
             else:
+                if network.provider != CUDA:
+                    self._set_back(f"{network.provider} failed ({fault}); scoring on the CPU")
                 self.batch_size = min(self.batch_size, CPU_BATCH)
                 self._network = self._on_cpu()
 
@@ -231,11 +247,14 @@ class OnnxClassifier:
         helps = fault.out_of_memory and self.batch_size > 1
         if helps:
             self.batch_size //= 2
-            self.setback = f"the GPU ran out of memory; scoring {self.batch_size} windows at a time"
+            self._set_back(f"the GPU ran out of memory; scoring {self.batch_size} windows at a time")
         else:
-            self.setback = f"CUDA failed ({fault}); scoring on the CPU"
-        log.warning("%s: %s", self.path.name, self.setback)
+            self._set_back(f"CUDA failed ({fault}); scoring on the CPU")
         return helps
+
+    def _set_back(self, what: str) -> None:
+        self.setback = what
+        log.warning("%s: %s", self.path.name, what)
 
 
 def _answers(answer: Callable[[Samples, int], FloatArray], windows: list[Window]) -> FloatArray:
@@ -245,61 +264,8 @@ def _answers(answer: Callable[[Samples, int], FloatArray], windows: list[Window]
 
 def open_network(model: Path | bytes) -> Any:
     """An ONNX Runtime session on the CPU, for a file or its content, that needs no manifest. Raises ModelError."""
-    path, data = (model, _read(model)) if isinstance(model, Path) else (Path("the model"), model)
+    path, data = (model, read_model(model)) if isinstance(model, Path) else (Path("the model"), model)
     return open_session(data, path)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"model {path} cannot be read: {error.strerror}; name an .onnx file with --model") from error
-    if not data:
-        raise ModelError(f"model {path} is empty; copy or export it again")
-    return data
-
-
-def _checked_manifest(session: Any, path: Path) -> Manifest:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise ModelError(
-            f"{path} has no birdwatch manifest in its metadata, so its labels and front end are unknown; "
-            "export it with `python -m export`, or add one with `birdwatch model wrap`"
-        )
-    try:
-        manifest = Manifest.from_json(text)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-    faults: list[str] = []
-    inputs = session.get_inputs()
-    if manifest.frontend is not None and manifest.input == "mel":
-        expected: tuple[int, ...] = (1, manifest.frontend.height, manifest.frontend.width)
-    else:
-        expected = (manifest.window_frames,)
-    if len(inputs) != 1:
-        faults.append(f"it has {len(inputs)} inputs, expected 1")
-    elif not _fits(inputs[0].shape[1:], expected):
-        faults.append(f"its input takes {inputs[0].shape}, its manifest says (n, {', '.join(map(str, expected))})")
-    elif inputs[0].type != "tensor(float)":
-        faults.append(f"its input takes {inputs[0].type}, expected tensor(float)")
-    outputs = {output.name: output for output in session.get_outputs()}
-    for name in filter(None, (manifest.scores_output, manifest.embedding_output)):
-        if name not in outputs:
-            faults.append(f"it has no output {name!r}, only {sorted(outputs)}")
-    scores = outputs.get(manifest.scores_output)
-    if scores is not None and not _fits(scores.shape[1:], (len(manifest.labels),)):
-        width = scores.shape[-1] if scores.shape else 0
-        faults.append(f"it has {width} outputs but its manifest lists {len(manifest.labels)} labels")
-    if faults:
-        raise ModelError(f"{path} does not fit its manifest: {'; '.join(faults)}; export it again")
-    return manifest
-
-
-def _fits(shape: list[int | str], expected: tuple[int, ...]) -> bool:
-    """Whether an ONNX shape, whose free dimensions are names, admits `expected`."""
-    return len(shape) == len(expected) and all(
-        not isinstance(have, int) or have == want for have, want in zip(shape, expected, strict=True)
-    )
 
 
 def _check_samples(samples: FloatArray, window_frames: int) -> None:

@@ -31,13 +31,16 @@ from birdwatch.extras import install_command
 __all__ = [
     "CPU",
     "CUDA",
+    "CUDA_OPTIONS",
     "LANES",
     "VERSION",
     "DeviceNetwork",
     "HostNetwork",
     "NetworkError",
+    "available",
     "cuda_fault",
     "cuda_network",
+    "library_fault",
     "open_session",
     "terminate_runs",
 ]
@@ -45,7 +48,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 VERSION: str = ort.__version__
-
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
@@ -71,9 +73,14 @@ class NetworkError(Exception):
         self.out_of_memory = any(sign in text.lower() for sign in OUT_OF_MEMORY)
 
 
+def available() -> list[str]:
+    """The providers that this ONNX Runtime was built with; that one is here does not mean that it works."""
+    return list(ort.get_available_providers())
+
+
 def cuda_fault() -> str | None:
     """Why CUDA cannot be used here, in one line that names the missing library, or None if it can."""
-    if CUDA not in ort.get_available_providers():
+    if CUDA not in available():
         return "this onnxruntime was built without CUDA; install birdwatch[cuda] (x86-64 Linux or Windows)"
     try:
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
@@ -83,23 +90,35 @@ def cuda_fault() -> str | None:
         # It prints what it misses; the library's own complaint below is the better one.
         with redirect_stdout(None), redirect_stderr(None):
             ort.preload_dlls(directory="")
-    library = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
-    if library.exists():
-        try:
+    fault = library_fault("libonnxruntime_providers_cuda.so")
+    return None if fault is None else f"{fault}; install the CUDA libraries: {install_command('cuda')}"
+
+
+def library_fault(name: str) -> str | None:
+    """Why a library of ONNX Runtime's own (Linux) cannot be loaded; it names the vendor's that is missing."""
+    try:
+        if (library := Path(ort.__file__).parent / "capi" / name).exists():
             ctypes.CDLL(str(library))
-        except OSError as error:
-            return f"{error}; install the CUDA libraries: {install_command('cuda')}"
+    except OSError as error:
+        return str(error)
     return None
 
 
 def open_session(
-    data: bytes, path: Path, *, providers: Sequence[Any] = (CPU,), batch: int | None = None, threads: int = 1
+    data: bytes,
+    path: Path,
+    *,
+    providers: Sequence[Any] = (CPU,),
+    batch: int | None = None,
+    threads: int = 1,
+    optimised: bool = True,
 ) -> Any:
     """An ONNX Runtime session for a file's content; ModelError, which names `path`, where it is no model.
 
-    batch: fixes the first dimension of the input, so that all shapes are known before the first run.
+    batch: fixes the first dimension of the input, so that all shapes are known before the first run. optimised: False
+    for a session that only tells of the model.
     """
-    options = ort.SessionOptions()
+    options = ort.SessionOptions() if optimised else _unoptimised()
     # One thread a run: the parallelism is in `score_windows`. Spinning threads would burn a core while waiting.
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -167,7 +186,7 @@ class HostNetwork:
         return np.asarray(answer, np.float32)
 
     def close(self) -> None:
-        """Nothing to give back before the session itself goes."""
+        """Nothing to give back."""
 
 
 class DeviceNetwork:
