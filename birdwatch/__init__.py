@@ -1,4 +1,4 @@
-"""birdwatch: a daemon that hears birds, live or from files, through one pipeline.
+"""birdwatch: detects bird sounds, live and in recordings, through one pipeline.
 
 Importing this package loads nothing heavy and changes nothing; `load_model` and `analyze` load what they need when
 they are first used.

@@ -79,7 +79,7 @@ def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO
     """
     check_writable(path)
     target = path.resolve()
-    # Always the same name, so that leftovers of killed runs do not accumulate.
+    # Always the same name, so that files of killed runs do not accumulate.
     temporary = target.with_name(file_name(f".{target.name}", ".part"))
     try:
         stream: IO[str] | IO[bytes] = (

@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fused", action="store_true", help="the front end inside the graph: samples in, scores out")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set (default 18)")
     parser.add_argument(
-        "--keep-labels", metavar="FILE|N", help="ship only these labels: a file with a code a line, or the first N"
+        "--keep-labels", metavar="FILE|N", help="ship only these labels: a file with a code per line, or the first N"
     )
     parser.add_argument(
         "--manifest",

@@ -18,7 +18,7 @@ from birdwatch.scores.pipeline import WindowStream
 
 __all__ = ["made_windows", "real_windows", "verification_windows"]
 
-# Enough of a recording to show its birds; verification takes a tenth of a second a window.
+# Enough of a recording to show its birds; verification takes a tenth of a second per window.
 WINDOWS_PER_RECORDING = 4
 
 

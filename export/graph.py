@@ -42,7 +42,7 @@ def export_graph(
     log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            # torch warns of its own internals here; what it makes is verified against the network afterwards.
+            # torch warns about its internals here; what it makes is verified against the network afterwards.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module.eval(),

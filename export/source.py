@@ -160,7 +160,7 @@ def _provenance(base: Mapping[str, Any], checkpoints: Sequence[Checkpoint], comb
 
 
 def _without_folders(value: Any) -> Any:
-    """Absolute paths as bare names: where files lay on the machine that trained is nobody's business."""
+    """Absolute paths as bare names: a published model does not show the folders of the machine that trained it."""
     if isinstance(value, Mapping):
         return {name: _without_folders(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -41,7 +41,7 @@ class Written:
 
 
 def transformed(source: Source, kind: Kind, *, imitate: bool = False) -> onnx.ModelProto:
-    """The source's graph as `kind` asks for it; `imitate` makes of fp16 what a CPU computes as a GPU would."""
+    """The source's graph as `kind`; `imitate`: fp16 for a CPU, with the results of a GPU."""
     graph = source.graph
     if kind.precision == "fp16":
         graph = compute_in_half(graph)

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from hearing import until
 from sample_messages import samples
+from subscribers import until
 
 from birdwatch.messaging.messages import KINDS, Envelope
 from birdwatch.messaging.publisher import Publisher
@@ -28,7 +28,7 @@ def test_the_first_subscriber_is_ten_lines() -> None:
     assert len([line for line in code("zmq.SUB").splitlines() if line]) <= 10
 
 
-def test_the_first_subscriber_hears() -> None:
+def test_the_first_subscriber_receives() -> None:
     with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as publisher:
         program = code("zmq.SUB").replace("tcp://127.0.0.1:5570", publisher.endpoint)
         with subprocess.Popen([sys.executable, "-uc", program], stdout=subprocess.PIPE, text=True) as process:

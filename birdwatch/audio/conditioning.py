@@ -12,7 +12,7 @@ from birdwatch.audio.types import AudioBlock, FloatArray
 
 __all__ = ["Conditioner", "Conditioning"]
 
-# Wind and traffic lie below 200 Hz: 24 dB per octave leave little of them.
+# Wind and traffic noise is below 200 Hz: 24 dB per octave leave little of them.
 ORDER = 4
 
 

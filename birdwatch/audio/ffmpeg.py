@@ -132,7 +132,7 @@ class FfmpegFile:
                 try:
                     fifo.write(part)
                 except ValueError:
-                    # The stream goes on in another sample format.
+                    # The stream continues in another sample format.
                     yield from self._drain(fifo, start)
                     start, fifo = end, av.AudioFifo()
                     fifo.write(part)

@@ -178,10 +178,10 @@ class AudioFile:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self.path} cannot be read: {reason}", path=self.path) from error
-        if header is not None and header.lies and header.subtype is not None:
+        if header is not None and header.wrong_length and header.subtype is not None:
             said = "an unknown length"
-            if header.promised_bytes is not None:
-                said = f"{header.promised_bytes / header.frame_bytes / header.rate_hz:.1f} s"
+            if header.claimed_bytes is not None:
+                said = f"{header.claimed_bytes / header.frame_bytes / header.rate_hz:.1f} s"
             self.warnings.append(
                 f"{self.path} was not closed by its recorder: its header says {said}, "
                 f"{header.frames / header.rate_hz:.1f} s are there and are scored"

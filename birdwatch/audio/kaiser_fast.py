@@ -1,6 +1,6 @@
 """The resampling that BirdNET was trained with: resampy's `kaiser_fast`, for a stream, as matrix products.
 
-A network hears its resampler: with another one, BirdNET's scores for a recording at 32 kHz move by 0.01 in the median
+Scores depend on the resampler: with another one, BirdNET's scores for a recording at 32 kHz move by 0.01 in the median
 and by 0.1 now and then. The filter is a sinc under a Kaiser window, 24 zero crossings to each side, read from a table
 by linear interpolation (https://github.com/bmcfee/resampy, interpn.py). Between two rates the same few filters come
 back again and again, so that a stretch of output is one matrix, the same for every stretch.

@@ -37,7 +37,7 @@ def is_constant(samples: FloatArray) -> bool:
 
 
 class LevelMeter:
-    """Watches a stream a second at a time: `push` blocks, read `level`."""
+    """The level of a stream, second by second: `push` blocks, read `level`."""
 
     def __init__(self, rate_hz: int) -> None:
         self.level = Level()

@@ -33,7 +33,7 @@ class SndFile:
         self.damaged = 0
         self._region: _Region | None = None
         try:
-            if header is None or not header.lies or header.subtype is None:
+            if header is None or not header.wrong_length or header.subtype is None:
                 # By descriptor: soundfile refuses names that are not UTF-8.
                 self._sound = soundfile.SoundFile(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
             else:
@@ -88,7 +88,7 @@ class SndFile:
 
 
 class _Region(io.FileIO):
-    """A part of a file as a file of its own: the samples of a wav file whose header lies about them."""
+    """A part of a file as a file of its own: the samples of a wav file whose header claims a wrong length."""
 
     def __init__(self, path: Path, start: int, size: int) -> None:
         super().__init__(path, "rb")

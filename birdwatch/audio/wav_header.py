@@ -1,6 +1,6 @@
 """The chunks of a RIFF, RIFX or RF64 file: where its samples really are, and what the recorder wrote about them.
 
-libsndfile decodes; this reads only what it does not tell: that a header lies about its length (a recorder whose battery
+libsndfile decodes; this reads only what it does not tell: that a header claims a wrong length (a recorder whose battery
 died leaves 0 behind, a program that writes to a pipe the largest number there is), and the metadata of field recorders.
 Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), https://guano-md.org (GUANO 1.0).
 """
@@ -44,7 +44,7 @@ class WavHeader:
     """What a wav file's chunks say, beside what is there.
 
     subtype: libsndfile's name of the sample's encoding, or None for one that is not plain samples. frame_bytes: one
-    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. promised_bytes: what
+    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. claimed_bytes: what
     the header says instead, or None where it says that it does not know. comment: the INFO list's (AudioMoth's).
     guano: the text of the GUANO chunk.
     """
@@ -56,14 +56,14 @@ class WavHeader:
     frame_bytes: int
     data_start: int
     data_bytes: int
-    promised_bytes: int | None
+    claimed_bytes: int | None
     comment: str = ""
     guano: str = ""
 
     @property
-    def lies(self) -> bool:
+    def wrong_length(self) -> bool:
         """Whether the header says another length than what is there."""
-        return self.promised_bytes != self.data_bytes
+        return self.claimed_bytes != self.data_bytes
 
     @property
     def frames(self) -> int:
@@ -110,9 +110,9 @@ class _Chunks:
         if not (channels and rate_hz and frame_bytes):
             return None
         subtype = SUBTYPES.get((tag, frame_bytes // channels))
-        start, there, promised = data
+        start, there, claimed = data
         return WavHeader(
-            rate_hz, channels, subtype, self.order == ">", frame_bytes, start, there, promised, comment, guano
+            rate_hz, channels, subtype, self.order == ">", frame_bytes, start, there, claimed, comment, guano
         )
 
     def _walk(self) -> Iterator[tuple[bytes, int, int]]:
@@ -132,27 +132,27 @@ class _Chunks:
             position += 8 + size + (size & 1)
 
     def _data(self, start: int, size: int) -> tuple[int, int, int | None]:
-        """Start of the samples, bytes that are there, bytes that the header promises (None: it does not know)."""
+        """Start of the samples, bytes that are there, bytes that the header claims (None: it does not know)."""
         rest = self.file_bytes - start
-        promised: int | None = size
+        claimed: int | None = size
         if size == UNKNOWN_SIZE:
-            promised = self.size64
-        if promised is None or promised > rest:
-            return start, rest, promised
-        if promised == 0:
+            claimed = self.size64
+        if claimed is None or claimed > rest:
+            return start, rest, claimed
+        if claimed == 0:
             self.stream.seek(start)
-            # An honestly empty file goes on with another chunk, or ends.
+            # In an empty file another chunk follows, or its end.
             follows = self.stream.read(4)
             empty = not follows or follows in LATER_CHUNKS
             return start, 0 if empty else rest, 0
-        if rest - promised >= 8 and not self._chunk_follows(start + promised + (promised & 1)):
+        if rest - claimed >= 8 and not self._chunk_follows(start + claimed + (claimed & 1)):
             # A size that was written before the recording went on.
-            return start, rest, promised
+            return start, rest, claimed
         if self.size64 is None:
             # 32 bits cannot say more than 4 GiB: a plain RIFF file that is larger has counted past the end of them.
-            there = promised + ((rest - promised) >> 32 << 32)
-            return start, there, promised
-        return start, promised, promised
+            there = claimed + ((rest - claimed) >> 32 << 32)
+            return start, there, claimed
+        return start, claimed, claimed
 
     def _chunk_follows(self, position: int) -> bool:
         """Whether another chunk begins there, or nothing but padding; samples do not look like either."""

@@ -31,7 +31,7 @@ Channel = int | Literal["mix", "each"]
 class Job:
     """One channel of one recording, or its mix (`channel` None), to be scored.
 
-    duration_s is what the header promises. start_utc_ns: ns since 1970, or None where nobody knows. fault: why it
+    duration_s is what the header claims. start_utc_ns: ns since 1970, or None where it is unknown. fault: why it
     cannot be scored at all, or None. warning: what is wrong with its start time. place: where it lies in a recording
     that was cut into files, and `end_frame` where it ends. rest: files that continue it and are scored with it.
     """

@@ -1,4 +1,4 @@
-"""How far a run has come, honestly: audio behind it and ahead, its speed, and when it will be done."""
+"""The progress of a run: audio done and left, its speed, and the time to its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from birdwatch.standard_streams import discard_stdout
 
 __all__ = ["Meter", "json_line", "json_view", "terminal_view"]
 
-# A program that watches needs no more than one line a second.
+# A program that watches needs no more than one line per second.
 JSON_EVERY_S = 1.0
 
 
@@ -47,7 +47,7 @@ class Meter:
             self.left_s -= min(seconds, max(0.0, job.duration_s - behind))
 
     def finish(self, job: Job, *, failed: bool = False, warned: bool = False) -> None:
-        """The recording is behind us: what its header promised and it did not hold is not left to do."""
+        """The recording is done: what its header claimed and it did not hold is not left to do."""
         with self._lock:
             self.left_s -= max(0.0, job.duration_s - self._behind_s.pop(job.key, 0.0))
             self.done += not failed
@@ -81,7 +81,7 @@ class Meter:
 
 @contextmanager
 def json_view(meter: Meter) -> Iterator[Callable[[], None]]:
-    """One JSON object a line on stdout, at most one a second and one at the end."""
+    """One JSON object per line on stdout, at most one per second and one at the end."""
     last = -JSON_EVERY_S
 
     def show() -> None:
@@ -96,7 +96,7 @@ def json_view(meter: Meter) -> Iterator[Callable[[], None]]:
 
 
 def json_line(values: Mapping[str, Any]) -> None:
-    """A JSON object as a line on stdout; where its reader is gone the run goes on without, which is said once."""
+    """A JSON object as a line on stdout; without a reader the run continues, after one warning."""
     try:
         print(json.dumps(values), flush=True)
     except OSError as error:

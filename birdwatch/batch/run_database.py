@@ -50,7 +50,7 @@ NO_FLOORS: FloatArray = np.zeros(0, np.float32)
 
 
 def database_path(out: Path) -> Path:
-    """Where the database of a run that writes `out` lies."""
+    """The path of the database of a run that writes `out`."""
     return out.with_name(out.name + ".journal")
 
 
@@ -182,7 +182,7 @@ class RunDatabase:
         return Entry(number, frames, silent, unscored, windows, np.frombuffer(present, PRESENT), warning)
 
     def begin(self, job: Job) -> int:
-        """A recording whose pieces come before it is done; what an earlier state of it gave is forgotten. Its id."""
+        """A recording whose pieces come before it is done; results of an earlier state of it are removed. Its id."""
         with self._transaction():
             return self._insert(job)
 
@@ -269,7 +269,7 @@ class RunDatabase:
                 ) from error
 
     def written(self) -> None:
-        """All outputs are written: whoever starts over loses nothing."""
+        """All outputs are written: starting again loses nothing."""
         self._execute("INSERT OR REPLACE INTO run VALUES ('written', 'true')", ())
 
     def remove(self) -> None:

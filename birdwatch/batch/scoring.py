@@ -119,7 +119,7 @@ def _events(events: Iterable[Event]) -> bytes:
 
 
 class _Pieces:
-    """Gathers bytes of each kind and hands them to the database a piece at a time, so that memory is flat."""
+    """Gathers bytes of each kind and writes them to the database piece by piece, so that memory is flat."""
 
     def __init__(self, database: RunDatabase, job: Job) -> None:
         self.database, self.job = database, job

@@ -60,7 +60,7 @@ def bench(
 def bench_listen(context: click.Context, seconds: float, as_json: bool) -> None:
     """Measure what listening takes of this machine, and how late its messages are.
 
-    A made-up recording is listened to at the speed it sounds, by a `birdwatch listen` of its own. --model and
+    A synthetic recording is played in real time to a `birdwatch listen` process. --model and
     --provider go before `listen`: birdwatch bench --model FILE listen.
     """
     from birdwatch.bench.listening import listening_measures

@@ -12,7 +12,7 @@ __all__ = ["devices"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for programs.")
 def devices(as_json: bool) -> None:
     """List input devices: number, name for --device, channels, rate, and which one is the default (*)."""
     found = input_devices()

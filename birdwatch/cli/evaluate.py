@@ -41,8 +41,13 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
     type=NamedPath(),
     help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder of one per recording.",
 )
-@click.option("--threshold", type=FiniteRange(0, 1), help="Presence from here on. [default: the table's]")
-@click.option("--segment", "segment_s", type=FiniteRange(0, min_open=True), help="Seconds. [default: a window]")
+@click.option("--threshold", type=FiniteRange(0, 1), help="Detection threshold of all classes. [default: the table's]")
+@click.option(
+    "--segment",
+    "segment_s",
+    type=FiniteRange(0, min_open=True),
+    help="Length of a segment, in seconds. [default: a window]",
+)
 @click.option(
     "--model",
     type=click.Path(),

@@ -18,7 +18,7 @@ def keygen(folder: Path, clients: tuple[str, ...]) -> None:
     """Make a station's keys in FOLDER, or, with --client, a subscriber's.
 
     With keys the station may be bound to an address that others can reach; only subscribers whose keys are in
-    FOLDER/clients are let in, and messages cannot be read or forged on the way.
+    FOLDER/clients are accepted, and messages cannot be read or forged on the way.
     """
     if not clients:
         make_server_keys(folder)
@@ -27,6 +27,6 @@ def keygen(folder: Path, clients: tuple[str, ...]) -> None:
     for name in clients:
         parcel = make_client_keys(folder, name)
         click.echo(
-            f"{name} is let in once the station has read its configuration again (SIGHUP); move {parcel} to its "
+            f"{name} is accepted once the station has read its configuration again (SIGHUP); move {parcel} to its "
             f"machine, over a safe way, and use it there: birdwatch tail --keys {parcel.name} tcp://STATION:5570"
         )

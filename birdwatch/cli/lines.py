@@ -11,7 +11,7 @@ __all__ = ["line_of"]
 
 
 def line_of(body: bytes) -> str:
-    """A message's body as a line: when, where, what. What a station sends that is no message is a line that says so."""
+    """A message's body as a line: when, where, what. Anything else that a station sends is a line that reports it."""
     try:
         value = json.loads(body)
         kind = str(value["kind"])

@@ -14,7 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("model_list", "The built-in model and those that were added."),
     "add": ("model_add", "Fetch BirdNET and make it a model that --model birdnet finds."),
     "add-silero": ("model_add_silero", "Fetch the voice activity network that the setting privacy needs."),
-    "wrap": ("model_wrap", "Put labels and window into somebody else's ONNX file."),
+    "wrap": ("model_wrap", "Describe the labels and windows of another project's ONNX file."),
 }
 
 

@@ -94,7 +94,9 @@ def _ask(accepted: bool, attribution: str) -> None:
     if accepted:
         return
     if not sys.stdin.isatty():
-        raise ModelError("the licence was not accepted: nobody can be asked here; read it, then add --accept-license")
+        raise ModelError(
+            "the licence was not accepted, and stdin is no terminal to ask on; read it, then add --accept-license"
+        )
     if not click.confirm("Do you accept it?", err=True):
         raise ModelError("the licence was not accepted; nothing was added")
 

@@ -20,7 +20,7 @@ COLUMNS = ("name", "labels", "window", "input", "size", "licence", "file", "faul
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for programs.")
 def model_list(as_json: bool) -> None:
     """List the built-in model and those that were added."""
     models = dict(stored_models())

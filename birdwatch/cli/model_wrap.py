@@ -1,4 +1,4 @@
-"""`birdwatch model wrap`: somebody else's ONNX network becomes a model that says what it is."""
+"""`birdwatch model wrap`: an ONNX network of another project becomes a model that describes itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
     "--labels",
     required=True,
     type=click.Path(path_type=Path),
-    help="A CSV with code, scientific_name, common_name, or a label a line, in the order of the outputs.",
+    help="A CSV with code, scientific_name, common_name, or a label per line, in the order of the outputs.",
 )
 @click.option("--rate", "rate_hz", required=True, type=click.IntRange(1), help="The audio's rate in Hz.")
 @click.option(

@@ -27,7 +27,7 @@ __all__ = ["replay"]
 @click.option("--boot", "boot_id", help="The boot_id of that message. [default: the station's present one]")
 @click.option("--topic", "prefix", default="", help="Prefix of the topics to show. [default: all]")
 @click.option("--journal", type=click.Path(path_type=Path), help="Read this file instead of asking a station.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as it was sent.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as it was sent.")
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder of a subscriber's CURVE keys.")
 def replay(
     endpoint: str, since: int, boot_id: str | None, prefix: str, journal: Path | None, as_json: bool, keys: Path | None

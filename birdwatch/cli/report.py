@@ -34,11 +34,13 @@ __all__ = ["report"]
 @click.option("--audio", type=NamedPath(), help="The folder of the recordings. [default: as in TABLE]")
 @click.option("--out", type=NamedPath(), help="The page. [default: TABLE with .html]")
 @click.option("--title", help="What the page is called. [default: the recordings' folder]")
-@click.option("--moments", type=click.IntRange(0), default=3, show_default=True, help="Pictures a species.")
+@click.option("--moments", type=click.IntRange(0), default=3, show_default=True, help="Pictures per species.")
 @click.option(
     "--species", "limit", type=click.IntRange(1), default=60, show_default=True, help="Species with pictures."
 )
-@click.option("--min-score", type=FiniteRange(0, 1), help="Detections from here on. [default: their threshold]")
+@click.option(
+    "--min-score", type=FiniteRange(0, 1), help="Only detections at or above this score. [default: their threshold]"
+)
 @click.option("--timezone", help="Of all times: UTC, +02:00, Europe/Berlin. [default: as in TABLE, else UTC]")
 def report(
     table: Path,

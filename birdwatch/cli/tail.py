@@ -22,7 +22,7 @@ CONNECT_S = 2.0
 
 @click.command()
 @click.argument("endpoint", default=Settings().bind)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as it was sent.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as it was sent.")
 @click.option("--topic", "topics", multiple=True, help="Prefix of the topics to show; may be repeated. [default: all]")
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder of a subscriber's CURVE keys.")
 @click.option("--count", type=click.IntRange(1), help="Stop after this many messages.")
@@ -50,7 +50,7 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
                         warned = True
                         click.echo(
                             f"birdwatch: nothing received from {endpoint}; is the station running, is this its --bind "
-                            "and, if it has keys, are yours let in? Still waiting.",
+                            "and, if it has keys, does it accept yours? Still waiting.",
                             err=True,
                         )
                     continue

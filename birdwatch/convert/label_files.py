@@ -1,4 +1,4 @@
-"""Label files of other people's networks: a CSV with known columns, BirdNET's lines, or one name a line."""
+"""Label files of other people's networks: a CSV with known columns, BirdNET's lines, or one name per line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = {
 def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     """The labels of a network with `classes` outputs, in the order of the file.
 
-    Read as a table (commas, semicolons or tabs) if its first line has a heading of COLUMNS; else a label a line,
+    Read as a table (commas, semicolons or tabs) if its first line has a heading of COLUMNS; else a label per line,
     `Scientific_Common` or one name, with
     or without one heading line more than there are classes. Raises ConfigError.
     """

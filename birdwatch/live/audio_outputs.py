@@ -53,7 +53,7 @@ class AudioOutputs:
             self._keep(decided)
 
     def speech_within(self, start_s: float, end_s: float) -> bool:
-        """Whether a person spoke between two seconds of the stream; never where nobody asked for privacy."""
+        """Whether a person spoke between two seconds of the stream; never without `privacy`."""
         return self._gate is not None and self._gate.speech_within(start_s, end_s)
 
     def _keep(self, block: AudioBlock) -> None:

@@ -55,7 +55,7 @@ class Clips:
         return self._bounded.removed
 
     def push(self, block: AudioBlock) -> None:
-        """Hold a block; what came before a hole or a change of rate is let go."""
+        """Hold a block; what came before a gap or a change of rate is discarded."""
         if block.rate_hz != self._rate_hz:
             self._rate_hz = block.rate_hz
             self._ring = RingBuffer(round(HELD_S * block.rate_hz))
@@ -78,7 +78,7 @@ class Clips:
             size = self._write(path, self._ring.read(start, end - start))
         except (OSError, soundfile.LibsndfileError) as error:
             if self.fault is None:
-                log.warning("clips cannot be saved in %s: %s; listening goes on without", self.folder, error)
+                log.warning("clips cannot be saved in %s: %s; listening continues without", self.folder, error)
             self.fault = f"clips cannot be saved in {self.folder}: {error}"
             return None
         if self.fault is not None:

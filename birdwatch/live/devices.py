@@ -33,7 +33,7 @@ class InputDevice:
 
 
 def stable_names(devices: Sequence[tuple[str, str]]) -> list[str]:
-    """A lasting name for each (host API, PortAudio's name): without hardware numbers; twins are counted `#2`, `#3`."""
+    """A lasting name for each (host API, PortAudio's name): without hardware numbers; equal ones get `#2`, `#3`."""
     seen: Counter[str] = Counter()
     out = []
     for host, name in devices:

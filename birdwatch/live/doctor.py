@@ -33,7 +33,7 @@ TIGHT_PART = 0.5
 # The first run allocates and picks kernels; the fastest of a few says what the machine can do.
 TIMED_RUNS = 5
 
-# A station greets whoever comes; one that does not within this time is none, or has keys.
+# A station sends each new subscriber its status; one that does not within this time is none, or has keys.
 GREETING_S = 1.0
 
 
@@ -169,7 +169,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     for name, folder, wanted in places:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
-            text = f"{there} cannot be written to; publishing goes on without, or name another place"
+            text = f"{there} cannot be written to; publishing works without; or name another place"
             yield Finding(name, "warns", text)
             continue
         free = shutil.disk_usage(there).free

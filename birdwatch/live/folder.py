@@ -62,7 +62,7 @@ class WatchedFolder:
 
     @property
     def waiting(self) -> int:
-        """Complete recordings that nobody has taken yet."""
+        """Complete recordings that were not taken yet."""
         return len(self._ready)
 
     def next(self) -> Path | None:

@@ -111,7 +111,7 @@ class Listener:
 
     @property
     def queued(self) -> int:
-        """Windows that nobody has taken yet."""
+        """Windows that were not taken yet."""
         return self._queued
 
     def use(self, policy: ScoringPolicy) -> None:

@@ -23,7 +23,7 @@ def pauses(settings: Settings, clock: Clock, *, live: bool) -> Callable[[], Paus
     schedule = None
     if settings.active is not None:
         if settings.source is not None or settings.folder is not None:
-            raise ConfigError("active applies to microphones and streams; a file, pipe or folder waits for nobody")
+            raise ConfigError("active applies to microphones and streams; a file, pipe or folder has no schedule")
         schedule = parse_schedule(settings.active, settings.lat, settings.lon)
 
     def pause() -> Pause | None:

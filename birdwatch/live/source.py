@@ -15,8 +15,8 @@ __all__ = ["DEVICE", "PIPE", "STREAM", "Chunk", "Clock", "Source", "Stamp", "Sys
 class Stamp:
     """One moment on three clocks, in nanoseconds.
 
-    steady_ns: never steps and goes on while the machine is suspended. awake_ns: never steps and stands still then.
-    utc_ns: since 1970; steps when somebody sets the clock.
+    steady_ns: never steps and runs while the machine is suspended. awake_ns: never steps and stands still then.
+    utc_ns: since 1970; steps when the clock is set.
     """
 
     steady_ns: int
@@ -86,7 +86,7 @@ class Source(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether it runs on in real time and loses what nobody takes; a file waits."""
+        """Whether it runs in real time and loses what is not read; a file waits."""
         ...
 
     @property

@@ -39,7 +39,7 @@ class SpectrumFeed:
         self._frames = 0
 
     def push(self, block: AudioBlock) -> None:
-        """Take a mono block at its device's rate; what came before missing frames is let go."""
+        """Take a mono block at its device's rate; what came before missing frames is discarded."""
         if not self._wanted():
             self._held, self._frames = [], 0
             return

@@ -87,7 +87,7 @@ class Station:
         if self._connection.phase == "paused":
             self._connection.resume()
             if self.state == "starting":
-                # Nothing was captured, because nobody knew the time: the stream begins now.
+                # Nothing was captured, because the clock was not set: the stream begins now.
                 self.listener.numbering.restart(self._clock.now())
             self.state, self.reason = "starting", None
         if self.source.traits.can_wait and self.listener.queued >= self.enough_waiting:

@@ -154,7 +154,7 @@ class Stations:
         return _summary(plan, removed)
 
     def follow(self) -> None:
-        """Between turns: follow the season, name found devices, let go of removed stations that have been scored."""
+        """Between turns: follow the season, name found devices, end removed stations that have been scored."""
         for member in self._members.values():
             self._add_channels(member)
         for member in self._everyone():

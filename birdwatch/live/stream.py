@@ -249,7 +249,7 @@ class _Track:
 
 
 def _options(url: str) -> dict[str, str]:
-    """What FFmpeg is told: little buffering at the start, no pictures, TCP where RTSP has both."""
+    """Options for FFmpeg: little buffering at the start, no pictures, TCP where RTSP has both."""
     scheme = url.split(":", 1)[0].lower()
     options = {"analyzeduration": "1000000", "fflags": "nobuffer"}
     if scheme in ("rtsp", "rtsps"):

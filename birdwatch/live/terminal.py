@@ -71,7 +71,7 @@ class Display:
         )
         lines: list[Text | Table] = [state, _meter(level)]
         seconds = status.seconds
-        counts = f"heard {seconds.captured:.0f} s, {status.windows} windows, {status.detections} detections"
+        counts = f"captured {seconds.captured:.0f} s, {status.windows} windows, {status.detections} detections"
         for name in ("dropped", "gap"):
             if getattr(seconds, name):
                 counts += f", {name} {getattr(seconds, name):.1f} s"

@@ -194,7 +194,9 @@ class MessageLog:
             self.close()
         if self._clock() >= self._next_warning:
             self._next_warning = self._clock() + QUIET_S
-            log.warning("the message log cannot be used (%s); publishing goes on, replay has holes", self.fault)
+            log.warning(
+                "the message log cannot be used (%s); publishing continues, and replay lacks messages", self.fault
+            )
 
     def _set_aside(self) -> None:
         """Move a damaged file out of the way; one such file is kept, the newest."""

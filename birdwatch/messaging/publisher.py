@@ -184,7 +184,7 @@ class Publisher:
             self._keys.use(clients)
 
     def reload_keys(self) -> None:
-        """Let those connect whose keys are in the folder now. Raises ConfigError, and all stays as it was."""
+        """Accept the keys that are in the folder now. Raises ConfigError, and all stays as it was."""
         self.use_keys(self.read_keys())
 
     def close(self) -> None:

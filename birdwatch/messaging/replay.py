@@ -104,6 +104,6 @@ def _answer(sock: zmq.Socket[bytes], endpoint: str, question: Question, timeout_
     except zmq.Again:
         raise SinkError(
             f"{endpoint} did not answer in {timeout_s:g} s; is the station running, is this its --replay-bind "
-            "and, if it has keys, are yours let in?"
+            "and, if it has keys, does it accept yours?"
         ) from None
     return frames

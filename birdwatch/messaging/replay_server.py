@@ -129,7 +129,7 @@ class ReplayServer:
             self._serve(self._journal)
         except Exception as error:
             # Nothing is expected here; a thread that ends is a state of the station, not a silence.
-            log.exception("the message log has ended; publishing goes on, replay does not")
+            log.exception("the message log has failed; publishing continues without replay")
             with self._changed:
                 self._fault = f"the message log has ended: {type(error).__name__}: {error}"
                 left, self._lost = list(self._work), self._lost + self._waiting

@@ -88,7 +88,7 @@ class OnnxClassifier:
         if fault and Path("/dev/nvidia0").exists() and provider == "auto":
             log.warning("an NVIDIA GPU is here but CUDA cannot be used: %s; running on the CPU", fault)
         self._changing = threading.Lock()
-        # Why scoring goes on with less than it began with (CUDA failed on the way), or None.
+        # Why a slower provider or a smaller batch is in use (CUDA failed while running), or None.
         self.setback: str | None = None
         self.batch_size = batch_size or (CPU_BATCH if fault else CUDA_BATCH)
         self._network: Network

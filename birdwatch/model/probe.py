@@ -36,7 +36,7 @@ SMALLEST_SCORE = 1e-6
 class Probe:
     """What a model answered to the clips of `recipe` when it was made.
 
-    sha256: of the clips' samples. scores: one row a clip, one column a label, in 0..1. tolerance: how far a score may
+    sha256: of the clips' samples. scores: `(clips, labels)` in 0..1. tolerance: how far a score may
     be off elsewhere; tolerance_log_odds: the same for its log-odds, which also tell small scores apart.
     """
 

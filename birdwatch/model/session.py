@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 # Its Linux wheels from 1.31 on keep a database of telemetry in the user's cache folder, and a thread to send it; it
-# looks at this when it is first imported. What a station hears, and that there is one, is its owner's business.
+# looks at this when it is first imported: no telemetry about stations.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
@@ -295,5 +295,5 @@ def cuda_network(data: bytes, path: Path, batch: int) -> HostNetwork | DeviceNet
             log.info("CUDA with options %s: %s", options, fault)
             if network is not None:
                 network.close()
-    # A network whose shapes or operators do not allow fixed buffers, or one that fell back: as ONNX Runtime likes it.
+    # A network whose shapes or operators do not allow fixed buffers, or one that fell back: an ordinary run.
     return HostNetwork(open_session(data, path, providers=[(CUDA, CUDA_OPTIONS), CPU]))

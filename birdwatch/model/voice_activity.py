@@ -44,7 +44,7 @@ class VoiceActivity:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was heard before: the stream begins anew."""
+        """Reset the state: a new stream begins."""
         self._state = (np.zeros((1, 1, 128), np.float32), np.zeros((1, 1, 128), np.float32))
         self._context = np.zeros(CONTEXT_FRAMES, np.float32)
         self._rest = np.empty(0, np.float32)

@@ -10,7 +10,7 @@ from birdwatch.audio.types import AudioBlock, FloatArray
 
 __all__ = ["encode_clip"]
 
-# A rate that every browser's MP3 decoder takes; what lies above 16 kHz few people hear.
+# A rate that every browser's MP3 decoder takes; few people hear frequencies above 16 kHz.
 RATE_HZ = 32000
 # Full scale would clip in the encoder's ripple.
 PEAK = 0.7
@@ -20,7 +20,7 @@ COMPRESSION = 0.7
 
 
 def encode_clip(samples: FloatArray, rate_hz: int) -> tuple[str, bytes]:
-    """Its media type and the encoded sound: mono, faded at its ends, made loud so that faint birds are heard."""
+    """Its media type and the encoded sound: mono, faded at its ends, normalised so that faint birds are audible."""
     resampler = Resampler(rate_hz, RATE_HZ)
     blocks = [*resampler.push(AudioBlock(samples, 0, rate_hz)), *resampler.finish()]
     sound = np.concatenate([block.samples for block in blocks]) if blocks else np.zeros(1, np.float32)

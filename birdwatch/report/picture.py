@@ -48,7 +48,7 @@ def spectrogram_png(samples: FloatArray, rate_hz: int, *, low_hz: float, high_hz
     # The loudest of the spectra that share a pixel: a thin chirp must not fade because the picture is small.
     image = np.maximum.reduceat(between, np.floor(columns[:-1]).astype(int), axis=1)
     scaled = np.clip(image / max(12.0, min(RANGE_DB, float(image.max()))), 0, 1)
-    # 64 steps: nobody sees more, and the file is a third smaller.
+    # 64 steps: more are not visible, and the file is a third smaller.
     return png(np.round(scaled * 63).astype(np.uint8) * 4)
 
 

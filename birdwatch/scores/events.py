@@ -109,7 +109,7 @@ class EventTracker:
     def set_rules(self, rules: Sequence[EventRule], allowed: npt.NDArray[np.bool_] | None = None) -> None:
         """Apply other rules from the next window on; open events stay open."""
         self.rules = tuple(rules)
-        # A threshold of 0 must not let an excluded class through, whose score is 0.
+        # A threshold of 0 must not report an excluded class, whose score is 0.
         never = np.float32(np.inf)
         self.on: FloatArray = np.array([rule.on for rule in rules], np.float32)
         self._off: FloatArray = np.array([rule.off for rule in rules], np.float32)
@@ -137,7 +137,7 @@ class EventTracker:
         )
 
     def _end_after(self, frame: int) -> list[tuple[Event, int]]:
-        """The window at `frame` was the last that could have gone on with these, and did not."""
+        """The window at `frame` was the last that could have continued these events, and did not."""
         return self._close(
             [label for label, e in self._open.items() if frame - e.end_frame >= self.rules[label].bridge_frames]
         )

@@ -1,4 +1,4 @@
-"""What systemd is told: READY, STATUS, WATCHDOG, RELOADING and STOPPING over the socket that it names.
+"""Notifications to systemd: READY, STATUS, WATCHDOG, RELOADING and STOPPING over the socket that it names.
 
 Only what the daemon did goes out from here: there is no thread and no timer, so a daemon that is stuck is silent and
 systemd starts it anew. Without systemd every call does nothing. Protocol: sd_notify(3).

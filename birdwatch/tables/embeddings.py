@@ -1,4 +1,4 @@
-"""Embeddings as Parquet: one row a window, its vector a list of fixed size."""
+"""Embeddings as Parquet: one row per window, its vector a list of fixed size."""
 
 from __future__ import annotations
 

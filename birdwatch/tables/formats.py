@@ -25,7 +25,7 @@ from birdwatch.tables.submission import SUBMISSION_COLUMNS, Template, kaggle_row
 
 __all__ = ["FORMS", "Output", "choose_outputs", "write_output"]
 
-# The form -> the end of a file of it in a folder of one file a recording, or None where there is no such folder.
+# The format -> the end of a file of it in a folder of one file per recording, or None where there is no such folder.
 FORMS: dict[str, str | None] = {
     "submission": None,
     "kaggle": None,
@@ -61,7 +61,7 @@ class Output:
         if self.form == "audacity" and not self.folder and recordings > 1:
             raise ConfigError(
                 f"Audacity's labels have no column for the file, and {recordings} recordings were named; "
-                f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file a recording"
+                f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file per recording"
             )
         if not self.folder:
             check_writable(self.path, inputs=inputs)

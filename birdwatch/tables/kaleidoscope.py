@@ -69,7 +69,7 @@ def kaleidoscope_labels(table: LabelTable, recording: str | None) -> Found:
     columns = ["manual id"] if reviewed else label_columns(table)
     timed = {"offset", "duration"} <= set(table.columns)
     if reviewed and not any(row["manual id"].strip() for _, row in table.rows):
-        raise table.refused("have nothing in MANUAL ID: nobody has reviewed these rows; write species, or Noise")
+        raise table.refused("have nothing in MANUAL ID: these rows are not reviewed; write species, or Noise")
     for line, row in table.rows:
         folder = "/".join(part for part in (row.get("indir", ""), row.get("folder", "")) if part)
         whose = f"{folder}/{row['in file']}" if folder else row["in file"]

@@ -1,4 +1,4 @@
-"""The competition's tables: the submission, and the wide form with one probability a class for each segment."""
+"""The competition's tables: the submission, and the wide form with one probability per class for each segment."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_row_names(names: Iterable[str]) -> None:
 
 
 def kaggle_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:
-    """`<recording>_<end second>` and one probability a class, for each segment as long as the model's window."""
+    """`<recording>_<end second>` and one probability per class, for each segment as long as the model's window."""
     for result in results:
         for row_id, scores in _segments(result, words):
             yield row_id, *map(_text, scores.tolist())
@@ -133,7 +133,7 @@ def read_template(path: Path) -> Template:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SinkError(f"template {path} cannot be read as CSV: {reason_of(error)}") from error
     if len(header) < 2 or header[0] != "row_id":
-        raise SinkError(f"template {path} begins with {header[:2]}, expected row_id and one column a class")
+        raise SinkError(f"template {path} begins with {header[:2]}, expected row_id and one column per class")
     return header[1:], ids
 
 

@@ -65,11 +65,11 @@ def test_a_recording_cut_off_in_the_middle_gives_its_first_half(tmp_path, song, 
     assert 0.3 < len(half) / len(whole) < 0.7
     same = len(half) - 4096  # a packet's end may be decoded otherwise where the next one is missing
     np.testing.assert_allclose(half[:same], whole[:same], rtol=0, atol=1e-3)
-    # An ogg file does not say how long it was meant to be, so nobody can know that some is missing.
+    # An ogg file does not say how long it was meant to be, so what is missing is unknown.
     assert len(audio.warnings) == (suffix in ("flac", "mp3"))
 
 
-def test_one_channel_is_heard_alone(tmp_path, song):
+def test_one_channel_is_decoded_alone(tmp_path, song):
     soundfile.write(tmp_path / "a.wav", np.stack([song, -song / 2], axis=1), 48000, subtype="FLOAT")
     audio = AudioFile(tmp_path / "a.wav", channel=1)
     np.testing.assert_array_equal(next(audio.blocks(1000)).samples, -song[:1000] / 2)

@@ -45,7 +45,7 @@ def test_an_honest_header_agrees_with_libsndfile(tmp_path, kind, subtype):
     assert header is not None
     assert (header.rate_hz, header.channels, header.frames) == (info.samplerate, info.channels, info.frames)
     assert header.subtype == subtype
-    assert not header.lies
+    assert not header.wrong_length
 
 
 @pytest.mark.parametrize("said", [0, 0xFFFFFFFF, 10**7])
@@ -74,7 +74,7 @@ def test_an_honestly_empty_file_does_not_take_its_metadata_for_audio(tmp_path):
     path.write_bytes(riff(form(), chunk(b"data", b""), chunk(b"LIST", b"INFOICMT\x04\0\0\0abc\0")))
     header = read_wav_header(path)
     assert header is not None
-    assert (header.frames, header.lies, header.comment) == (0, False, "abc")
+    assert (header.frames, header.wrong_length, header.comment) == (0, False, "abc")
 
 
 def test_a_plain_riff_file_past_4_gib_has_all_of_its_frames(tmp_path):

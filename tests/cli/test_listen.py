@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Running:
-    """A station that hears what is written to its stdin, and its messages."""
+    """A station that scores what is written to its stdin, and its messages."""
 
     def __init__(self, folder: Path, model: Path, *options: str, tables: str | None = None) -> None:
         self.log = folder / "log"
@@ -83,7 +83,7 @@ def running(tmp_path, tiny_model):
     station.close()
 
 
-def test_a_pipe_is_heard_and_signals_are_obeyed(running, song):
+def test_a_pipe_is_scored_and_signals_are_followed(running, song):
     # A pipe's start may be over before a subscriber has connected: it is seen to be there first.
     running.next("status")
     running.feed(song[: 6 * 32000])

@@ -108,7 +108,7 @@ def test_what_click_refuses_is_wrong_usage(folder, line):
         (RUN + " 2>&-", ""),
     ],
 )  # fmt: skip
-def test_a_run_does_not_end_because_nobody_reads_what_it_prints(folder, line, said):
+def test_a_run_continues_when_its_output_is_not_read(folder, line, said):
     done = shell(folder, line)
     assert done.returncode == 0, done.stderr
     assert said in done.stderr

@@ -58,7 +58,7 @@ def written(folder):
 
 
 def results_in(journal):
-    """How many recordings a journal that nobody writes to holds."""
+    """How many recordings a run database that is not being written holds."""
     import sqlite3
 
     connection = sqlite3.connect(journal)
@@ -130,7 +130,7 @@ def test_a_higher_least_score_needs_nothing_scored_again(run, season, tmp_path):
     fresh = run(season, "--out", "f.csv", "--format", "detections", "--hop", "5", "--min-score", "0.4")
     assert fresh.returncode == 0
     assert (tmp_path / "d.csv").read_bytes() == (tmp_path / "f.csv").read_bytes()
-    # The rows from 0.1 on are still there for whoever wants them again, lower ones are not.
+    # The rows from 0.1 on are still kept, lower ones are not.
     assert json.loads(resume("0.1", "d.csv").stdout.splitlines()[-1])["resumed"] == 10
     refused = resume("0.05", "d.csv")
     assert refused.returncode == 1

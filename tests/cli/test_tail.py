@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 import zmq
 from click.testing import CliRunner
-from hearing import until
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_messages import samples, status_message
+from subscribers import until
 
 from birdwatch.cli import tail as module
 from birdwatch.cli.lines import line_of
@@ -87,8 +87,8 @@ def test_json_is_what_was_sent_and_topics_choose() -> None:
 
 def test_silence_is_explained_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILENCE_S", 0.01)
-    heard = iter([None, None, frames(status_message(), ENVELOPE, seq=1, sent_ns=0)])
-    monkeypatch.setattr(module.Subscriber, "receive", lambda self, timeout_s: next(heard))
+    received = iter([None, None, frames(status_message(), ENVELOPE, seq=1, sent_ns=0)])
+    monkeypatch.setattr(module.Subscriber, "receive", lambda self, timeout_s: next(received))
     result = CliRunner().invoke(tail, ["tcp://127.0.0.1:9", "--count", "1"])
     assert result.stderr.count("nothing received from tcp://127.0.0.1:9; is the station running") == 1
     assert "listening, USB Mic" in result.stdout

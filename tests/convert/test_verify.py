@@ -18,7 +18,7 @@ def doubled(inputs: FloatArray) -> FloatArray:
     return 2 * inputs
 
 
-def test_equal_networks_pass_and_the_difference_is_told() -> None:
+def test_equal_networks_pass_and_the_difference_is_reported() -> None:
     def near(inputs: FloatArray) -> FloatArray:
         return 2 * inputs + np.float32(1e-4)
 

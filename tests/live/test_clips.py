@@ -72,7 +72,7 @@ def test_the_oldest_go_first_and_those_of_an_earlier_run_count(tmp_path):
     assert clips.removed == 4
 
 
-def test_a_disk_that_somebody_else_fills_costs_no_old_clip_and_no_exception(tmp_path, monkeypatch, caplog):
+def test_a_disk_that_other_programs_fill_costs_no_old_clip_and_no_exception(tmp_path, monkeypatch, caplog):
     clips = Clips(tmp_path, max_bytes=10**9, min_free_bytes=1000)
     stream(clips, 30)
     kept = clips.save("kept", 5.0, 6.0)

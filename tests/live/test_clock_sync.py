@@ -53,7 +53,7 @@ def test_fifty_ppm_over_a_day_stays_within_a_few_milliseconds(ppm):
 
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0, -2.0])
-def test_a_clock_step_is_told_once_and_time_never_runs_backwards(seconds):
+def test_a_clock_step_is_reported_once_and_time_never_runs_backwards(seconds):
     clock = FakeClock()
     line = ClockSync(RATE_HZ, clock.now())
     told, jumps = [], []
@@ -74,7 +74,7 @@ def test_a_clock_step_is_told_once_and_time_never_runs_backwards(seconds):
     assert line.utc_ns(500 * BLOCK) == UTC0_NS + 50 * S + max(0, round(seconds * S))
 
 
-def test_a_suspension_is_told_with_its_length_and_is_no_step_of_the_clock():
+def test_a_suspension_is_reported_with_its_length_and_is_no_clock_step():
     clock = FakeClock()
     line = ClockSync(RATE_HZ, clock.now())
     clock.advance(1)

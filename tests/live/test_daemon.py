@@ -94,7 +94,7 @@ def test_the_end_flushes_what_is_open():
     assert station.source.closed
 
 
-def test_a_reload_is_told_to_systemd_whether_it_worked_or_not(caplog):
+def test_a_reload_is_reported_to_systemd_whether_it_worked_or_not(caplog):
     answers = iter([ConfigError("hop is 9, expected less"), "thresholds are in force"])
 
     def reload():

@@ -15,7 +15,7 @@ DEVICES = [
 ]
 
 
-def test_hardware_numbers_are_left_out_and_twins_are_counted():
+def test_hardware_numbers_are_left_out_and_equal_names_are_numbered():
     names = [
         ("ALSA", "USB PnP Sound Device: Audio (hw:1,0)"),
         ("ALSA", "USB PnP Sound Device: Audio (hw:3,0)"),

@@ -107,7 +107,7 @@ def test_a_machine_that_is_too_slow(
     assert verdicts(station, hop=2.5)["provider"][0] == verdict
 
 
-def test_a_port_of_a_station_that_runs_is_told_from_one_of_a_stranger(station: Settings) -> None:
+def test_a_port_of_a_running_station_is_distinguished_from_another_program_s(station: Settings) -> None:
     with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as other:
         other.publish(status_message())
         assert verdicts(station, bind=other.endpoint)["bind"][0] == "stops"

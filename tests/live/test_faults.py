@@ -1,4 +1,4 @@
-"""The faults that a listening station must survive, one test a row, with fakes at the edges."""
+"""The faults that a listening station must survive, one test per row, with fakes at the edges."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_unplugged_and_plugged_in_again():
     station.source.gone = station.source.absent = True
     station.run(33)
     assert station.daemon.state == "waiting-device"
-    # What was heard is not kept back until the device returns.
+    # What was detected is published before the device returns.
     assert len(station.outlet.of("event")) == 1
     station.source.absent = False
     station.source.rate_hz = 48000
@@ -133,7 +133,7 @@ def test_an_input_that_is_dead_or_bad_is_flagged_and_silence_not_scored(make, fl
 def test_inference_slower_than_real_time(caplog):
     station = FakeStation(max_pending=4)
     station.scorer.batch_size = 1
-    # Seven seconds for each window of every two and a half; the device goes on meanwhile.
+    # Seven seconds for each window of every two and a half; the device continues meanwhile.
     station.scorer.before_call = lambda windows: station.clock.advance(7 * windows)
     station.run(600)
     accounting = station.listener.accounting
@@ -205,7 +205,7 @@ def test_nan_from_the_model():
     station.accounted()
 
 
-def test_a_gpu_that_failed_on_the_way_is_told_in_the_status():
+def test_a_gpu_that_failed_while_running_is_in_the_status():
     station = FakeStation().run(20)
     station.scorer.setback = "CUDA ran out of memory; running on the CPU"
     station.run(10)

@@ -62,7 +62,7 @@ def test_an_overflow_that_cost_nothing_measurable_is_a_gap_of_a_frame():
     bench.check()
 
 
-def test_a_device_that_comes_back_at_another_rate_goes_on_counting():
+def test_a_device_that_returns_at_another_rate_continues_the_numbering():
     bench = Bench(rate_hz=44100)
     bench.push(12)
     bench.listener.interrupt("device-lost")

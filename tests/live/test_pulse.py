@@ -92,7 +92,7 @@ def station(pulse: Pulse, tiny_model: Path, tmp_path: Path) -> Iterator[Station]
 
 
 @pytest.mark.slow
-def test_a_recording_played_into_a_microphone_is_heard(
+def test_a_recording_played_into_a_microphone_is_detected(
     pulse: Pulse, station: Station, tmp_path: Path, song: np.ndarray
 ) -> None:
     soundfile.write(tmp_path / "song.wav", song, 32000)

@@ -141,7 +141,7 @@ def test_the_folder_is_bounded_in_size_and_age(tmp_path, thread):
     assert len(list(tmp_path.glob("*.flac"))) == 1
 
 
-def test_a_disk_that_refuses_is_a_fault_and_recording_goes_on_when_it_can(tmp_path, thread):
+def test_a_disk_that_refuses_is_a_fault_and_recording_resumes_when_it_can(tmp_path, thread):
     blocked = tmp_path / "file"
     blocked.write_text("")
     one = recorder(blocked / "rec", thread)

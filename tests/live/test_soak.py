@@ -36,7 +36,7 @@ CHUNK_S = 20
 
 
 class Garden:
-    """What a microphone hears: a low hum, and for a few seconds each few minutes a bird."""
+    """What a microphone captures: a low hum, and for a few seconds each few minutes a bird."""
 
     def __init__(self, source: FakeSource) -> None:
         self.source = source

@@ -1,4 +1,4 @@
-"""Columns of the live mel image: their levels, their times, and that nothing is computed for nobody."""
+"""Columns of the live mel image: their levels, their times, and that nothing is computed without a subscription."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_silence_is_at_the_floor_and_columns_do_not_depend_on_the_cuts():
         np.testing.assert_array_equal(one.levels, other.levels)
 
 
-def test_nothing_is_computed_while_nobody_wants_it():
+def test_nothing_is_computed_without_a_subscription():
     assert feed(np.ones(32000), 32000, wanted=False) == []
 
 

@@ -68,7 +68,7 @@ class Site:
             on_turn=self.stations.follow,
             pause=self.clock.advance,
         )
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def source(self, settings: Any, clock: FakeClock) -> Any:
         if settings.device == "broken":
@@ -93,8 +93,8 @@ class Site:
 
     def messages(self) -> list[dict[str, Any]]:
         while self.socket.poll(100):
-            self.heard.append(json.loads(self.socket.recv_multipart()[1]))
-        return self.heard
+            self.received.append(json.loads(self.socket.recv_multipart()[1]))
+        return self.received
 
     def close(self) -> None:
         self.daemon.finish()
@@ -179,7 +179,7 @@ def test_a_reload_adds_removes_and_changes_without_touching_the_others(site):
     assert [station.name for station in site.stations.running()] == ["garden"]
     boots = {(m["station"], m["boot_id"]) for m in site.messages()}
     assert len([name for name, _ in boots if name == "pond"]) == 2
-    last = {m["boot_id"]: m for m in site.heard if m["kind"] == "status" and m["station"] == "pond"}
+    last = {m["boot_id"]: m for m in site.received if m["kind"] == "status" and m["station"] == "pond"}
     for status in last.values():
         assert (status["state"], status["seconds"]["pending"]) == ("stopping", 0)
 

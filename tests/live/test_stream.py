@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeOutlet, FakeScorer, FakeSystemd
-from hearing import tick, until
 from stream_servers import PASSWORD, USER, StreamServer, free_port
+from subscribers import tick, until
 from tiny_model import manifest
 
 from birdwatch.errors import ConfigError, StreamError

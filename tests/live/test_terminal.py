@@ -41,7 +41,7 @@ def test_state_level_counts_and_detections():
     assert state.split() == ["garden", "degraded", "ALSA/Garden", "microphone", "birdwatch-71", "on", "CPU"]
     assert meter.startswith("█" * 20 + "░" * 10 + "·" * 10)
     assert "-40.0 dB, peak  -20.0 dB  clipping" in meter
-    assert counts == "heard 61 s, 24 windows, 3 detections, dropped 2.5 s, 62 ms from sound to message (p95)"
+    assert counts == "captured 61 s, 24 windows, 3 detections, dropped 2.5 s, 62 ms from sound to message (p95)"
     assert reason == "inference is slower than real time"
     # The newest on top.
     assert [row.split()[1:] for row in rows] == [["European", "Robin", "0.50"], ["Great", "Tit", "0.91"]]

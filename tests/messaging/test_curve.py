@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import zmq
 from click.testing import CliRunner
-from hearing import DEADLINE_S, Ear, tick, until
 from sample_messages import samples
+from subscribers import DEADLINE_S, PlainSubscriber, tick, until
 from zmq.auth import load_certificate
 
 from birdwatch.cli.keygen import keygen
@@ -41,41 +41,41 @@ def with_keys(folder: Path) -> Any:
     return set_up
 
 
-def test_whoever_has_a_key_hears_and_nobody_else(keys: Path, tmp_path: Path) -> None:
+def test_only_clients_with_a_key_receive(keys: Path, tmp_path: Path) -> None:
     friend = make_client_keys(keys, "kitchen-pc")
     make_server_keys(tmp_path / "other")
     shutil.copy(keys / "server.key", tmp_path / "other" / "server.key")
     stranger = make_client_keys(tmp_path / "other", "stranger")
     with (
         Publisher("tcp://127.0.0.1:*", ENVELOPE, keys=keys) as publisher,
-        Ear(publisher.endpoint, set_up=with_keys(friend)) as inside,
-        Ear(publisher.endpoint) as plain,
-        Ear(publisher.endpoint, set_up=with_keys(stranger)) as outside,
+        PlainSubscriber(publisher.endpoint, set_up=with_keys(friend)) as inside,
+        PlainSubscriber(publisher.endpoint) as plain,
+        PlainSubscriber(publisher.endpoint, set_up=with_keys(stranger)) as outside,
     ):
         until(lambda: publisher.subscriptions >= 1, lambda: (publisher.poll(), inside.socket.poll(5)))
         for _ in range(5):
             publisher.publish(samples()[0])
-        assert [inside.hear()["seq"] for _ in range(5)] == [1, 2, 3, 4, 5]
+        assert [inside.receive()["seq"] for _ in range(5)] == [1, 2, 3, 4, 5]
         publisher.poll()
         assert publisher.subscriptions == 1
-        assert plain.hears_nothing(0.1)
-        assert outside.hears_nothing(0.1)
+        assert plain.receives_nothing(0.1)
+        assert outside.receives_nothing(0.1)
 
 
-def test_a_new_key_is_let_in_after_a_reload(keys: Path) -> None:
+def test_a_new_key_is_accepted_after_a_reload(keys: Path) -> None:
     with Publisher("tcp://127.0.0.1:*", ENVELOPE, keys=keys) as publisher:
         late = make_client_keys(keys, "late")
         publisher.reload_keys()
-        with Ear(publisher.endpoint, set_up=with_keys(late)) as ear:
-            until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        with PlainSubscriber(publisher.endpoint, set_up=with_keys(late)) as subscriber:
+            until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
         until(lambda: publisher.subscriptions == 0, lambda: (publisher.poll(), tick()))
         (keys / "clients" / "bad.key").write_text("rubbish")
         with pytest.raises(ConfigError):
             publisher.reload_keys()
-        with Ear(publisher.endpoint, "birdwatch/1/gap/", set_up=with_keys(late)) as ear:
-            until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        with PlainSubscriber(publisher.endpoint, "birdwatch/1/gap/", set_up=with_keys(late)) as subscriber:
+            until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
             publisher.publish(samples()[3])
-            assert ear.hear()["kind"] == "gap"
+            assert subscriber.receive()["kind"] == "gap"
 
 
 def test_replay_has_the_same_door(keys: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_messages_pass_once_and_in_order() -> None:
             mechanism.decoded(0, replayed)
 
 
-def test_only_keys_that_are_let_in_come_in() -> None:
+def test_only_listed_keys_are_accepted() -> None:
     client, mechanism = Client(), server()
     welcome, _ = mechanism.handshake(client.hello())
     with pytest.raises(ProtocolError, match="not let in"):

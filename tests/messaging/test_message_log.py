@@ -65,7 +65,7 @@ def test_later_boots_follow_and_without_a_boot_it_is_the_newest(open_journal: Ca
     assert seqs(journal, 1) == [("b1", 2)]
 
 
-def test_an_unknown_boot_gets_all_and_nobody_can_know_what_is_missing(open_journal: Callable[..., MessageLog]) -> None:
+def test_an_unknown_boot_gets_all_and_what_is_missing_is_unknown(open_journal: Callable[..., MessageLog]) -> None:
     journal = open_journal()
     journal.append([entry(1), entry(2)])
     page = journal.read(99, "another")
@@ -273,7 +273,7 @@ print(before, journal.written, journal.dropped)
         [sys.executable, "-c", program, str(tmp_path / "j.db")], capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    assert "publishing goes on" in result.stderr
+    assert "publishing continues" in result.stderr
 
 
 def test_the_file_of_a_running_station_can_be_read(open_journal: Callable[..., MessageLog], tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_one_station_owns_the_file_and_the_other_says_who(
         assert (second.written, second.dropped, second.fault) == (1, 1, None)
 
 
-def test_a_killed_owner_keeps_nobody_out(open_journal: Callable[..., MessageLog], tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_no_lock(open_journal: Callable[..., MessageLog], tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from pathlib import Path
@@ -382,7 +382,7 @@ def test_a_row_of_wrong_types_is_missing_and_costs_no_other(
     assert journal.written == 1
 
 
-def test_wherever_a_byte_is_flipped_the_log_goes_on(tmp_path: Path) -> None:
+def test_wherever_a_byte_is_flipped_the_log_continues(tmp_path: Path) -> None:
     """Each page's beginning, the whole of the schema's text, and random bytes: what is kept afterwards can be read."""
     path = tmp_path / "j.db"
     with closing(MessageLog(path, max_bytes=10 * MB)) as journal:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import zmq
 from click.testing import CliRunner
-from hearing import DEADLINE_S, Ear, until
 from sample_messages import fat_message, samples, status_message
+from subscribers import DEADLINE_S, PlainSubscriber, until
 
 from birdwatch.cli.replay import replay
 from birdwatch.errors import SinkError
@@ -48,11 +48,11 @@ def asked(publisher: Publisher, since: int, boot_id: str | None = None, prefix: 
 
 
 def test_the_answer_holds_the_very_bytes_that_were_published(publisher: Publisher) -> None:
-    with Ear(publisher.endpoint) as ear:
-        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+    with PlainSubscriber(publisher.endpoint) as subscriber:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
         for message in samples():
             publisher.publish(message)
-        sent = [tuple(ear.socket.recv_multipart()) for _ in samples()]
+        sent = [tuple(subscriber.socket.recv_multipart()) for _ in samples()]
     assert publisher.replay_endpoint is not None
     (page,) = ask(publisher.replay_endpoint, 0)
     assert [(entry.topic, entry.body) for entry in page.entries] == sent
@@ -65,7 +65,7 @@ def test_whatever_has_been_published_can_be_had_at_once(publisher: Publisher) ->
         assert asked(publisher, seq - 1) == [seq]
 
 
-def test_what_was_heard_while_the_disk_was_busy_can_be_had_at_once(
+def test_messages_published_while_the_disk_was_busy_are_replayed_at_once(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep = MessageLog.append
@@ -75,14 +75,14 @@ def test_what_was_heard_while_the_disk_was_busy_can_be_had_at_once(
         time.sleep(0.02)  # a disk that takes its time, not a wait for anything
 
     monkeypatch.setattr(MessageLog, "append", slowly)
-    with Ear(publisher.endpoint) as ear:
-        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+    with PlainSubscriber(publisher.endpoint) as subscriber:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
         for _ in range(5):
             before = publisher.last_seq
             for message in samples():
                 publisher.publish(message)
             for _ in samples():
-                ear.socket.recv_multipart()
+                subscriber.socket.recv_multipart()
             assert asked(publisher, before) == [*range(before + 1, publisher.last_seq + 1)]
 
 
@@ -99,24 +99,24 @@ def test_a_prefix_takes_one_kind(publisher: Publisher) -> None:
 
 
 def test_a_subscriber_that_lost_messages_gets_exactly_those_back(tmp_path: Path) -> None:
-    """What was heard and what is replayed for each hole are together every message, once."""
+    """Received and replayed messages are together every message, once."""
     with (
         station(tmp_path, journal_max_bytes=10**9, high_water=5) as publisher,
-        Ear(publisher.endpoint, hwm=1, set_up=lambda s: s.setsockopt(zmq.RCVBUF, 4096)) as ear,
+        PlainSubscriber(publisher.endpoint, hwm=1, set_up=lambda s: s.setsockopt(zmq.RCVBUF, 4096)) as subscriber,
     ):
-        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
         while not publisher.dropped:
             publisher.publish(fat_message())
         for _ in range(20):
             publisher.publish(fat_message())
         last = publisher.last_seq
-        heard: list[int] = []
-        while ear.socket.poll(200):
-            heard.append(ear.hear()["seq"])
-        assert len(heard) < last
+        received: list[int] = []
+        while subscriber.socket.poll(200):
+            received.append(subscriber.receive()["seq"])
+        assert len(received) < last
         have = 0
         complete: list[int] = []
-        for seq in [*heard, last + 1]:
+        for seq in [*received, last + 1]:
             if seq != have + 1:
                 complete += [s for s in asked(publisher, have, "b0") if s < seq]
             if seq <= last:
@@ -136,30 +136,30 @@ def test_a_subscriber_that_was_away_over_a_restart_loses_nothing(tmp_path: Path)
         assert asked(publisher, 3) == [4, 5]
 
 
-def test_a_disk_that_refuses_is_told_in_the_status_and_counted_as_missing() -> None:
+def test_a_disk_that_refuses_is_in_the_status_and_counted_as_missing() -> None:
     with station(Path("/proc/birdwatch")) as publisher:
         for _ in range(4):
             publisher.publish(samples()[0])
         assert publisher.replay_endpoint is not None
         (page,) = ask(publisher.replay_endpoint, 0, timeout_s=DEADLINE_S)
         assert page.entries == ()
-        with Ear(publisher.endpoint) as ear:
+        with PlainSubscriber(publisher.endpoint) as subscriber:
             publisher.publish(status_message())
-            until(lambda: bool(ear.socket.poll(5)), publisher.poll)
-            state = ear.hear()["journal"]
+            until(lambda: bool(subscriber.socket.poll(5)), publisher.poll)
+            state = subscriber.receive()["journal"]
     assert state["written"] == 0
     assert state["dropped"] >= 4
     assert "/proc/birdwatch" in state["fault"]
 
 
-def test_a_clean_journal_is_told_in_the_status(publisher: Publisher) -> None:
+def test_a_clean_message_log_is_in_the_status(publisher: Publisher) -> None:
     for _ in range(3):
         publisher.publish(samples()[0])
     asked(publisher, 0)  # by now it is written
-    with Ear(publisher.endpoint) as ear:
-        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), ear.socket.poll(5)))
+    with PlainSubscriber(publisher.endpoint) as subscriber:
+        until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), subscriber.socket.poll(5)))
         publisher.publish(status_message())
-        assert ear.hear()["journal"] == {"written": 3, "dropped": 0, "fault": None, "replaced": None}
+        assert subscriber.receive()["journal"] == {"written": 3, "dropped": 0, "fault": None, "replaced": None}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_question_that_is_too_long_is_cut_off_and_the_next_one_answered(publis
         assert asked(publisher, 0) == [1]
 
 
-def test_many_ask_at_once_and_publishing_goes_on(publisher: Publisher) -> None:
+def test_publishing_continues_while_many_replay(publisher: Publisher) -> None:
     for _ in range(600):
         publisher.publish(samples()[0])
     answers: list[list[int]] = []
@@ -216,7 +216,7 @@ def test_many_ask_at_once_and_publishing_goes_on(publisher: Publisher) -> None:
     assert asked(publisher, 0) == [*range(1, publisher.last_seq + 1)]
 
 
-def test_one_who_asks_and_never_reads_is_in_nobodys_way(publisher: Publisher) -> None:
+def test_a_client_that_never_reads_its_replay_delays_no_other(publisher: Publisher) -> None:
     for _ in range(600):
         publisher.publish(samples()[0])
     with zmq.Context() as context, context.socket(zmq.DEALER) as rude:
@@ -228,7 +228,7 @@ def test_one_who_asks_and_never_reads_is_in_nobodys_way(publisher: Publisher) ->
         assert len(asked(publisher, 0)) == 600
 
 
-def test_nobody_there_is_one_clear_error() -> None:
+def test_a_replay_without_a_station_is_one_clear_error() -> None:
     with pytest.raises(SinkError, match=r"tcp://127\.0\.0\.1:9 did not answer in 0\.05 s; is the station running"):
         list(ask("tcp://127.0.0.1:9", 0, timeout_s=0.05))
 
@@ -302,7 +302,7 @@ def test_a_station_of_an_older_version_answers_a_question_for_a_clip_with_messag
         thread.join()
 
 
-def test_one_flipped_byte_in_the_schema_is_set_aside_told_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_one_flipped_byte_in_the_schema_is_set_aside_and_reported_without_delay(tmp_path: Path) -> None:
     with station(tmp_path) as publisher:
         publisher.publish(samples()[0])
         asked(publisher, 0)

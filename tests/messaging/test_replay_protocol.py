@@ -85,7 +85,7 @@ def test_the_absurd_is_refused_by_name(frame: bytes) -> None:
         parse_question(frame)
 
 
-def test_an_error_is_told_apart_from_rubbish() -> None:
+def test_an_error_is_distinguished_from_rubbish() -> None:
     with pytest.raises(RefusedError, match="no clip"):
         chunk_of(error_frames("clip", "there is no clip of event 'x'"))
     with pytest.raises(ValueError, match="kind is 'replay', expected 'clip'"):

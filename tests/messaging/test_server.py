@@ -1,4 +1,4 @@
-"""What one hostile peer, or a crowd of them, can cost a station: a bounded amount, and nobody else anything."""
+"""One hostile peer, or many, cost a station a bounded amount, and other peers nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 import zmq
-from hearing import DEADLINE_S, Ear, tick, until
 from peers import GREETING, RawPeer, command, long_frame, ready, subscribe
 from sample_messages import samples, status_message
+from subscribers import DEADLINE_S, PlainSubscriber, tick, until
 
 from birdwatch.messaging import peer as peer_module
 from birdwatch.messaging import server as server_module
@@ -67,14 +67,14 @@ def state(publisher: Publisher) -> dict[str, Any]:
 
 def still_serves(publisher: Publisher, security: dict[str, Any]) -> None:
     """A new subscriber and a new question are served."""
-    with Ear(publisher.endpoint, "birdwatch/1/detection/", set_up=security["set_up"]) as ear:
+    with PlainSubscriber(publisher.endpoint, "birdwatch/1/detection/", set_up=security["set_up"]) as subscriber:
 
         def step() -> None:
             publisher.publish(samples()[0])
-            ear.socket.poll(20)
+            subscriber.socket.poll(20)
 
-        until(lambda: bool(ear.socket.poll(0)), step)
-        last = ear.hear()["seq"]
+        until(lambda: bool(subscriber.socket.poll(0)), step)
+        last = subscriber.receive()["seq"]
     pages = list(ask(publisher.replay_endpoint or "", last - 1, keys=security["keys"], timeout_s=DEADLINE_S))
     assert pages[0].entries[0].seq == last
 
@@ -97,7 +97,7 @@ def test_a_silent_connection_has_seconds(publisher: Publisher, monkeypatch: pyte
 
 
 def test_the_descriptors_of_the_process_are_never_used_up(tmp_path: Path, tiny_model: Path) -> None:
-    """A station with 192 descriptors and 400 connections that say nothing goes on listening."""
+    """A station with 192 descriptors and 400 silent connections continues to listen."""
     program = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192))
@@ -131,8 +131,8 @@ with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as publishe
             shed = int(count)
             assert int(used) < 192
             assert told == "True"
-        with Ear(endpoint) as ear:
-            assert ear.hears_nothing(0.1)
+        with PlainSubscriber(endpoint) as subscriber:
+            assert subscriber.receives_nothing(0.1)
         process.stdin.close()
         assert process.wait(DEADLINE_S) == 0
 
@@ -190,7 +190,7 @@ def attack_messages(sock: zmq.Socket[bytes]) -> None:
         (attack_messages, zmq.DEALER),
     ],
 )
-def test_one_hostile_peer_costs_little_memory_and_nobody_else(
+def test_one_hostile_peer_costs_little_memory_and_no_other_peer(
     tmp_path: Path, security: dict[str, Any], attack: Callable[[zmq.Socket[bytes]], None], kind: int
 ) -> None:
     """The station is a process of its own: the attacker's memory is none of it."""
@@ -286,7 +286,7 @@ def test_a_peer_that_answers_no_heartbeat_is_dropped(
         pytest.skip("the heartbeat is the same")
     monkeypatch.setattr(peer_module, "HEARTBEAT_S", 0.2)
     monkeypatch.setattr(peer_module, "TIMEOUT_S", 0.6)
-    with RawPeer(publisher.endpoint).handshake(b"SUB") as dead, Ear(publisher.endpoint) as alive:
+    with RawPeer(publisher.endpoint).handshake(b"SUB") as dead, PlainSubscriber(publisher.endpoint) as alive:
         until(lambda: state(publisher)["open"] == 2, tick)
         assert dead.receive(2) == b"\x04\x07"
         assert dead.closed()
@@ -295,7 +295,7 @@ def test_a_peer_that_answers_no_heartbeat_is_dropped(
         while time.monotonic() < end:
             tick()
         assert state(publisher)["open"] == 1  # libzmq answers
-        assert alive.hears_nothing(0)
+        assert alive.receives_nothing(0)
     assert state(publisher)["shed"] == 0
 
 
@@ -363,9 +363,9 @@ def test_the_status_says_what_was_shed(publisher: Publisher, security: dict[str,
     with RawPeer(publisher.endpoint) as web:
         web.send(b"GET / HTTP/1.1\r\n\r\n")
         assert web.closed()
-    with Ear(publisher.endpoint, set_up=security["set_up"]) as ear:
+    with PlainSubscriber(publisher.endpoint, set_up=security["set_up"]) as subscriber:
         until(lambda: publisher.subscriptions == 1, lambda: (publisher.poll(), tick()))
         publisher.publish(status_message())
-        told = ear.hear()["connections"]
+        told = subscriber.receive()["connections"]
     assert told == {"open": 1, "shed": 1, "shed_reason": "no ZMTP 3 greeting", "fault": None}
     assert json.dumps(told)

@@ -167,7 +167,7 @@ def test_buffers_need_shapes_that_are_known(convolutions):
         ("CUDA failure 700: an illegal memory access was encountered", False),
     ],
 )
-def test_full_memory_is_told_from_other_failures(text, memory):
+def test_full_memory_is_distinguished_from_other_failures(text, memory):
     assert NetworkError(RuntimeError(text)).out_of_memory is memory
 
 
@@ -278,7 +278,7 @@ def test_cuda_computes_what_the_cpu_computes(convolutions, song):
     np.testing.assert_array_equal(scores_of(classifier, windows[3:]), scores_of(classifier, windows)[3:])
 
 
-def test_scoring_writes_nothing_into_the_users_folders_and_reports_to_nobody(tmp_path):
+def test_scoring_writes_nothing_into_the_users_folders_and_sends_no_telemetry(tmp_path):
     path = write_tiny_model(tmp_path / "tiny.onnx")
     home = tmp_path / "home"
     home.mkdir()

@@ -11,7 +11,7 @@ from birdwatch.tables.rows import DetectionRow
 START_NS = 1715574600 * 10**9  # 2024-05-13T04:30:00Z
 
 
-def heard(recording, start_s, score, label="gretit1", known=True):
+def row(recording, start_s, score, label="gretit1", known=True):
     return DetectionRow(
         recording, f"{recording}.wav", None, start_s, start_s + 5, label, "", "", score, 0.5,
         START_NS + int(start_s * 1e9) if known else None,
@@ -19,7 +19,7 @@ def heard(recording, start_s, score, label="gretit1", known=True):
 
 
 def test_the_best_moments_come_from_different_recordings_first_and_never_overlap():
-    rows = [heard("a", 0, 0.99), heard("a", 2.5, 0.98), heard("a", 5, 0.9), heard("b", 0, 0.7), heard("a", 20, 0.8)]
+    rows = [row("a", 0, 0.99), row("a", 2.5, 0.98), row("a", 5, 0.9), row("b", 0, 0.7), row("a", 20, 0.8)]
     (species,) = species_of(rows, UTC, moments=3)
     assert [(row.recording, row.start_s) for row in species.moments] == [("a", 0), ("b", 0), ("a", 5)]
     (species,) = species_of(rows, UTC, moments=9)
@@ -28,7 +28,7 @@ def test_the_best_moments_come_from_different_recordings_first_and_never_overlap
 
 
 def test_species_are_ordered_by_count_and_counted_on_the_local_clock():
-    rows = [heard("a", 0, 0.9), heard("a", 80000, 0.9), heard("b", 0, 0.6, "eurbla", known=False)]
+    rows = [row("a", 0, 0.9), row("a", 80000, 0.9), row("b", 0, 0.6, "eurbla", known=False)]
     first, second = species_of(rows, zone("Europe/Berlin"), moments=1)
     assert (first.label, dict(first.by_hour)) == ("gretit1", {6: 1, 4: 1})
     assert dict(first.by_day) == {date(2024, 5, 13): 1, date(2024, 5, 14): 1}

@@ -18,14 +18,14 @@ def windows(*scores: float) -> list[WindowScores]:
 
 
 def run(tracker: EventTracker, items: list[WindowScores]):
-    heard = [tracker.push(window) for window in items]
-    return heard, [e for h in heard for e in h.ended] + list(tracker.finish())
+    found = [tracker.push(window) for window in items]
+    return found, [e for h in found for e in h.ended] + list(tracker.finish())
 
 
 def test_hysteresis_holds_an_event_open_between_on_and_off():
-    heard, events = run(EventTracker([EventRule(on=0.5, off=0.3)], 10), windows(0.2, 0.6, 0.4, 0.9, 0.2, 0.2, 0.2))
-    assert [len(h.detections) for h in heard] == [0, 1, 0, 1, 0, 0, 0]
-    assert {number for h in heard for _, number in h.detections} == {1}
+    found, events = run(EventTracker([EventRule(on=0.5, off=0.3)], 10), windows(0.2, 0.6, 0.4, 0.9, 0.2, 0.2, 0.2))
+    assert [len(h.detections) for h in found] == [0, 1, 0, 1, 0, 0, 0]
+    assert {number for h in found for _, number in h.detections} == {1}
     ((event, number),) = events
     assert (number, event.start_frame, event.end_frame, event.windows) == (1, HOP, 3 * HOP + WINDOW, 3)
     assert event.max_score == pytest.approx(0.9)
@@ -38,9 +38,9 @@ def test_a_score_between_off_and_on_begins_nothing():
 
 
 def test_an_event_ends_as_soon_as_nothing_can_continue_it():
-    heard, _ = run(EventTracker([EventRule(on=0.5, off=0.5)], 10), windows(0.9, 0.1, 0.1, 0.1))
+    found, _ = run(EventTracker([EventRule(on=0.5, off=0.5)], 10), windows(0.9, 0.1, 0.1, 0.1))
     # Window 2 begins where window 0 ended: the last that could have touched it.
-    assert [len(h.ended) for h in heard] == [0, 0, 1, 0]
+    assert [len(h.ended) for h in found] == [0, 0, 1, 0]
 
 
 def test_a_bridge_joins_what_a_pause_would_part():
@@ -52,15 +52,15 @@ def test_a_bridge_joins_what_a_pause_would_part():
 
 
 def test_short_events_are_detected_and_not_reported():
-    heard, events = run(EventTracker([EventRule(0.5, 0.5, min_windows=2)], 10), windows(0.9, 0, 0, 0, 0.9, 0.9, 0))
-    assert sum(len(h.detections) for h in heard) == 3
+    found, events = run(EventTracker([EventRule(0.5, 0.5, min_windows=2)], 10), windows(0.9, 0, 0, 0, 0.9, 0.9, 0))
+    assert sum(len(h.detections) for h in found) == 3
     assert [(e.windows, n) for e, n in events] == [(2, 2)]
 
 
 def test_each_class_has_its_own_rule():
     tracker = EventTracker([EventRule(0.5, 0.5), EventRule(0.9, 0.9)], 10)
-    heard = tracker.push(WindowScores(0, WINDOW, np.array([0.6, 0.6], np.float32)))
-    assert [d.label for d, _ in heard.detections] == [0]
+    found = tracker.push(WindowScores(0, WINDOW, np.array([0.6, 0.6], np.float32)))
+    assert [d.label for d, _ in found.detections] == [0]
     assert tracker.on.tolist() == pytest.approx([0.5, 0.9])
 
 

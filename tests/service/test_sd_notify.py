@@ -28,7 +28,7 @@ def notifier_of() -> Iterator[Callable[..., Notifier]]:
         yield lambda *args, **named: stack.enter_context(closing(Notifier(*args, **named)))
 
 
-def heard(sock: socket.socket) -> list[str]:
+def received(sock: socket.socket) -> list[str]:
     return sock.recv(4096).decode().split("\n")
 
 
@@ -46,15 +46,15 @@ def test_the_life_of_a_daemon(systemd: tuple[str, socket.socket], notifier_of: C
     notifier = notifier_of({"NOTIFY_SOCKET": name}, clock=lambda: 5_000_000)
     assert notifier.connected
     notifier.ready("listening to USB Mic")
-    assert heard(sock) == ["READY=1", "STATUS=listening to USB Mic"]
+    assert received(sock) == ["READY=1", "STATUS=listening to USB Mic"]
     notifier.status("waiting\nfor a microphone")
-    assert heard(sock) == ["STATUS=waiting for a microphone"]
+    assert received(sock) == ["STATUS=waiting for a microphone"]
     notifier.reloading()
-    assert heard(sock) == ["RELOADING=1", "MONOTONIC_USEC=5000"]
+    assert received(sock) == ["RELOADING=1", "MONOTONIC_USEC=5000"]
     notifier.ready("back")
-    assert heard(sock) == ["READY=1", "STATUS=back"]
+    assert received(sock) == ["READY=1", "STATUS=back"]
     notifier.stopping("bye")
-    assert heard(sock) == ["STOPPING=1", "STATUS=bye"]
+    assert received(sock) == ["STOPPING=1", "STATUS=bye"]
     notifier.close()
     notifier.status("too late")
     assert silent(sock)
@@ -66,7 +66,7 @@ def test_the_same_status_is_sent_once(systemd: tuple[str, socket.socket], notifi
     notifier.status("a")
     notifier.status("a")
     notifier.status("b")
-    assert [heard(sock), heard(sock)] == [["STATUS=a"], ["STATUS=b"]]
+    assert [received(sock), received(sock)] == [["STATUS=a"], ["STATUS=b"]]
     assert silent(sock)
 
 

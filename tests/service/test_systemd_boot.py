@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hearing import tick, until
+from subscribers import tick, until
 
 from birdwatch.messaging.curve import make_client_keys, make_server_keys
 from birdwatch.service.units import Installation

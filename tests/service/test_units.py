@@ -85,7 +85,7 @@ def test_what_zeromq_cannot_do_without_is_allowed() -> None:
     assert "AF_NETLINK" in families
 
 
-def test_it_comes_back_for_ever_and_is_judged_by_its_progress() -> None:
+def test_the_unit_restarts_always_and_the_watchdog_follows_progress() -> None:
     lines = shipped("birdwatch.service").splitlines()
     for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "DynamicUser=yes"):
         assert line in lines

@@ -73,7 +73,7 @@ class FakeSource:
     """A device that delivers a chunk each `chunk_s` of its clock; every fault of a real one can be switched on.
 
     `read` moves the clock to where the next chunk is due, unless the device is absent, gone or stuck; what became due
-    while nobody read comes all at once.
+    while it was not read comes all at once.
     """
 
     live = True
@@ -158,7 +158,7 @@ class FakeSource:
 
 
 class FakePipe(FakeSource):
-    """A pipe: what it delivers is stamped when it is read, and what nobody reads waits in it.
+    """A pipe: what it delivers is stamped when it is read, and what is not read waits in it.
 
     stuck: the link is down, and the other side keeps what it records. lose: the other side lost that much.
     """

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hearing import DEADLINE_S, until
+from subscribers import DEADLINE_S, until
 
 from birdwatch.hub.clock import iso
 from birdwatch.hub.intake import Intake

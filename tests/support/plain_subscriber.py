@@ -2,7 +2,7 @@
 
     python plain_subscriber.py ENDPOINT FOLDER_OF_SCHEMAS
 
-Prints each message that is valid, one JSON object a line; ends with 1 at the first that is not.
+Prints each message that is valid, one JSON object per line; ends with 1 at the first that is not.
 """
 
 import json

@@ -26,7 +26,7 @@ def tick() -> None:
     threading.Event().wait(0.005)
 
 
-class Ear:
+class PlainSubscriber:
     """An ordinary pyzmq subscriber."""
 
     def __init__(self, endpoint: str, *prefixes: str, set_up: Callable[[Any], object] | None = None, hwm: int = 0):
@@ -40,21 +40,21 @@ class Ear:
         for prefix in prefixes or ("birdwatch/1/",):
             self.socket.subscribe(prefix.encode())
 
-    def hear(self, wait_s: float = DEADLINE_S) -> dict[str, Any]:
-        assert self.socket.poll(round(wait_s * 1000)), "nothing was heard before the deadline"
+    def receive(self, wait_s: float = DEADLINE_S) -> dict[str, Any]:
+        assert self.socket.poll(round(wait_s * 1000)), "nothing was received before the deadline"
         topic, body = self.socket.recv_multipart()
         value: dict[str, Any] = json.loads(body)
         assert topic.decode().split("/")[2] == value["kind"]
         return value
 
-    def hears_nothing(self, wait_s: float) -> bool:
+    def receives_nothing(self, wait_s: float) -> bool:
         return not self.socket.poll(round(wait_s * 1000))
 
     def close(self) -> None:
         self.socket.close()
         self.context.term()
 
-    def __enter__(self) -> Ear:
+    def __enter__(self) -> PlainSubscriber:
         return self
 
     def __exit__(self, *args: object) -> None:
