@@ -92,7 +92,7 @@ def test_replay_has_the_same_door(keys: Path, tmp_path: Path) -> None:
         assert publisher.replay_endpoint is not None
         (page,) = ask(publisher.replay_endpoint, 0, keys=friend, timeout_s=DEADLINE_S)
         assert [entry.seq for entry in page.entries] == [1]
-        with pytest.raises(SinkError, match="if it has keys, are yours let in"):
+        with pytest.raises(SinkError, match="if it has keys, does it accept yours"):
             list(ask(publisher.replay_endpoint, 0, timeout_s=0.2))
 
 
