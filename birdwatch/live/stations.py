@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from birdwatch.audio.conditioning import Conditioning
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.config.loading import Loaded, journal_path
 from birdwatch.config.schema import Settings, rules
-from birdwatch.live.audio_outputs import AudioOutputs
-from birdwatch.live.bounded_folder import BoundedFolder
 from birdwatch.live.channels import FurtherChannel, SharedSource
-from birdwatch.live.clips import Clips
 from birdwatch.live.folder import WatchedFolder
 from birdwatch.live.folder_station import FolderStation
 from birdwatch.live.listener import Listener
 from birdwatch.live.message_builder import Reporter
 from birdwatch.live.pauses import pauses
-from birdwatch.live.privacy import SpeechGate
-from birdwatch.live.recorder import SUFFIXES, Recorder, RecordingThread
+from birdwatch.live.pipelines import OnDetection, Pipelines, Stream
 from birdwatch.live.source import Clock, Source, Stamp
 from birdwatch.live.sources import channel_of, is_whole_recording, make_source, only_place
 from birdwatch.live.station import Station
@@ -34,13 +29,10 @@ from birdwatch.messaging.station_publisher import StationPublisher
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.voice_activity import VoiceActivity
 from birdwatch.paths import text_of
-from birdwatch.scores.types import Detection
 
 __all__ = ["Stations"]
 
 log = logging.getLogger(__name__)
-
-OnDetection = Callable[[Detection, int], None]
 
 
 @dataclass(slots=True)
@@ -56,19 +48,6 @@ class _Member:
     def describe(self) -> None:
         """Name in its messages what is known only now: a device's stable name, the season's filter."""
         self.publisher.describe(source=self.station.source.name, filter_text=self.policy.filter)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A stream, or one recording of a folder. event_prefix: of event ids. whole: it has a name and an end."""
-
-    station: str
-    recording: str
-    start: Stamp
-    event_prefix: str
-    live: bool
-    whole: bool
-    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +88,7 @@ class Stations:
         self._classifier = classifier
         self._publisher = publisher
         self._clock = clock
-        self._on_detection = on_detection
-        self._clips: BoundedFolder | None = None
-        if (folder := loaded.settings.save_clips) is not None:
-            bytes_ = round(loaded.settings.clips_max_gb * 1e9)
-            self._clips = BoundedFolder(folder, max_bytes=bytes_, suffixes=(".flac",))
-        self._recordings: dict[Path, BoundedFolder] = {}
-        self._recording: RecordingThread | None = None
+        self._pipelines = Pipelines(loaded.settings, classifier, clock, on_detection=on_detection)
         self._members: dict[str, _Member] = {}
         self._leaving: list[_Member] = []
         for name, settings in loaded.sources.items():
@@ -148,8 +121,7 @@ class Stations:
                 one.describe()
         for name, prepared in plan.new.items():
             self._members[name] = self._made(prepared)
-        if self._clips is not None:
-            self._clips.max_bytes = round(newer.settings.clips_max_gb * 1e9)
+        self._pipelines.reload(newer.settings)
         self._loaded = plan.loaded
         return _summary(plan, removed)
 
@@ -232,8 +204,8 @@ class Stations:
         if isinstance(source, WatchedFolder):
 
             def make(recording: str, start: Stamp, number: int) -> tuple[Listener, Reporter]:
-                part = _Part(name, recording, start, f"{boot_id}-{number}", live=False, whole=True)
-                return self._listening(settings, policy, publisher, part)
+                part = Stream(name, recording, start, f"{boot_id}-{number}", live=False, whole=True)
+                return self._pipelines.make(settings, policy.policy, publisher, part)
 
             station = FolderStation(name, source, make, publisher, self._clock, channel=channel_of(settings))
         else:
@@ -241,71 +213,15 @@ class Stations:
             recording = text_of(Path(settings.source).stem) if whole and settings.source else name
             if channel is None and not whole:
                 channel = channel_of(settings)
-            part = _Part(name, recording, self._clock.now(), boot_id, live=source.live, whole=whole, channel=channel)
-            listener, reporter = self._listening(settings, policy, publisher, part)
+            part = Stream(name, recording, self._clock.now(), boot_id, live=source.live, whole=whole, channel=channel)
+            listener, reporter = self._pipelines.make(settings, policy.policy, publisher, part)
             pause = pauses(settings, self._clock, live=source.live)
             station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
         return _Member(settings, station, policy, publisher)
 
-    def _listening(
-        self, settings: Settings, policy: StationPolicy, publisher: StationPublisher, part: _Part
-    ) -> tuple[Listener, Reporter]:
-        """What turns the audio of a stream, or of one recording of a folder, into messages."""
-        clips = None
-        if self._clips is not None:
-            clips = Clips(self._clips.folder, max_bytes=self._clips.max_bytes, shared=self._clips)
-        outputs = AudioOutputs(
-            clips,
-            self._recorder(settings, part),
-            wanted=lambda: publisher.spectrum_wanted,
-            publish=publisher.publish_spectrum,
-            gate=None if settings.privacy == "off" else SpeechGate(VoiceActivity()),
-        )
-        listener = Listener(
-            self._classifier,
-            policy.policy,
-            part.start,
-            hop_s=settings.hop,
-            recording=part.recording,
-            recording_s=None if part.whole else settings.recording_seconds,
-            channel=part.channel,
-            conditioning=Conditioning(settings.gain, settings.high_pass),
-            on_block=outputs.push,
-        )
-        outputs.follow(listener.numbering)
-        reporter = Reporter(
-            listener,
-            publisher.publish,
-            self._clock,
-            station=part.station,
-            boot_id=part.event_prefix,
-            live=part.live,
-            minutes=not part.whole,
-            clips=clips,
-            outputs=outputs,
-            drop_speech=settings.privacy == "drop-all",
-            on_detection=self._on_detection,
-        )
-        return listener, reporter
-
-    def _recorder(self, settings: Settings, part: _Part) -> Recorder | None:
-        if settings.record is None or part.whole:
-            return None
-        self._recording = self._recording or RecordingThread()
-        bounded = self._recordings.get(settings.record)
-        if bounded is None:
-            bounded = self._recordings[settings.record] = BoundedFolder(
-                settings.record,
-                max_bytes=round(settings.record_max_gb * 1e9),
-                max_age_s=settings.record_max_days * 86400 or None,
-                suffixes=SUFFIXES,
-            )
-        return Recorder(bounded, part.station, self._recording, form=settings.record_format)
-
     def close(self) -> None:
         """End recordings, at the end of the daemon."""
-        if self._recording is not None:
-            self._recording.close()
+        self._pipelines.close()
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now().utc_ns // 1_000_000_000, UTC).date()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -20,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from birdwatch.messaging.admission import Shedding, SpareDescriptor, oldest_handshake, reason_to_refuse
 from birdwatch.messaging.endpoint import peer_of, set_peer_options
 from birdwatch.messaging.peer import GONE, Peer, Service
 from birdwatch.messaging.zmtp import Connection, Mechanism, ProtocolError, Ready
@@ -32,10 +32,6 @@ log = logging.getLogger(__name__)
 MAX_PEERS, MIN_PEERS = 512, 8
 # Left to the rest of the process: sound, clips, message log, libraries.
 RESERVED_DESCRIPTORS = 128
-# Of all connections: as many may be in their handshake, and this many may come from one address (or one user, over
-# ipc).
-HANDSHAKING_SHARE, ADDRESS_SHARE = 0.25, 0.75
-
 # The kernel's buffers count as this process's memory under systemd's MemoryMax; it doubles these figures.
 RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES = 16 * 1024, 64 * 1024
 
@@ -46,7 +42,6 @@ ACCEPTS_A_TURN = 16
 TICK_S = 1.0
 # What peers that have been sent everything get to close their end.
 LAST_S = 0.25
-WARNING_S = 60.0
 
 
 @dataclass(slots=True)
@@ -58,14 +53,10 @@ class _Listener:
 
 
 class Server:
-    """`add` listening sockets with their services, then `start`; `wake` when a service has something new, `close`.
-
-    `shed` counts connections that were refused or closed because of a limit, `shed_reason` is the last one's.
-    """
+    """`add` listening sockets with their services, then `start`; `wake` when a service has something new, `close`."""
 
     def __init__(self, *, max_peers: int = MAX_PEERS, clock: Callable[[], float] = time.monotonic) -> None:
-        self.shed = 0
-        self.shed_reason: str | None = None
+        self._shedding = Shedding()
         self.fault: str | None = None
         """Why the thread has ended, if it was not closed."""
         self._max_peers = min(max_peers, max(MIN_PEERS, free_descriptors() - RESERVED_DESCRIPTORS))
@@ -73,7 +64,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._listeners: list[_Listener] = []
         self._peers: dict[int, Peer] = {}
-        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._spare = SpareDescriptor()
         self._wake_read, self._wake_write = socket.socketpair()
         for end in (self._wake_read, self._wake_write):
             end.setblocking(False)
@@ -81,8 +72,18 @@ class Server:
         self._calls: deque[Callable[[], None]] = deque()
         self._woken = False
         self._stop_at: float | None = None
-        self._next_tick = self._next_warning = 0.0
+        self._next_tick = 0.0
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    @property
+    def shed(self) -> int:
+        """Connections that were refused or closed because of a limit."""
+        return self._shedding.count
+
+    @property
+    def shed_reason(self) -> str | None:
+        """Why the last one was."""
+        return self._shedding.reason
 
     @property
     def connections(self) -> int:
@@ -178,7 +179,8 @@ class Server:
                 return
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._refuse_without_descriptors(listener)
+                    self._shedding.add("no descriptor is left", now)
+                    self._spare.refuse(listener.sock)
                 # All else befell the peer (ECONNABORTED ...) and is over.
                 return
             try:
@@ -186,7 +188,7 @@ class Server:
                 name = peer_of(sock, address)
                 reason = self._reason_to_refuse(listener, name)
                 if reason is not None:
-                    self._count_shed(reason, now)
+                    self._shedding.add(reason, now)
                     sock.close()
                     continue
                 set_peer_options(sock)
@@ -200,26 +202,11 @@ class Server:
 
     def _reason_to_refuse(self, listener: _Listener, address: str) -> str | None:
         own = [peer for peer in self._peers.values() if peer.service is listener.service]
-        if len(own) >= listener.max_peers or len(self._peers) >= self._max_peers:
-            return f"{len(own)} connections are open"
-        if sum(peer.address == address for peer in own) >= max(1, int(listener.max_peers * ADDRESS_SHARE)):
-            return f"{address} holds most of the connections that there may be"
-        handshaking = [peer for peer in own if not peer.ready]
-        if len(handshaking) >= max(1, int(listener.max_peers * HANDSHAKING_SHARE)):
-            # The newest may be honest; the oldest has had its time.
-            self._shed(handshaking[0], "too many are in their handshake")
-        return None
-
-    def _refuse_without_descriptors(self, listener: _Listener) -> None:
-        """The descriptor that was kept for this takes the connection out of the queue, which would else stay ready."""
-        self._count_shed("no descriptor is left", self._clock())
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-        with contextlib.suppress(OSError):
-            listener.sock.accept()[0].close()
-        with contextlib.suppress(OSError):
-            self._spare = os.open(os.devnull, os.O_RDONLY)
+        most = len(own) if len(self._peers) >= self._max_peers else listener.max_peers
+        reason = reason_to_refuse(own, address, most=most)
+        if reason is None and (oldest := oldest_handshake(own, most=listener.max_peers)) is not None:
+            self._shed(oldest, "too many are in their handshake")
+        return reason
 
     def _read(self, peer: Peer, now: float) -> None:
         if peer.sock.fileno() < 0:
@@ -270,15 +257,8 @@ class Server:
                 self._shed(peer, reason)
 
     def _shed(self, peer: Peer, reason: str) -> None:
-        self._count_shed(reason, self._clock())
+        self._shedding.add(reason, self._clock())
         self._drop(peer)
-
-    def _count_shed(self, reason: str, now: float) -> None:
-        self.shed += 1
-        self.shed_reason = reason
-        if now >= self._next_warning:
-            self._next_warning = now + WARNING_S
-            log.warning("a connection was closed: %s; %d since the start", reason, self.shed)
 
     def _drop(self, peer: Peer) -> None:
         number = peer.sock.fileno()
@@ -316,6 +296,4 @@ class Server:
         self._selector.close()
         self._wake_read.close()
         self._wake_write.close()
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        self._spare.close()
