@@ -85,10 +85,19 @@ async function start() {
     return replace(shell, replace(main, el("h1", { class: "visually-hidden" }, "birdwatch"), fault(error, start)));
   }
   replace(shell,
-    el("header", { class: "bar" }, el("a", { class: "brand", href: "#/live", "aria-label": "birdwatch, live" }, mark(), el("span", {}, "birdwatch")), pick, places), main);
+    el("header", { class: "bar" }, el("a", { class: "brand", href: "#/live", "aria-label": "birdwatch, live" }, mark(), el("span", {}, "birdwatch")), pick, places), trouble, main);
   drawPick();
+  drawFault();
   loadNames().then(() => { if (state.locale) open(); }, () => {});
   return open();
+}
+
+// What keeps the hub from storing concerns every view.
+const trouble = el("p", { class: "fault trouble", role: "alert", hidden: true });
+
+function drawFault() {
+  trouble.hidden = !state.session.fault;
+  trouble.textContent = state.session.fault ? `The hub does not store what comes: ${state.session.fault}` : "";
 }
 
 function drawFilter() {
@@ -96,6 +105,7 @@ function drawFilter() {
   document.body.append(filter());
 }
 
+setInterval(() => { if (!document.hidden) loadSession().then(drawFault, () => {}); }, 60000);
 document.body.append(notices());
 drawFilter();
 document.addEventListener("theme", drawFilter);

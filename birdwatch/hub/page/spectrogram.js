@@ -1,5 +1,6 @@
 // The live picture: columns come in, the newest at the right; detections, gaps and the level are drawn with it.
 
+import { Contrast } from "./contrast.js";
 import { table } from "./ink.js";
 import { isDark } from "./state.js";
 
@@ -77,6 +78,7 @@ export class Spectrogram {
     this.step_ms = step;
     this.low = mel(message.low_hz || 150);
     this.high = mel(message.high_hz || 11000);
+    this.contrast = new Contrast(this.bands);
     this.kept = new Uint8Array(KEPT * this.bands);
     this.there = new Uint8Array(KEPT);
     this.levels = new Float32Array(KEPT);
@@ -90,7 +92,7 @@ export class Spectrogram {
     this.there[at] = bytes ? 1 : 0;
     this.levels[at] = 0;
     if (bytes) {
-      this.kept.set(bytes, at * this.bands);
+      this.kept.set(this.contrast.shades(bytes), at * this.bands);
       let sum = 0;
       for (const byte of bytes) sum += byte * byte;
       this.levels[at] = Math.sqrt(sum / this.bands) / 255;
@@ -230,7 +232,7 @@ export class Spectrogram {
 
   // Names stand in lanes at the top, each over the stretch that it is about.
   drawMarks(context) {
-    const lanes = [];
+    const lanes = [], shown = [];
     context.font = `600 13px ${FONT}`;
     context.textBaseline = "middle";
     context.textAlign = "left";
@@ -244,11 +246,14 @@ export class Spectrogram {
       if (lane < 0) lane = lanes.length;
       lanes[lane] = Math.max(to, left + wide) + 6;
       if (lane > 3) continue;
-      this.drawMark(context, { ...one, from, to, text, left, wide }, 14 + lane * 34);
+      shown.push({ ...one, from, to, text, left, wide, y: 14 + lane * 34 });
     }
+    // All shades before all names, so that no name is dimmed.
+    for (const one of shown) this.drawShade(context, one);
+    for (const one of shown) this.drawName(context, one);
   }
 
-  drawMark(context, { born, from, to, text, left, wide }, y) {
+  drawShade(context, { born, from, to, y }) {
     const dark = isDark();
     const fresh = Math.min(1, (performance.now() - born) / 500);
     context.globalAlpha = fresh;
@@ -259,9 +264,16 @@ export class Spectrogram {
     context.fillStyle = shade;
     context.fillRect(from, y, to - from, this.height - y);
     context.fillStyle = dark ? "#f0cb70" : "#a4431a";
-    context.fillRect(from, y, 1.5, 40);
-    context.fillRect(to - 1.5, y, 1.5, 40);
+    context.fillRect(from, y, 1.5, 30);
+    context.fillRect(to - 1.5, y, 1.5, 30);
     context.fillRect(from, y, to - from, 2);
+    context.globalAlpha = 1;
+  }
+
+  drawName(context, { born, text, left, wide, y }) {
+    const dark = isDark();
+    context.globalAlpha = Math.min(1, (performance.now() - born) / 500);
+    context.fillStyle = dark ? "#f0cb70" : "#a4431a";
     context.beginPath();
     context.roundRect(left, y - 4, wide, 25, 7);
     context.fill();

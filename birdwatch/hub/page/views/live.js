@@ -37,7 +37,7 @@ class Live {
       detection: (data) => this.detected(data),
       event: (data) => this.ended(data),
       gap: (data) => { if (data.station === station.name) this.spectrogram.gap(data); },
-      status: (data) => { if (data.name === station.name) this.status(data); },
+      status: (data) => { if ((data.name || data.station) === station.name) this.status(data); },
     });
     this.timer = setInterval(() => this.refreshTimes(), 5000);
   }
@@ -67,7 +67,9 @@ class Live {
     try {
       const values = { station: state.station, limit: 60, sort: "-time" };
       const found = await get("events", values);
-      this.events = found.events;
+      // What ended while this was asked for is already here.
+      const here = new Set(this.events.map((one) => one.id));
+      this.events = [...this.events, ...found.events.filter((one) => !here.has(one.id))];
       this.drawEvents();
       this.drawTally();
       if (this.events[0] && !this.current) this.last(this.events[0]);
@@ -77,10 +79,13 @@ class Live {
     }
   }
 
-  status(row) {
+  status(sent) {
+    // The first is a row of the stations; later ones bring what changed.
+    const changed = sent.name ? {} : { state: "connected", listening: sent.state };
+    const row = (this.station = { ...this.station, ...sent, ...changed });
     const level = typeof row.level_dbfs === "number" ? decibels(row.level_dbfs) : null;
     const delay = typeof row.latency_p95_ms === "number" ? `${Math.round(row.latency_p95_ms)} ms delay` : null;
-    replace(this.facts, el("span", { class: `state ${row.state}` }, row.state), [level, delay, row.model].filter(Boolean).map((text) => el("span", {}, text)));
+    replace(this.facts, el("span", { class: `state ${row.state}` }, row.state === "connected" && row.listening ? row.listening : row.state), [row.reason, level, delay, row.model].filter(Boolean).map((text) => el("span", {}, text)));
     if (row.state !== "connected") this.wait.textContent = row.state === "lost" ? "The station does not answer" : "The station is silent";
   }
 
@@ -89,7 +94,9 @@ class Live {
   detected(data) {
     if (data.station !== this.station.name) return;
     this.spectrogram.mark({ ...data, name: nameOf(data) });
-    this.last(data);
+    // Of several at once the one with the highest score stays.
+    const kept = this.current && this.current.code !== data.code && this.current.score > data.score && Date.parse(data.end_utc) - Date.parse(this.current.end_utc) < 4000;
+    if (!kept) this.last(data);
   }
 
   ended(data) {

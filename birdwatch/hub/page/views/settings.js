@@ -59,7 +59,7 @@ class Thresholds {
   draw() {
     const why = this.found.why || (mayWrite() ? "This station's thresholds cannot be changed from here." : "Sign in to change them.");
     replace(this.box, this.writable ? null : el("p", { class: "why" }, why),
-      el("div", { class: "threshold default" }, el("span", { class: "threshold-name" }, "All others"), this.slider("All others", this.now.default, (value) => { this.now.default = value; })),
+      el("div", { class: "threshold default" }, el("span", { class: "threshold-name" }, "All others"), this.now.default === null && !this.writable ? el("span", {}, "the model's own") : this.slider("All others", this.now.default, (value) => { this.now.default = value; })),
       searchBox("Find a species", (value) => { this.words = value.trim().toLowerCase(); this.list(); }), this.rows, this.writable ? el("div", { class: "apply" }, this.save) : null);
     this.list();
   }
@@ -68,7 +68,7 @@ class Thresholds {
     const named = new Map(this.species.map((row) => [row.code, nameOf(row)]));
     for (const code of Object.keys(this.now.classes)) if (!named.has(code)) named.set(code, state.names[code] || code);
     const own = (code) => Number(code in this.now.classes);
-    const rows = [...named].filter(([code, name]) => `${name} ${code}`.toLowerCase().includes(this.words))
+    const rows = [...named].filter(([code]) => this.writable || own(code)).filter(([code, name]) => `${name} ${code}`.toLowerCase().includes(this.words))
       .sort((a, b) => own(b[0]) - own(a[0]) || a[1].localeCompare(b[1])).slice(0, 100);
     replace(this.rows, rows.map(([code, name]) => this.row(code, name)));
   }
@@ -86,8 +86,8 @@ class Thresholds {
   }
 
   slider(name, value, onchange) {
-    const range = el("input", { type: "range", min: 0.01, max: 0.99, step: 0.01, value, disabled: !this.writable, "aria-label": `Threshold: ${name}` });
-    const number = el("input", { type: "number", min: 0.01, max: 0.99, step: 0.01, value: Number(value).toFixed(2), disabled: !this.writable, "aria-label": `Threshold as a number: ${name}` });
+    const range = el("input", { type: "range", min: 0.01, max: 0.99, step: 0.01, value: value ?? 0.5, disabled: !this.writable, "aria-label": `Threshold: ${name}` });
+    const number = el("input", { type: "number", min: 0.01, max: 0.99, step: 0.01, value: value === null ? "" : Number(value).toFixed(2), placeholder: "own", disabled: !this.writable, "aria-label": `Threshold as a number: ${name}` });
     const set = (text, other) => {
       const chosen = Number(text);
       if (!(chosen > 0 && chosen <= 1)) return;

@@ -14,7 +14,7 @@ export async function show(main) {
   let step = "day";
   const list = el("div", { class: "stations" });
   const draw = () => replace(list, state.stations.map((one) => panel(one, step)));
-  replace(main, heading("Stations", state.stations.length ? many(state.stations.length, "station") + ", and where each second of them went." : null,
+  replace(main, heading("Stations", state.stations.length ? many(state.stations.length, "station") + ". Where each second went." : null,
     choice("Time shown", [["day", "5 weeks"], ["hour", "2 days"]], step, (value) => { step = value; draw(); })),
     state.stations.length ? list : empty("No station yet", "Name one when the hub starts: ", el("code", {}, "--station tcp://127.0.0.1:5570")));
   draw();
@@ -28,11 +28,12 @@ function panel(one, step) {
     ["Level", typeof one.level_dbfs === "number" ? decibels(one.level_dbfs) : "–"],
     ["Delay", typeof one.latency_p95_ms === "number" ? `${Math.round(one.latency_p95_ms)} ms` : "–"],
     ["Model", one.model || "–"], ["Version", one.version || "–"],
-    ["Last message", one.last_seen_utc ? ago(one.last_seen_utc) : "never"],
+    ["Source", one.device || "–"], ["Last message", one.last_seen_utc ? ago(one.last_seen_utc) : "never"],
     ["Lost messages", count(one.dropped || 0)], ["Unreadable", count(one.unreadable || 0)],
   ];
   return el("article", { class: "panel station" },
-    el("header", {}, el("h2", {}, one.name), el("span", { class: `state ${one.state}` }, one.state), el("code", {}, one.endpoint)), chart,
+    el("header", {}, el("h2", {}, one.name), el("span", { class: `state ${one.state}` }, one.state === "connected" && one.listening ? one.listening : one.state), one.endpoint && one.endpoint !== one.name ? el("code", {}, one.endpoint) : null),
+    one.reason || one.flags?.length ? el("p", { class: "why" }, [one.reason, ...(one.flags || [])].filter(Boolean).join("; ")) : null, chart,
     el("dl", { class: "facts small" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))));
 }
 

@@ -51,8 +51,10 @@ function draw(body, found, isToday) {
 }
 
 function newTile(row) {
-  const event = { id: row.best_event, clip: Boolean(row.best_event), code: row.code, name: row.name, score: row.best_score, start_utc: new Date().toISOString() };
-  return el("figure", { class: `tile new-${row.new}` }, picture(event),
+  // Whether its sound is kept is known to the event alone.
+  const place = el("div", { class: "picture" });
+  get(`events/${encodeURIComponent(row.best_event)}`).then((event) => place.replaceWith(picture(event)), () => place.replaceWith(picture({ clip: false })));
+  return el("figure", { class: `tile new-${row.new}` }, place,
     el("figcaption", {}, el("span", { class: "tile-name" }, speciesLink(row)), ring(row.best_score), el("span", { class: "tile-when" }, latin(row), el("span", { class: "first" }, NEW[row.new]))));
 }
 
