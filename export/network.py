@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from birdwatch.checkpoint.network import ModelArguments, build_network, pool_input
+from birdwatch.checkpoint.network import ModelArguments, activated, build_network, pool_input
 from birdwatch.errors import ModelError
 
-__all__ = ["Ensemble", "Network", "activated", "average_states", "count_macs", "count_parameters"]
+__all__ = ["Ensemble", "Network", "average_states", "count_macs", "count_parameters"]
 
 
 class Network(nn.Module):
@@ -64,13 +64,6 @@ class Ensemble(nn.Module):
         total = sum(activated(member(mel)[0], self.activation) for member in self.members)
         assert isinstance(total, torch.Tensor)
         return total / len(self.members)
-
-
-def activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
-    """Scores in 0..1, as birdwatch makes them from a graph's output."""
-    if activation == "sigmoid":
-        return torch.sigmoid(logits)
-    return torch.softmax(logits, dim=1) if activation == "softmax" else logits
 
 
 def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

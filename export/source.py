@@ -13,6 +13,7 @@ import torch
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
+from birdwatch.checkpoint.network import activated
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.frontend import log_mel
@@ -21,7 +22,7 @@ from birdwatch.model.probe import probe_clips
 
 from .graph import DEFAULT_OPSET, export_graph
 from .halve import widened
-from .network import Ensemble, Network, activated, average_states, count_macs, count_parameters
+from .network import Ensemble, Network, average_states, count_macs, count_parameters
 
 __all__ = ["Source", "from_checkpoints", "from_onnx"]
 

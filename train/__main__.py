@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any
 
 import click
 
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.extras import install_command
 
-from .settings import Settings, read_toml, setting_types
+from .options import CONFIG, say, setting_options, settings_of
+from .recipe import RECIPES
+from .round_commands import rounds, student, submit
 
 __all__ = ["main"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def setting_options(*names: str) -> Callable[[F], F]:
-    """Options for these settings (all, if none is named), in their order; what is not given is not passed on."""
-    types = setting_types()
-
-    def decorate(function: F) -> F:
-        for item in reversed([item for item in fields(Settings) if not names or item.name in names]):
-            kind = types[item.name]
-            assert item.default is not MISSING
-            flag = "--" + item.name.replace("_", "-")
-            text = item.metadata["help"] + (f"  [{item.default}]" if item.default != "" else "")
-            if kind is bool:
-                flag = f"{flag}/--no-{flag[2:]}"
-            choice = click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
-            function = click.option(flag, item.name, default=None, type=choice, help=text)(function)
-        return function
-
-    return decorate
-
-
-def settings_of(given: dict[str, Any], config: Path | None) -> Settings:
-    """Settings from the defaults, then the file, then the command line."""
-    values = read_toml(config) if config else {}
-    return Settings(**(values | {name: value for name, value in given.items() if value is not None}))
-
-
-def say(line: str) -> None:
-    """A line for the user, at once."""
-    click.echo(line)
-    sys.stdout.flush()
-
-
-CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings; options go before it.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -86,17 +50,17 @@ def prepare(config: Path | None, **given: Any) -> None:
 
 @train.command()
 @CONFIG
+@click.option("--recipe", type=click.Choice(list(RECIPES)), help="Settings by name; --config and options go before it.")
 @click.option("--resume", is_flag=True, help="Resume the run in --out after its last whole epoch, with its settings.")
 @setting_options()
-def fit(config: Path | None, resume: bool, **given: Any) -> None:
+def fit(config: Path | None, recipe: str | None, resume: bool, **given: Any) -> None:
     """Train one fold, all folds, or on everything."""
     from .run import fit as run
 
     if resume and config is None and given["out"]:
         own = Path(given["out"]) / "config.toml"
         config = own if own.exists() else None
-    settings = settings_of(given, config)
-    run(settings, resume=resume, say=say)
+    run(settings_of(given, config, recipe), resume=resume, say=say)
 
 
 @train.command()
@@ -246,6 +210,10 @@ def card(**given: Any) -> None:
     from .card_run import CardOptions, write_card
 
     write_card(CardOptions(**given), say=say)
+
+
+for command in (student, rounds, submit):
+    train.add_command(command)
 
 
 def main() -> None:

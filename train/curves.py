@@ -16,6 +16,7 @@ __all__ = ["draw_curves"]
 
 PANELS = {
     "loss": "training loss",
+    "val_loss": "validation loss (binary cross-entropy)",
     "recording_auc": "recordings: macro ROC-AUC",
     "recording_cmap": "recordings: cmAP",
     "recording_top1": "recordings: top-1",
@@ -25,9 +26,9 @@ PANELS = {
 def draw_curves(path: Path, histories: Mapping[int, Sequence[Mapping[str, float | None]]]) -> None:
     """A PNG with a panel for each of the loss and the held-out metrics, from each fold's metrics by epoch."""
     # Without pyplot: no global state, no display, no effect on the caller's figures.
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure = Figure(figsize=(12, 10), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    for axes, (name, title) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+    for axes, (name, title) in zip(figure.subplots(3, 2).flat, PANELS.items(), strict=False):
         for fold, history in histories.items():
             points = [(row["epoch"], row.get(name)) for row in history if row.get(name) is not None]
             axes.plot([x for x, _ in points], [y for _, y in points], marker="o", markersize=3, label=f"fold {fold}")

@@ -14,7 +14,7 @@ from torch import nn
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import Window
 from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
-from birdwatch.checkpoint.network import build_network, pool_input
+from birdwatch.checkpoint.network import activated, build_network, pool_input
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
@@ -71,7 +71,10 @@ class Ensemble:
         assert spec is not None
         images = torch.from_numpy(log_mel(np.stack([window.samples for window in windows]), spec)).to(self.device)
         scores = torch.stack(
-            [torch.sigmoid(network(pool_input(images, pool)).float()) for network, pool in self.networks]
+            [
+                activated(network(pool_input(images, pool)).float(), self.manifest.activation)
+                for network, pool in self.networks
+            ]
         )
         mean = scores.mean(dim=0).cpu().numpy()  # (B, classes)
         return [

@@ -22,6 +22,7 @@ from .draws import epoch_draws, regular_draws
 from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .optimise import learning_rate
+from .progress import Pace
 from .report_text import epoch_line
 from .reproducible import seed_everything
 from .settings import Settings
@@ -29,6 +30,7 @@ from .state import Metrics, State, initial_network, kept_settings
 from .step import Forward, finite, load_batches, timed
 from .tables import save_predictions, write_table
 from .teacher_head import plain_state
+from .tensorboard import log_epoch
 from .windows import Windows
 
 __all__ = ["FoldData", "fit_fold"]
@@ -80,6 +82,7 @@ class Fold:
             pool=self.arguments.pool,
             device=self.device,
             workers=settings.workers,
+            activation=self.manifest.activation,
         )
 
     def save(self, name: str, state: State, metrics: Metrics) -> None:
@@ -115,7 +118,7 @@ def fit_fold(
         state.half if settings.amp and fold.device.type == "cuda" else None,
     )
     for epoch in range(len(state.history), settings.last_epoch):
-        metrics = train_epoch(fold, state, forward, epoch)
+        metrics = train_epoch(fold, state, forward, epoch, say=say)
         predictions = fold.validate(state) if parts.held_out else None
         if predictions is not None:
             metrics |= judge(predictions, data.sources)
@@ -124,6 +127,8 @@ def fit_fold(
         keep_epoch(fold, state, epoch, predictions)
         state.save(folder / "last.pt", identity)
         write_table(folder / "metrics.csv", state.history)
+        if settings.tensorboard:
+            log_epoch(folder / "tensorboard", metrics)
     if state.total and not (folder / "average.pt").exists():
         write_average(fold, state, say=say)
 
@@ -162,7 +167,7 @@ def prepare_fold(
     return Fold(settings, data, parts, folder, manifest, spec, arguments, device, windows, varied)
 
 
-def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int) -> Metrics:
+def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int, *, say: Say) -> Metrics:
     """Train an epoch; returns its number, mean loss, learning rate and speed."""
     settings, number = fold.settings, fold.parts.number
     # Seeded anew each epoch, so that a resumed run draws what an uninterrupted one does.
@@ -174,10 +179,13 @@ def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int) -> Metri
     loader = load_batches(fold.windows, draws, settings, fold.device)
     steps = len(loader)
     state.network.train()
+    pace = Pace(f"{fold.parts.called} epoch {epoch + 1}/{settings.last_epoch}", len(draws), say)
     losses, waited_s, began_s = 0.0, 0.0, perf_counter()
     for step, (batch, wait_s) in enumerate(timed(loader)):
         loss = forward.loss(batch, rng)
-        losses += finite(loss, epoch, step, batch, draws, fold.windows) * len(batch["mel"])
+        value, size = finite(loss, epoch, step, batch, draws, fold.windows), len(batch["mel"])
+        losses += value * size
+        pace.push(size, value)
         state.update(loss, learning_rate(settings, epoch + step / steps), settings, epoch * steps + step)
         waited_s += wait_s
     taken_s = perf_counter() - began_s

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.checkpoint.frontend import images_of
-from birdwatch.checkpoint.network import pool_input
+from birdwatch.checkpoint.network import activated, pool_input
 from birdwatch.evaluation.metrics import average_precision, macro, recording_scores, roc_auc, top_1
 
 from .windows import Draw, Source, Windows
@@ -40,6 +40,7 @@ def score_windows(
     pool: tuple[int, int],
     device: torch.device,
     workers: int = 0,
+    activation: str = "sigmoid",
 ) -> Predictions:
     """The scores of `draws` (with starts), unaugmented, in their order. `forward` is a network in eval mode."""
     size = batch_size * 2
@@ -50,7 +51,7 @@ def score_windows(
         for batch in loader:
             images = images_of(batch["mel"].to(device).transpose(1, 2), windows.spec)
             images = pool_input(images, pool).contiguous(memory_format=torch.channels_last)
-            scores.append(torch.sigmoid(forward(images).float()).cpu())
+            scores.append(activated(forward(images).float(), activation).cpu())
     return Predictions(
         torch.cat(scores).numpy(),
         np.array([draw.source for draw in draws]),
@@ -64,6 +65,12 @@ def truth_of(sources: Sequence[Source], classes: int) -> npt.NDArray[np.bool_]:
     for row, item in zip(truth, sources, strict=True):
         row[list(item.labels)] = True
     return truth
+
+
+def log_loss(scores: FloatArray, truth: npt.NDArray[np.bool_]) -> float:
+    """Mean binary cross-entropy of scores `(rows, classes)`: the validation loss, the same whatever is trained with."""
+    p = np.clip(scores.astype(np.float64), 1e-7, 1.0 - 1e-7)
+    return float(-np.where(truth, np.log(p), np.log1p(-p)).mean())
 
 
 def judge(predictions: Predictions, sources: Sequence[Source]) -> dict[str, float | None]:
@@ -81,6 +88,7 @@ def judge(predictions: Predictions, sources: Sequence[Source]) -> dict[str, floa
     np.add.at(mean, row, predictions.scores)
     mean /= np.bincount(row)[:, None]
     values = {
+        "val_loss": log_loss(predictions.scores, truth[row]),
         "clip_auc": macro(roc_auc(predictions.scores, truth[row])),
         "clip_cmap": macro(average_precision(predictions.scores, truth[row])),
         "clip_top1": top_1(predictions.scores, primary[row]),

@@ -1,16 +1,15 @@
-"""The loss, the learning rate and the moving average of the weights: the arithmetic of the training loop."""
+"""The learning rate and the moving average of the weights: the arithmetic of the training loop."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .settings import Settings
 
-__all__ = ["learning_rate", "masked_bce", "move_average"]
+__all__ = ["learning_rate", "move_average"]
 
 # A warm-up starts at this share of the full rate, not at none.
 COLDEST = 0.01
@@ -26,12 +25,6 @@ def learning_rate(settings: Settings, progress: float) -> float:
     now = math.floor(progress) if settings.schedule == "epoch" else progress
     done = max(now - settings.warmup_epochs, 0.0) / max(settings.epochs - settings.warmup_epochs, 1e-9)
     return settings.min_lr + (settings.lr - settings.min_lr) * (1.0 + math.cos(math.pi * min(done, 1.0))) / 2.0
-
-
-def masked_bce(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy over logits `(B, classes)` whose weight is not 0; the plain mean where all are 1."""
-    each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (each * weights).sum() / weights.sum().clamp_min(1.0)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from .report import report
 from .reproducible import provenance
 from .settings import RUNTIME, Settings, read_toml, to_toml
 from .tables import write_json, write_table, write_text
+from .tensorboard import require_tensorboard
 
 __all__ = ["fit"]
 
@@ -48,6 +49,8 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     device = choose_device(settings.device)
     if settings.compile:
         require_compiler(device)
+    if settings.tensorboard:
+        require_tensorboard()
     spec = FrontendSpec()
     data = gather(settings, spec, say=say, quiet=quiet)
     extra = tuple(range(len(data.recordings), len(data.sources)))
@@ -90,6 +93,7 @@ def make_manifest(settings: Settings, data: Data, spec: FrontendSpec) -> Manifes
         spec.rate_hz,
         spec.window_frames,
         spec,
+        activation="softmax" if settings.loss == "ce" else "sigmoid",
         license=settings.license,
         attribution=settings.attribution,
         provenance={"trained_on": data.fingerprint, "recordings": len(data.recordings), **provenance()},

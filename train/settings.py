@@ -88,6 +88,13 @@ class Settings:
         "grouped", "grouped keeps recordists and recordings on one side; stratified is the published random split"
     )
     epochs: int = setting(10, "epochs")
+    loss: Literal["bce", "focal", "ce", "soft_auc"] = setting(
+        "bce", "binary cross-entropy, focal, cross-entropy over a softmax, or soft AUC with some binary cross-entropy"
+    )
+    label_smoothing: float = setting(0.0, "share of each window's targets that is spread over all classes")
+    focal_gamma: float = setting(2.0, "focal loss: power of what is missing to the target")
+    focal_alpha: float = setting(0.25, "focal loss: weight of positives; negatives have the rest")
+    auc_bce: float = setting(0.25, "soft AUC: weight of the binary cross-entropy beside it")
     stop_epoch: int = setting(0, "end after this epoch, with the rates of a run of all epochs; 0 runs them all")
     batch_size: int = setting(32, "windows a batch")
     lr: float = setting(5e-4, "highest learning rate (AdamW)")
@@ -151,6 +158,7 @@ class Settings:
     amp: bool = setting(True, "automatic mixed precision, on CUDA")
     compile: bool = setting(False, "torch.compile the network (needs a C++ compiler)")
     workers: int = setting(2, "processes that load windows; 0 loads in the training process")
+    tensorboard: bool = setting(False, "also log the curves for TensorBoard (needs its package)")
     threads: int = setting(0, "processor threads of torch; 0 leaves it to torch")
 
     def __post_init__(self) -> None:
@@ -169,6 +177,8 @@ class Settings:
             faults.append(f"input_pool_time is {self.input_pool_time}, expected at least 0")
         if not 0 <= self.stop_epoch <= self.epochs:
             faults.append(f"stop_epoch is {self.stop_epoch}, expected 0 (none) to epochs, {self.epochs}")
+        if not 0.0 <= self.label_smoothing < 1.0 or not 0.0 <= self.focal_alpha <= 1.0 or self.focal_gamma < 0.0:
+            faults.append("label_smoothing must be 0 to below 1, focal_alpha 0 to 1, focal_gamma at least 0")
         if not 0.0 <= self.ema < 1.0:
             faults.append(f"ema is {self.ema}, expected 0 (none) to below 1, such as 0.999")
         if self.window_hop_s <= 0 or self.mixup_alpha <= 0 or self.lr <= 0:
@@ -205,7 +215,7 @@ class Settings:
 
 # What may differ between a run and its resumption without other weights, or only by rounding.
 RUNTIME = frozenset(
-    {"device", "amp", "compile", "workers", "threads", "cache", "out", "fold", "skip_broken"}
+    {"device", "amp", "compile", "workers", "threads", "tensorboard", "cache", "out", "fold", "skip_broken"}
     | {"threshold_precision", "threshold_positives", "thresholds", "name", "license", "attribution"}
 )
 

@@ -17,7 +17,7 @@ from birdwatch.errors import BirdwatchError
 from birdwatch.model.frontend import FrontendSpec
 
 from .batches import network_input
-from .optimise import masked_bce
+from .losses import classification_loss
 from .settings import Settings
 from .teacher_head import embedding_loss
 from .windows import NOISE, VARIED, Draw, Windows
@@ -51,7 +51,7 @@ class Forward:
         with torch.autocast(self.device.type, self.half or torch.bfloat16, enabled=self.half is not None):
             answer = self.run(images)
         logits, embedding = answer if isinstance(answer, tuple) else (answer, None)
-        loss = masked_bce(logits.float(), shown.targets, shown.weights)
+        loss = classification_loss(logits.float(), shown.targets, shown.weights, settings)
         if embedding is not None and shown.embeddings is not None and shown.embedding_weights is not None:
             apart = embedding_loss(embedding.float(), shown.embeddings, shown.embedding_weights)
             loss = loss + settings.teacher_weight * apart

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from birdwatch.checkpoint.network import head_name
+
 from .teacher import Teacher
 
 __all__ = ["TeacherHead", "embedding_loss", "plain_state", "put_teacher_head"]
@@ -69,18 +71,20 @@ class TeacherHead(nn.Module):
 
 def put_teacher_head(network: nn.Module, teacher: Teacher, *, prior: float) -> None:
     """Replace a timm network's new head by a TeacherHead. prior: the score that unknown classes start from; 0: any."""
-    head = network.get_classifier()  # type: ignore[operator]
+    name = head_name(network)
+    parent, _, leaf = name.rpartition(".")
+    head = network.get_submodule(name)
     assert isinstance(head, nn.Linear)
-    network.classifier = TeacherHead(head.in_features, teacher, prior=prior)
+    setattr(network.get_submodule(parent), leaf, TeacherHead(head.in_features, teacher, prior=prior))
 
 
 def plain_state(network: nn.Module) -> dict[str, torch.Tensor]:
     """The network's state with timm's own keys: a TeacherHead as the one linear head that it amounts to."""
     state: dict[str, torch.Tensor] = dict(network.state_dict())
-    head = getattr(network, "classifier", None)
-    if isinstance(head, TeacherHead):
-        state = {name: value for name, value in state.items() if not name.startswith("classifier.")}
-        state["classifier.weight"], state["classifier.bias"] = head.product()
+    for name, head in network.named_modules():
+        if isinstance(head, TeacherHead):
+            state = {key: value for key, value in state.items() if not key.startswith(f"{name}.")}
+            state[f"{name}.weight"], state[f"{name}.bias"] = head.product()
     return state
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from birdwatch.checkpoint.network import head_name
 from birdwatch.errors import ModelError
 
 __all__ = ["load_initial"]
@@ -30,7 +31,8 @@ def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> lis
     """
     tensors, same_head = _read(path, codes)
     own = network.state_dict()
-    head = [name for name in own if name.startswith("classifier.")]
+    own_head = head_name(network)
+    head = [name for name in own if name.startswith(f"{own_head}.")]
     if len(set(own) & set(tensors)) < len(own) // 2:
         body = [name for name in own if name not in head]
         ported = any(name.startswith("_blocks.") for name in tensors)
@@ -38,7 +40,7 @@ def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> lis
         if ported:
             _narrow_epsilon(tensors)
         same_head = False
-    stem = "conv_stem.weight"
+    stem = f"{network.pretrained_cfg['first_conv']}.weight"  # type: ignore[index]
     if stem in tensors and tensors[stem].shape[1] != own[stem].shape[1] == 1:
         tensors[stem] = tensors[stem].sum(dim=1, keepdim=True)
     fitting = {

@@ -20,7 +20,7 @@ from torch import nn
 
 from birdwatch.errors import ConfigError, ModelError
 
-__all__ = ["ModelArguments", "build_network", "pool_input", "start_head", "state_faults"]
+__all__ = ["ModelArguments", "activated", "build_network", "head_name", "pool_input", "start_head", "state_faults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,24 @@ def build_network(
         ) from error
     assert isinstance(network, nn.Module)
     return network
+
+
+def head_name(network: nn.Module) -> str:
+    """The dotted name of a timm network's last linear layer: `classifier`, `head.fc`, `fc`, ...
+
+    Raises ConfigError where the network does not end in one linear layer.
+    """
+    name = getattr(network, "pretrained_cfg", {}).get("classifier")
+    if not isinstance(name, str) or not isinstance(network.get_submodule(name), nn.Linear):
+        raise ConfigError(f"the network does not end in one linear layer (timm names {name!r}); choose another --arch")
+    return name
+
+
+def activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
+    """Scores in 0..1 of logits `(..., classes)`, as birdwatch makes them from a graph's output."""
+    if activation == "sigmoid":
+        return torch.sigmoid(logits)
+    return torch.softmax(logits, dim=-1) if activation == "softmax" else logits
 
 
 def start_head(network: nn.Module, prior: float) -> None:

@@ -37,7 +37,7 @@ def lasting(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Settings, monkeypatch) -> None:
     seen: dict[str, list[torch.Tensor]] = {"made": [], "shown": [], "judged": [], "targets": []}
-    made, pooled, loss = step.network_input, step.pool_input, step.masked_bce
+    made, pooled, loss = step.network_input, step.pool_input, step.classification_loss
 
     def network_input(*args: Any) -> Any:
         shown = made(*args)
@@ -49,13 +49,13 @@ def test_mixup_runs_in_the_loop_and_the_loss_sees_the_mixed_targets(quick: Setti
         seen["shown"].append(images)
         return pooled(images, pool)
 
-    def masked_bce(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def classification_loss(logits: Any, targets: torch.Tensor, weights: torch.Tensor, settings: Settings) -> Any:
         seen["judged"].append(targets)
-        return loss(logits, targets, weights)
+        return loss(logits, targets, weights, settings)
 
     monkeypatch.setattr(step, "network_input", network_input)
     monkeypatch.setattr(step, "pool_input", pool_input)
-    monkeypatch.setattr(step, "masked_bce", masked_bce)
+    monkeypatch.setattr(step, "classification_loss", classification_loss)
     # Single labels, so that a target between 0 and 1 can only come from a mixture.
     run(replace(quick, epochs=1, secondary="ignored"))
     assert len(seen["made"]) == 2

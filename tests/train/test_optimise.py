@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from train.optimise import learning_rate, masked_bce, move_average
+from train.losses import masked_bce
+from train.optimise import learning_rate, move_average
 from train.settings import Settings
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from birdwatch.checkpoint.file import read_checkpoint
 from birdwatch.checkpoint.network import ModelArguments, build_network
+from birdwatch.errors import ConfigError
 from train.run import fit
 from train.settings import Settings
 from train.teacher import Embeddings, Teacher, write_teacher
@@ -44,6 +45,26 @@ def test_the_embedding_goes_through_the_teacher_s_own_classifier() -> None:
     own = embedding.detach().numpy() * given.spread + given.mean
     np.testing.assert_allclose(logits.detach().numpy(), own @ given.weight.T + given.bias, rtol=1e-4, atol=1e-4)
     assert torch.equal(head.eval()(features), logits)
+
+
+@pytest.mark.parametrize("arch", ["regnetx_002", "test_resnet", "test_convnext"])
+def test_any_backbone_that_ends_in_a_linear_layer_takes_a_teachers_head(arch: str) -> None:
+    network = build_network(ModelArguments(3, arch))
+    put_teacher_head(network, teacher([True, True, False]), prior=0.01)
+    images = torch.rand(2, 1, 160, 160, generator=torch.Generator().manual_seed(3))
+    logits, embedding = network.train()(images)
+    assert (logits.shape, embedding.shape) == ((2, 3), (2, SIZE))
+    plain = build_network(ModelArguments(3, arch))
+    plain.load_state_dict(plain_state(network))
+    with torch.no_grad():
+        torch.testing.assert_close(plain.eval()(images), network.eval()(images), rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_without_one_linear_head_is_refused() -> None:
+    network = build_network(ModelArguments(3, "test_efficientnet"))
+    network.classifier = torch.nn.Identity()
+    with pytest.raises(ConfigError, match="choose another --arch"):
+        put_teacher_head(network, teacher([True, True, False]), prior=0.01)
 
 
 @pytest.mark.parametrize("known", [[True, True, True], [True, False, True, False]])

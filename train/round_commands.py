@@ -1,0 +1,62 @@
+"""The commands of a competition's later days: rounds of a noisy student, their report, and the submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from birdwatch.errors import ConfigError
+
+from .inference import Blend
+from .options import given_settings, say, setting_options
+
+__all__ = ["rounds", "student", "submit"]
+
+
+@click.command()
+@click.argument("last", type=click.Path(path_type=Path))
+@click.option("--round", "number", required=True, type=click.IntRange(min=1), help="From 1; decides the power.")
+@click.option("--soundscapes", required=True, type=click.Path(path_type=Path), help="Folder of unlabelled audio.")
+@setting_options()
+def student(last: Path, number: int, soundscapes: Path, **given: Any) -> None:
+    """A noisy-student round: LAST's models label the soundscapes, fresh networks learn from both. Resumes."""
+    from .student import student as run
+
+    changes = given_settings(given)
+    out = changes.pop("out", None)
+    if not out:
+        raise ConfigError("name the run folder of this round with --out")
+    run(last, soundscapes, Path(out), number, changes, say=say)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+def rounds(runs: tuple[Path, ...]) -> None:
+    """A Markdown table of the out-of-fold figures of RUNS, such as the rounds of a noisy student."""
+    from .student import rounds_table
+
+    for line in rounds_table(runs):
+        say(line)
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--audio", required=True, type=click.Path(path_type=Path), help="Folder of the test soundscapes.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="csv to write.")
+@click.option("--template", type=click.Path(path_type=Path), help="sample_submission.csv, whose rows are written.")
+@click.option("--row-s", default=5.0, show_default=True, help="Seconds a row.")
+@click.option("--hop-s", default=0.0, help="Seconds between windows; overlapping ones are averaged.  [row-s]")
+@click.option("--smooth", default="", help="Weights over neighbouring rows, such as .2/.6/.2.")
+@click.option(
+    "--blend", type=click.Choice(get_args(Blend)), default="mean", show_default=True, help="Of several models."
+)
+@click.option("--power", default=2.0, show_default=True, help="Of blend power.")
+@click.option("--budget", default="", help="Time that may be taken, such as 85min: models are dropped, not the table.")
+def submit(models: tuple[Path, ...], **given: Any) -> None:
+    """Score soundscapes with exported MODELS, best first, blended and smoothed, into a submission."""
+    from .submit import SubmitOptions, parse_budget, parse_kernel, write_submission
+
+    kernel, budget_s = parse_kernel(given.pop("smooth")), parse_budget(given.pop("budget"))
+    write_submission(SubmitOptions(models=models, kernel=kernel, budget_s=budget_s, **given), say=say)
