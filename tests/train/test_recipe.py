@@ -33,7 +33,12 @@ def test_264_classes_are_trained_and_exported(quick: Settings, birds: Path, tmp_
     codes += [f"species{number:03}" for number in range(264 - len(codes))]
     (tmp_path / "taxonomy.csv").write_text("primary_label\n" + "\n".join(codes) + "\n")
     mine = {"pretrained": False, "arch": quick.arch, "folds": 3, "fold": "0", "epochs": 1, "batch_size": 6}
-    settings = replace(quick, **(dict(RECIPES["birdclef2025"]) | mine), taxonomy=str(tmp_path / "taxonomy.csv"))
+    settings = replace(
+        quick,
+        **(dict(RECIPES["birdclef2025"]) | mine),
+        taxonomy=str(tmp_path / "taxonomy.csv"),
+        cache=str(tmp_path / "mels"),
+    )
     out = fit(settings, resume=False, say=lambda _: None, quiet=True)
     source = from_checkpoints([out / "fold0" / "best.pt"])
     written = write_model(source, tmp_path / "model.onnx", Kind())
