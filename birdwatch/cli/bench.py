@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -88,6 +89,8 @@ def bench_streams(context: click.Context, seconds: float, first: int, most: int,
     """
     from birdwatch.bench.streams import streams_measures
 
+    # Its processes end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     assert context.parent is not None
     options = context.parent.params
     classifier = OnnxClassifier(find_model(options["model"]), provider=options["provider"])

@@ -79,7 +79,7 @@ def server(request, tmp_path: Path) -> Iterator[StreamServer]:
     value.kill()
 
 
-ALL = ["icecast", "hls", "rtsp", "rtp", "udp", "srt"]
+ALL = ["icecast", "hls", "rtsp", "rtmp", "rtp", "udp", "srt"]
 
 
 @pytest.mark.parametrize("server", ALL, indirect=True)
@@ -94,7 +94,7 @@ def test_a_stream_is_read_lost_with_its_server_and_found_again_at_another_rate(s
     assert live.station.state == "listening"
     server.kill()
     live.until(lambda: live.station.state == "waiting-device")
-    server.start(rate_hz=32000 if server.kind != "icecast" else 24000)
+    server.start(rate_hz={"icecast": 24000, "rtmp": 22050}.get(server.kind, 32000))
     live.captures(4)
     live.check(slack_s=16.0 if server.kind == "hls" else 8.0)
     reasons = [gap["reason"] for gap in live.outlet.of("gap")]

@@ -28,8 +28,9 @@ def missing() -> str | None:
 class Pulse:
     """A sound server of its own, whose null sink `garden` is the default microphone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, channels: int = 1) -> None:
         self.folder = folder
+        self.channels = channels
         self.socket = folder / "native"
         (folder / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
         self.env = {
@@ -48,7 +49,7 @@ class Pulse:
         self.socket.unlink(missing_ok=True)
         modules = [
             f"module-native-protocol-unix socket={self.socket} auth-anonymous=1",
-            "module-null-sink sink_name=garden rate=48000 channels=1",
+            f"module-null-sink sink_name=garden rate=48000 channels={self.channels}",
         ]
         self.process = subprocess.Popen(
             ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]

@@ -1,4 +1,4 @@
-"""Real servers of streams on loopback: Icecast, HLS over HTTP, RTSP, RTP, UDP and SRT, fed with a tone."""
+"""Real servers of streams on loopback: Icecast, HLS over HTTP, RTSP, RTMP, RTP, UDP and SRT, fed with a tone."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class StreamServer:
             "icecast": f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}/birds.ogg",
             "hls": f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}/live.m3u8?token={PASSWORD}",
             "rtsp": f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/mic",
+            "rtmp": f"rtmp://127.0.0.1:{self.port}/live/{PASSWORD}",
             "rtp": f"rtp://127.0.0.1:{self.port}",
             "udp": f"udp://127.0.0.1:{self.port}",
             "srt": f"srt://127.0.0.1:{self.port}?passphrase={PASSWORD}",
@@ -82,6 +83,9 @@ class StreamServer:
                 if subprocess.run([SYSTEM_PYTHON, str(RTSP_SERVER), "--check"], capture_output=True).returncode:
                     pytest.skip("GStreamer's RTSP server and its Python bindings are not installed")
                 self._run(SYSTEM_PYTHON, str(RTSP_SERVER), str(self.port), USER, PASSWORD, str(rate_hz))
+            case "rtmp":
+                # FFmpeg waits for one listener, and ends with it.
+                self._feed(rate_hz, "-c:a", "aac", "-f", "flv", "-listen", "1", self.url)
             case "rtp":
                 self._feed(44100, "-c:a", "pcm_s16be", "-f", "rtp", self.url)
             case "udp":
