@@ -27,7 +27,7 @@ def train() -> None:
 @CONFIG
 @setting_options("data", "audio_root", "cache", "clip", "workers")
 def prepare(config: Path | None, **given: Any) -> None:
-    """Turn recordings into the mel cache; an interrupted run is gone on with. All audio of a folder, or --data's."""
+    """Turn recordings into the mel cache; an interrupted run is resumed. All audio of a folder, or --data's."""
     from birdwatch.model.frontend import FrontendSpec
 
     from .cache import MelCache
@@ -84,7 +84,7 @@ def teach(
     hop_s: float,
     floor: float,
 ) -> None:
-    """Soft labels by a teacher: what another model hears in each second of the recordings."""
+    """Soft labels by a teacher: the scores of another model for each second of the recordings."""
     from .dataset import read_table
     from .tables import write_table
     from .teach import TeachOptions, read_labels
@@ -113,7 +113,7 @@ def teach(
     *("sample_by", "sample_exponent", "extra_share", "seed"),
 )
 def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -> None:
-    """Sounds that no recording holds (mixed, faster, slower), each heard by a teacher; goes on if interrupted."""
+    """Synthetic mixtures (also faster, slower), each scored by a teacher; an interrupted run is resumed."""
     from .vary import Variations
     from .vary_run import vary as make
 
@@ -127,7 +127,9 @@ def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -
 @setting_options("data", "audio_root", "device")
 @click.option("--hop", "hop_s", type=float, default=2.5, show_default=True, help="Seconds between windows.")
 @click.option("--held-out", is_flag=True, help="Only the recordings that the checkpoint's fold did not train on.")
-@click.option("--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes, to be judged by --truth.")
+@click.option(
+    "--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes, to be evaluated against --truth."
+)
 @click.option("--truth", type=click.Path(path_type=Path), help="csv: row_id, and a column a class or `birds`.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json, classes.csv and scores.csv.")
 def evaluate(

@@ -1,6 +1,6 @@
 """What a model's card says: out-of-fold figures with their uncertainty, thresholds, and false alarms on other sounds.
 
-Everything is judged as the daemon scores: the exported model of a fold on the recordings that it never saw, each
+Everything is evaluated as the daemon scores: the exported model of a fold on the recordings that it never saw, each
 recording by the maximum over its windows.
 """
 
@@ -85,7 +85,7 @@ def held_out(folds: Path, fold: int, recordings: Sequence[Recording]) -> Rows:
 
 
 def unseen_recordists(recordings: Sequence[Recording], judged: Rows) -> Rows:
-    """Of the judged recordings `(recordings,)`, those whose species was trained on, by other recordists only."""
+    """Of the held-out recordings `(recordings,)`, those whose species was trained on, by other recordists only."""
     trained: dict[str, set[str]] = {}
     for item, out in zip(recordings, judged, strict=True):
         if not out:

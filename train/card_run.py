@@ -1,4 +1,4 @@
-"""From a fold's exported model to its card: judge, choose thresholds, count false alarms, write."""
+"""From a fold's exported model to its card: evaluate, choose thresholds, count false alarms, write."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def read_template(path: Path) -> str:
 
 
 def sources_of(scored: Scored) -> list[str]:
-    """The collections with at least two of the judged species: one species alone has no AUC among others."""
+    """The collections with at least two of the evaluated species: one species alone has no AUC among others."""
     names = sorted({item.collection for item in scored.recordings if item.collection})
     return [name for name in names if len(set(collection(scored, name).truth.tolist())) > 1]
 

@@ -27,9 +27,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def figure_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row for each part of the judged recordings: how many, macro AUC, cmAP, top-1, with their intervals."""
+    """One row for each part of the held-out recordings: how many, macro AUC, cmAP, top-1, with their intervals."""
     lines = [
-        "| judged on | recordings | recordists | species | macro ROC-AUC (95 %) | cmAP | top-1 (95 %) |",
+        "| evaluated on | recordings | recordists | species | macro ROC-AUC (95 %) | cmAP | top-1 (95 %) |",
         "| --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for name, part in parts.items():
@@ -58,7 +58,7 @@ def species_table(
     thresholds: Thresholds,
     judged: Mapping[str, tuple[int, float]],
 ) -> str:
-    """One row a species: names, recordings and recordists in training, threshold, and its AUC where it was judged.
+    """One row per species: names, recordings and recordists in training, threshold, and its AUC where it was judged.
 
     judged: of a code, how many recordings by other recordists were held out, and the AUC on them.
     """

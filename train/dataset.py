@@ -29,7 +29,7 @@ __all__ = [
 class Recording:
     """One recording: `filename` as the data set names it (with /), `path` where it lies.
 
-    label and secondary are codes; label is "" where nothing is known to be heard. author is "" where unknown.
+    label and secondary are codes; label is "" where nothing is labelled. author is "" where unknown.
     collection: the source that it came from, where the data say so.
     """
 

@@ -1,4 +1,4 @@
-"""Which windows are drawn: in an epoch of training, and to judge."""
+"""Which windows are drawn: in an epoch of training, and for evaluation."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def epoch_draws(
 
 
 def turns_of(numbers: npt.NDArray[np.int64], count: int, epoch: int, seed: tuple[int, ...]) -> list[int]:
-    """An epoch's `count` of `numbers`, shuffled anew in each turn; where one epoch ends the next goes on."""
+    """An epoch's `count` of `numbers`, shuffled anew in each turn; where one epoch ends the next continues."""
     first, last = epoch * count, (epoch + 1) * count
     turns = range(first // len(numbers), -(-last // len(numbers)))
     shuffled = np.concatenate([np.random.default_rng((*seed, 3, turn)).permutation(numbers) for turn in turns])

@@ -1,4 +1,4 @@
-"""How good a checkpoint is: on labelled recordings, or on soundscapes with a table of who is heard when."""
+"""How good a checkpoint is: on labelled recordings, or on soundscapes with a table of which class occurs when."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def write_results(
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """recordings to judge by, and how many of them the checkpoint was trained on (None: nobody knows)."""
+    """recordings to evaluate on, and how many of them the checkpoint was trained on (None: unknown)."""
 
     recordings: list[Recording]
     trained_on: int | None

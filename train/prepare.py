@@ -34,7 +34,7 @@ def prepare(
     """Make what the cache lacks; returns each recording's array and a line for each that is missing or broken.
 
     The arrays are in the order of `recordings`. workers: threads (the work is done outside Python's lock); 0 is one a
-    processor. What is there already is not made again, so an interrupted run is gone on with.
+    processor. What is there already is not made again, so an interrupted run is resumed.
     """
     arrays: list[Path] = []
     faults: list[str] = []

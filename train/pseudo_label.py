@@ -1,4 +1,4 @@
-"""Pseudo-labels: what trained networks hear in soundscapes that nobody has labelled, as a table of soft labels.
+"""Pseudo-labels: the scores of trained networks for soundscapes without labels, as a table of soft labels.
 
 A power above 1 presses uncertain scores down and leaves sure ones, so that a next round of training does not learn
 the noise of the last one.

@@ -23,7 +23,8 @@ METRICS = {
 
 HOW_JUDGED = """\
 Each recording is scored by the network that did not train on it. A recording's score is the maximum over its windows;
-a window is judged by its recording's labels, which is too strict where the bird is silent. AUC and cmAP are means over
+a window is evaluated by its recording's labels,
+which is too strict where the bird is silent. AUC and cmAP are means over
 the classes with positives.
 """
 CHOSEN = """\

@@ -42,13 +42,15 @@ class Settings:
     primary_floor: float = setting(0.0, "least target of the primary label where soft labels are given")
     teacher: str = setting("", "npz of teach: a teacher's embeddings and classifier, to learn beside the labels")
     teacher_weight: float = setting(0.5, "worth of the embedding's loss beside the labels', where a teacher is given")
-    varied: str = setting("", "folder of vary: sounds that the teacher has heard, to learn beside the recordings")
+    varied: str = setting(
+        "", "folder of vary: synthetic mixtures with the scores of the teacher, to learn beside the recordings"
+    )
     varied_share: float = setting(0.85, "share of an epoch's windows that are varied sounds, where given")
     extra_data: str = setting(
         "", "csv of recordings to train on but never to validate on; labels outside the classes are negatives"
     )
     extra_root: str = setting("", "folder of extra-data's files")
-    negatives: str = setting("", "folder of recordings in which no class is heard, for training only")
+    negatives: str = setting("", "folder of recordings in which no class occurs, for training only")
     background: str = setting("", "folder of sounds to mix under the recordings, and to draw noise-share from")
     pseudo: str = setting("", "csv of pseudo-label: soundscape windows to mix in")
     pseudo_root: str = setting("", "folder of the soundscapes that pseudo names")

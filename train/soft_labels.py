@@ -20,7 +20,7 @@ from birdwatch.errors import ConfigError
 __all__ = ["COLUMNS", "LABEL_ODDS", "SoftLabels", "Spans", "read_soft_labels", "speaking"]
 
 COLUMNS = ("filename", "start_s", "end_s", "label", "score")
-# What a recording's own label is worth beside a teacher's scores: the recordist said that it is heard somewhere.
+# What a recording's own label is worth beside a teacher's scores: the recordist said that it occurs somewhere.
 LABEL_ODDS = 12.0
 
 

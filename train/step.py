@@ -28,7 +28,7 @@ Batch = Mapping[str, torch.Tensor]
 
 
 class TrainingError(BirdwatchError):
-    """Training cannot go on: the loss is no longer a number."""
+    """Training cannot continue: the loss is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A teacher's soft labels: what any model that birdwatch runs hears in each second of a data set's recordings.
+"""A teacher's soft labels: the scores of any model that birdwatch runs for each second of a data set's recordings.
 
 The teacher is a birdwatch model file (BirdNET after `birdwatch model add birdnet`, an older model of our own); its
 judgements become the table that `fit --soft-labels` reads, and its embeddings, where it has some, the file that

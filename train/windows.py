@@ -1,7 +1,7 @@
 """Windows for the network: how each is cut from the mel cache, with its targets and what is mixed in.
 
 Every draw carries its own seed (run, fold, epoch, position), so what is loaded does not depend on how many processes
-load it, nor on where an interrupted run is gone on with.
+load it, nor on where an interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["NOISE", "VARIED", "Draw", "Source", "Windows", "activity", "source"]
 
 NOISE = -1
 VARIED = -2
-# A window where the species is not heard at all keeps this chance, relative to one where it surely is.
+# A window without the species keeps this chance, relative to one that surely has it.
 UNHEARD = 0.02
 
 
@@ -38,9 +38,9 @@ UNHEARD = 0.02
 class Source:
     """A recording as the loader needs it.
 
-    starts: its window starts in the cache. labels: classes that are heard, the primary one first (empty: none).
+    starts: its window starts in the cache. labels: classes that occur, the primary one first (empty: none).
     masked: classes left out of the loss. spans: soft labels, which then decide instead of `labels`. embeddings: a
-    teacher's. extra: only trained on, never judged. audio: the recording itself, for those who play it.
+    teacher's. extra: only trained on, never evaluated. audio: the recording itself, for those who play it.
     """
 
     array: Path

@@ -183,7 +183,7 @@ def _load(path: Path) -> tuple[bytes, Mapping[str, Any]]:
     try:
         values = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # torch's own message goes on to say how to turn the protection off.
+        # torch's own message continues with how to turn the protection off.
         named = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it names {named[1]}" if named else "or is damaged"
         raise ModelError(

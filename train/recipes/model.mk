@@ -1,6 +1,6 @@
 # make model  train the built-in model again from ../shared/audio (or AUDIO=folder in BirdCLEF's layout); hours on a CPU
 #
-# What is made lies in runs/model: each step is done once, and training goes on where it was interrupted.
+# What is made lies in runs/model: each step is done once, and training resumes where it was interrupted.
 # The teacher is BirdNET (CC BY-NC-SA 4.0: you are asked to accept its licence, or say so with ACCEPT_LICENSE=1), or with
 # TEACHER=file.onnx another model file, which need not have embeddings. Training is compiled: it needs a C++ compiler.
 AUDIO ?= ../shared/audio
@@ -61,7 +61,7 @@ $(MODEL)/varied/done: $(MODEL)/soft.csv $(if $(SOUNDS),$(MODEL)/sounds/made)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(TRAIN) vary $(LEARN) --model $(TEACHER) --count 30000 --out $(MODEL)/varied
 	touch $@
 
-# Half-trained runs go on, so the marker is the report that the last epoch leaves.
+# Half-trained runs are resumed, so the marker is the report that the last epoch leaves.
 $(MODEL)/judged/done: $(READY)
 	$(TRAIN) fit $(FIT) --fold 0 --out $(MODEL)/judged
 	touch $@
@@ -70,7 +70,7 @@ $(MODEL)/full/done: $(READY)
 	$(TRAIN) fit $(FIT) --fold none --out $(MODEL)/full
 	touch $@
 
-# Judged as the daemon scores, on recordings by recordists that this fold never heard; the thresholds come from there.
+# Evaluated as the daemon scores, on recordings by recordists that this fold was not trained on; the thresholds come from there.
 $(MODEL)/card/manifest.json: $(MODEL)/judged/done $(MODEL)/full/done
 	$(TEST)/python -m export $(MODEL)/judged/fold0/best.pt --keep-labels $(SPECIES) --out $(MODEL)/judged.onnx
 	$(TEST)/python -m export $(MODEL)/full/full/best.pt --keep-labels $(SPECIES) --out $(MODEL)/full.onnx
