@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from birdwatch.cli.options import setting_options
-from birdwatch.config.loading import Configuration
-from birdwatch.live.doctor import findings
+from birdwatch.config.loading import Configuration, state_folder
+from birdwatch.live.doctor import Finding, findings
 
 __all__ = ["doctor"]
+
+# Of birdwatch-hub.service.
+HUB_SERVICE_FOLDER = Path("/var/lib/birdwatch-hub")
 
 _MARKS = {
     "fine": click.style("ok  ", fg="green"),
@@ -30,7 +34,7 @@ def doctor(config: Path | None, **options: Any) -> None:
     """
     settings = Configuration(config, options).read().settings
     stops = warns = 0
-    for finding in findings(settings):
+    for finding in [*findings(settings), *_of_hub()]:
         click.echo(f"{_MARKS[finding.verdict]}  {finding.what:<11}  {finding.text}")
         stops += finding.verdict == "stops"
         warns += finding.verdict == "warns"
@@ -38,3 +42,15 @@ def doctor(config: Path | None, **options: Any) -> None:
         click.echo(f"{stops} of these would keep birdwatch from listening")
         sys.exit(1)
     click.echo("birdwatch can listen" + (f"; {warns} to look at" if warns else ""))
+
+
+def _of_hub() -> list[Finding]:
+    """What there is to say of a hub on this machine, where its packages are installed."""
+    if find_spec("sqlalchemy") is None:
+        return []
+    folders = [folder for folder in (state_folder(), HUB_SERVICE_FOLDER) if (folder / "hub.db").is_file()]
+    if not folders:
+        return []
+    from birdwatch.hub.doctor import hub_findings
+
+    return [finding for folder in folders for finding in hub_findings(folder)]

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import click
 
+from birdwatch.audio.timestamps import zone
 from birdwatch.config.loading import state_folder
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.extras import install_command
+from birdwatch.wording import counted
 
 __all__ = ["hub"]
 
 DEFAULT_HTTP = "127.0.0.1:8080"
+SHOWN_FAULTS = 5
 
 _store = click.option(
     "--store", envvar="BIRDWATCH_HUB_STORE", help="sqlite:////FILE or postgresql://... [default: in the state folder]"
@@ -107,6 +110,93 @@ def password(store: str | None, remove: bool) -> None:
     finally:
         opened.close()
     click.echo("the password is removed" if remove else "the password is set", err=True)
+
+
+@hub.command("import")
+@click.argument("archive", type=click.Path(path_type=Path))
+@click.option("--as", "station", help="The station that its detections belong to. [default: the file's name]")
+@click.option("--timezone", required=True, help="Of the local times in it: UTC, +02:00, Europe/Berlin.")
+@click.pass_obj
+def import_(store: str | None, archive: Path, station: str | None, timezone: str) -> None:
+    """Take in ARCHIVE: birds.db of BirdNET-Pi, birdnet.db of BirdNET-Go, or a table of `birdwatch run`.
+
+    What is in the store already is not stored again. The hub must not be running meanwhile.
+    """
+    _check_installed()
+    from birdwatch.hub.importing import import_archive
+    from birdwatch.hub.store import Store
+
+    where = zone(timezone)
+    opened = Store(store or _default_url(state_folder()))
+    try:
+        done = import_archive(opened, archive, station=station or archive.stem, where=where)
+    finally:
+        opened.close()
+    click.echo(f"{counted(done.new, 'event')} new, {done.known} in the store already", err=True)
+    for line in done.left_out[:SHOWN_FAULTS]:
+        click.echo(f"birdwatch: left out: {line}", err=True)
+    if done.left_out:
+        click.echo(f"birdwatch: {counted(len(done.left_out), 'row')} left out", err=True)
+        raise click.exceptions.Exit(3)
+
+
+@hub.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "parquet", "ebird", "dwca"]), default="csv", show_default=True
+)
+@click.option("--from", "since", help="Events from this UTC time on.")
+@click.option("--to", "until", help="Events before this UTC time.")
+@click.option("--station", help="Events of this station.")
+@click.option("--reviewed", is_flag=True, help="Only what a person confirmed or gave another species.")
+@click.option("--timezone", default="UTC", show_default=True, help="Of the days of an eBird checklist.")
+@click.pass_obj
+def export(
+    store: str | None,
+    out: Path,
+    kind: str,
+    since: str | None,
+    until: str | None,
+    station: str | None,
+    reviewed: bool,
+    timezone: str,
+) -> None:
+    """Write events to OUT. What a person found wrong is left out. The hub may be running."""
+    _check_installed()
+    from birdwatch.hub.clock import parse_iso
+    from birdwatch.hub.exporting import Choice
+    from birdwatch.hub.exporting import export as write
+    from birdwatch.hub.store import Store
+
+    choice = Choice(
+        None if since is None else parse_iso(since, "from"),
+        None if until is None else parse_iso(until, "to"),
+        station,
+        reviewed,
+        zone(timezone),
+    )
+    opened = Store(store or _default_url(state_folder()), read_only=True)
+    try:
+        count = write(opened, out, kind, choice)
+    finally:
+        opened.close()
+    click.echo(f"{counted(count, 'event')}; {out}", err=True)
+
+
+@hub.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(store: str | None, out: Path) -> None:
+    """Copy the SQLite store to OUT, a new file, while the hub may be running."""
+    _check_installed()
+    from birdwatch.hub.store import Store
+
+    opened = Store(store or _default_url(state_folder()), read_only=True)
+    try:
+        opened.backup(out)
+    finally:
+        opened.close()
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB", err=True)
 
 
 def _default_url(folder: Path) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,7 +16,7 @@ from birdwatch.atomic_write import written_beside
 from birdwatch.config.loading import Configuration
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.messaging.endpoint import is_local
-from birdwatch.service.units import DROP_INS, NAME, Installation, shipped
+from birdwatch.service.units import DROP_INS, HUB_NAME, NAME, Installation, shipped
 
 __all__ = ["service"]
 
@@ -30,14 +31,21 @@ _user = click.option(
 )
 
 
+_hub = click.option("--hub", is_flag=True, help="The hub, which keeps what stations publish and shows it to browsers.")
+
+
 @service.command()
 @_user
+@_hub
 @click.option("--cuda", is_flag=True, help="Let it use an NVIDIA GPU.")
 @click.option("--keys", is_flag=True, help="Let it use the CURVE keys in /etc/birdwatch/keys.")
 @click.option("--no-start", is_flag=True, help="Only put the files in place.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-def install(user: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -> None:
+def install(user: bool, hub: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -> None:
     """Put the service in place and start it, now and after every boot. A configuration that exists is kept."""
+    if hub:
+        _install_hub(user or cuda or keys, no_start=no_start, dry_run=dry_run)
+        return
     chosen = {"cuda": cuda, "keys": keys, "loopback": not keys and not user and _stays_here(_installation(user, ()))}
     place = _installation(user, tuple(name for name in DROP_INS if chosen[name]))
     files = place.files()
@@ -64,15 +72,44 @@ def install(user: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -
         click.echo("it ends when you log out, unless: loginctl enable-linger")
 
 
+def _install_hub(others: bool, *, no_start: bool, dry_run: bool) -> None:
+    """Put the hub's service in place; it is the machine's, and its keys are named in its options."""
+    if others:
+        raise ConfigError("--hub goes with --no-start and --dry-run only; a user's own hub is `birdwatch hub`")
+    place = _hub_of(_installation(False, ()))
+    files = place.files()
+    if not place.configuration.exists():
+        files[place.configuration] = shipped(place.configuration.name)
+    if dry_run:
+        for path, text in files.items():
+            click.echo(f"# ---- {path}\n{text}")
+        return
+    _check_rights(False)
+    for path, text in files.items():
+        _write(path, text)
+        click.echo(f"wrote {path}")
+    if no_start:
+        return
+    for words in (("daemon-reload",), ("enable", HUB_NAME), ("restart", HUB_NAME)):
+        _systemctl(False, *words)
+    click.echo(f"the hub runs, now and after every boot; its options are in {place.configuration}")
+
+
+def _hub_of(place: Installation) -> Installation:
+    return replace(place, hub=True, drop_ins=(), configuration=place.configuration.with_name("hub.env"))
+
+
 @service.command()
 @_user
-def uninstall(user: bool) -> None:
+@_hub
+def uninstall(user: bool, hub: bool) -> None:
     """Stop the service and remove its unit. The configuration and the journal stay."""
     place = _installation(user, DROP_INS)
+    place = _hub_of(place) if hub else place
     _check_rights(user)
     if not place.unit.exists():
         raise ConfigError(f"there is no {place.unit}; nothing is installed here")
-    _systemctl(user, "disable", "--now", NAME)
+    _systemctl(user, "disable", "--now", place.name)
     for path in (place.unit, *(place.drop_in_folder / f"{name}.conf" for name in DROP_INS)):
         if path.exists():
             path.unlink()
@@ -85,13 +122,15 @@ def uninstall(user: bool) -> None:
 
 @service.command()
 @_user
-def status(user: bool) -> None:
+@_hub
+def status(user: bool, hub: bool) -> None:
     """Show what systemd knows of the service, with its last lines; the exit code is systemctl's (0: it runs)."""
     place = _installation(user, ())
+    place = _hub_of(place) if hub else place
     if not place.unit.exists():
         raise ConfigError(f"there is no {place.unit}; install it with `birdwatch service install`")
     sys.stdout.flush()
-    sys.exit(subprocess.run(_call(user, "status", "--no-pager", NAME), check=False).returncode)
+    sys.exit(subprocess.run(_call(user, "status", "--no-pager", place.name), check=False).returncode)
 
 
 def _installation(user: bool, drop_ins: tuple[str, ...]) -> Installation:

@@ -21,6 +21,9 @@ Sort = Literal["time", "score", "-time", "-score"]
 Review = Literal["none", "right", "wrong", "other", "unsure"]
 Order = Literal["uncertain", "random", "newest"]
 
+# Sorting as many takes some milliseconds.
+FEW = 20_000
+
 _other = species.alias("verdict_species")
 _SHOWN = (
     select(
@@ -88,7 +91,12 @@ def page_of_events(connection: Connection, query: EventQuery) -> dict[str, Any]:
     wanted = _filtered(connection, query)
     if wanted is None:
         return {"events": [], "next": None}
-    key = events.c.score if query.sort.endswith("score") else events.c.start_ms
+    by_score = query.sort.endswith("score")
+    key = _sort_key(connection, query, by_score=by_score)
+    if query.min_score is not None:
+        # The sum with 0 keeps a database from choosing the other index: see _sort_key.
+        score = events.c.score if by_score or key is not events.c.start_ms else events.c.score + 0
+        wanted = wanted.where(score >= query.min_score)
     falling = query.sort.startswith("-")
     if query.cursor is not None:
         value, number = _read_cursor(query.cursor, query.sort)
@@ -103,6 +111,31 @@ def page_of_events(connection: Connection, query: EventQuery) -> dict[str, Any]:
     more = len(found) > query.limit and page
     cursor = _cursor(query.sort, page[-1]) if more else None
     return {"events": [shown(row) for row in page], "next": cursor}
+
+
+def _sort_key(connection: Connection, query: EventQuery, *, by_score: bool) -> Any:
+    """What to sort by, written so that the database takes the index that has to read least.
+
+    Few events with such a score, or of such a time: it reads those and sorts them. Many: it reads in the order wanted
+    until the page is full. A database guesses at this, and is wrong by seconds with millions of events.
+    """
+    key = events.c.score if by_score else events.c.start_ms
+    if by_score:
+        if query.from_ms is None and query.to_ms is None:
+            return key
+        few = select(events.c.start_ms)
+    elif query.min_score is not None:
+        few = select(events.c.score).where(events.c.score >= query.min_score)
+    else:
+        return key
+    if query.species is not None:
+        number = select(species.c.id).where(species.c.code == query.species).scalar_subquery()
+        few = few.where(events.c.species == number)
+    if by_score:
+        low, high = query.from_ms or 0, query.to_ms if query.to_ms is not None else 2**62
+        few = few.where(events.c.start_ms >= low, events.c.start_ms < high)
+    count = connection.scalar(select(func.count()).select_from(few.limit(FEW).subquery())) or 0
+    return key + 0 if count < FEW else key
 
 
 def one_event(connection: Connection, number: int) -> dict[str, Any] | None:
@@ -150,11 +183,14 @@ def next_to_review(connection: Connection, order: Order, *, code: str | None, st
     if order == "newest":
         number = connection.scalar(wanted.order_by(events.c.start_ms.desc(), events.c.id.desc()).limit(1))
     elif order == "random":
-        top = connection.scalar(select(func.max(events.c.id))) or 0
-        pick = random.randint(0, top)  # not for security
-        number = connection.scalar(wanted.where(events.c.id >= pick).order_by(events.c.id).limit(1))
+        # A random moment, and the event that follows: each of the indexes by time finds it at once.
+        sums = species_stations.c
+        low, high = connection.execute(select(func.min(sums.first_ms), func.max(sums.last_ms))).one()
+        moment = random.randint(low or 0, high or 0)
+        ordered = wanted.order_by(events.c.start_ms, events.c.id).limit(1)
+        number = connection.scalar(ordered.where(events.c.start_ms >= moment))
         if number is None:
-            number = connection.scalar(wanted.order_by(events.c.id).limit(1))
+            number = connection.scalar(ordered)
     else:
         above = wanted.where(events.c.score >= 0.5).order_by(events.c.score).limit(1)
         below = wanted.where(events.c.score < 0.5).order_by(events.c.score.desc()).limit(1)
@@ -185,8 +221,6 @@ def _filtered(connection: Connection, query: EventQuery) -> Select[Any] | None:
         wanted = wanted.where(events.c.start_ms >= query.from_ms)
     if query.to_ms is not None:
         wanted = wanted.where(events.c.start_ms < query.to_ms)
-    if query.min_score is not None:
-        wanted = wanted.where(events.c.score >= query.min_score)
     if query.review == "none":
         wanted = wanted.where(events.c.verdict.is_(None))
     elif query.review is not None:

@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from birdwatch.hub.clock import HOUR_MS, hours_of, iso, week_and_hour
+from birdwatch.hub.clock import hours_of, iso
 from birdwatch.hub.records import Detection, Event, Gap, Record, Recording, Status
 from birdwatch.hub.schema import (
     boots,
     detections,
-    effort_weeks,
     events,
     gaps,
-    listened,
     recordings,
     species,
-    species_stations,
-    species_weeks,
     stations,
     statuses,
 )
 from birdwatch.hub.store import Store
+from birdwatch.hub.sums import add_listened, add_sums, write_sums
 
 __all__ = ["Ingest", "Item", "Position"]
 
@@ -123,7 +120,7 @@ class Ingest:
         return batch.live
 
     def _take(self, connection: Connection, batch: _Batch, item: Item) -> None:
-        station = self._station(connection, item.origin, item.station)
+        station = self.station(connection, item.origin, item.station)
         batch.unreadable[station] += item.unreadable
         if item.position is None:
             return
@@ -242,13 +239,14 @@ class Ingest:
                     update(stations).where(stations.c.id == station).values(unreadable=stations.c.unreadable + count)
                 )
 
-    def _station(self, connection: Connection, origin: str, sent_name: str) -> int:
+    def station(self, connection: Connection, origin: str, sent_name: str) -> int:
+        """The number of a station, which is added where it is new."""
         known: int | None = self._stations.get((origin, sent_name))
         if known is not None:
             return known
         taken = set(self._names.values())
         # The name that the user gave, where there is one station there; else the station's own, made unique.
-        given = origin if "://" not in origin and origin not in taken else ""
+        given = origin if "://" not in origin and ":" not in origin and origin not in taken else ""
         base = (given or sent_name).replace("/", "-")[:150]
         if not given and base in taken:
             base = f"{base}@{origin}".replace("/", "-")[:190]
@@ -283,6 +281,14 @@ class Ingest:
         known = self._species.get(code)
         if known is not None:
             return int(known[0])
+        # An archive may have named it by its scientific name alone, before any station did.
+        earlier = self._species.pop(scientific, None) if scientific and scientific != code else None
+        if earlier is not None:
+            connection.execute(
+                update(species).where(species.c.id == earlier[0]).values(code=code, name=name or earlier[1])
+            )
+            self._species[code] = (earlier[0], name)
+            return int(earlier[0])
         if len(self._species) >= MAX_SPECIES:
             return None
         number: int = max((row[0] for row in self._species.values()), default=0) + 1
@@ -291,79 +297,3 @@ class Ingest:
         )
         self._species[code] = (number, name)
         return number
-
-
-def add_sums(
-    weeks: dict[tuple[int, int, int], int],
-    sums: dict[tuple[int, int], tuple[int, int, int]],
-    *,
-    species: int,
-    station: int,
-    start_ms: int,
-) -> None:
-    """Count one event in the sums by week and hour, and by station (events, first, last)."""
-    week, hour = week_and_hour(start_ms)
-    weeks[species, week, hour] += 1
-    count, first_ms, last_ms = sums.get((species, station), (0, start_ms, start_ms))
-    sums[species, station] = (count + 1, min(first_ms, start_ms), max(last_ms, start_ms))
-
-
-def write_sums(
-    store: Store,
-    connection: Connection,
-    weeks: dict[tuple[int, int, int], int],
-    sums: dict[tuple[int, int], tuple[int, int, int]],
-) -> None:
-    """Add these to what the store has."""
-    if weeks:
-        made = store.insert(species_weeks)
-        added = made.on_conflict_do_update(
-            index_elements=["species", "week", "hour"], set_={"events": species_weeks.c.events + made.excluded.events}
-        )
-        keys = ({"species": key[0], "week": key[1], "hour": key[2], "events": n} for key, n in weeks.items())
-        connection.execute(added, _listed(keys))
-    if sums:
-        made = store.insert(species_stations)
-        old, new = species_stations.c, made.excluded
-        lower = func.min if store.is_sqlite else func.least
-        upper = func.max if store.is_sqlite else func.greatest
-        added = made.on_conflict_do_update(
-            index_elements=["species", "station"],
-            set_={
-                "events": old.events + new.events,
-                "first_ms": lower(old.first_ms, new.first_ms),
-                "last_ms": upper(old.last_ms, new.last_ms),
-            },
-        )
-        rows = (
-            {"species": key[0], "station": key[1], "events": n, "first_ms": first_ms, "last_ms": last_ms}
-            for key, (n, first_ms, last_ms) in sums.items()
-        )
-        connection.execute(added, _listed(rows))
-
-
-def add_listened(store: Store, connection: Connection, seconds: dict[tuple[int, int], float]) -> None:
-    """Add seconds listened by (station, hour); an hour never holds more than its 3600."""
-    if not seconds:
-        return
-    made = store.insert(listened)
-    total = listened.c.seconds + made.excluded.seconds
-    lower = func.min if store.is_sqlite else func.least
-    added = made.on_conflict_do_update(
-        index_elements=["station", "hour"], set_={"seconds": lower(total, HOUR_MS / 1000)}
-    )
-    rows = ({"station": key[0], "hour": key[1], "seconds": value} for key, value in seconds.items())
-    connection.execute(added, _listed(rows))
-    weeks: dict[tuple[int, int], float] = defaultdict(float)
-    for (_, hour), value in seconds.items():
-        weeks[week_and_hour(hour * HOUR_MS)] += value
-    made = store.insert(effort_weeks)
-    added = made.on_conflict_do_update(
-        index_elements=["week", "hour"], set_={"seconds": effort_weeks.c.seconds + made.excluded.seconds}
-    )
-    sums = ({"week": key[0], "hour": key[1], "seconds": value} for key, value in weeks.items())
-    connection.execute(added, _listed(sums))
-
-
-def _listed(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list(rows)

@@ -117,6 +117,8 @@ Index(
     "events_verdict",
     events.c.verdict,
     events.c.start_ms,
+    events.c.species,
+    events.c.station,
     sqlite_where=events.c.verdict.is_not(None),
     postgresql_where=events.c.verdict.is_not(None),
 )

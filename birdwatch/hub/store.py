@@ -43,6 +43,10 @@ class Store:
         self._url = _parsed(url)
         self._lock: FileLock | None = None
         self._locked: Connection | None = None
+        if read_only and self.file is not None and not self.file.is_file():
+            raise SinkError(
+                f"there is no store {self.file}; name one with --store, or start `birdwatch hub`", path=self.file
+            )
         try:
             self.engine = self._engine()
             if not read_only:

@@ -13,7 +13,8 @@ from birdwatch.errors import ConfigError
 from birdwatch.hub.answers import answer, errors, hub_of, may_read, not_there
 from birdwatch.hub.clock import HOUR_MS, parse_iso
 from birdwatch.hub.names import label_names
-from birdwatch.hub.views import accounting, all_species, all_stations, one_species, today
+from birdwatch.hub.station_views import accounting, all_stations
+from birdwatch.hub.views import all_species, one_species, today
 
 __all__ = ["router"]
 

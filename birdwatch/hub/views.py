@@ -1,11 +1,10 @@
-"""What the pages show beside events: stations, the day, species, accounting. Each reads sums, or one day of events."""
+"""What the pages show of species: the day, all of them, one of them. Each reads sums, or one day of events."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -14,10 +13,8 @@ from birdwatch.audio.timestamps import zone
 from birdwatch.hub.clock import HOUR_MS, iso, week_name
 from birdwatch.hub.event_views import EventQuery, page_of_events
 from birdwatch.hub.schema import (
-    boots,
     effort_weeks,
     events,
-    gaps,
     listened,
     species,
     species_stations,
@@ -25,76 +22,11 @@ from birdwatch.hub.schema import (
     stations,
 )
 
-__all__ = ["accounting", "all_species", "all_stations", "one_species", "today"]
+__all__ = ["all_species", "one_species", "today"]
 
-# A station sends a status every 5 s.
-SILENT_MS, LOST_MS = 20_000, 120_000
 BEST = 6
-
-
-def all_stations(connection: Connection, faults: Mapping[str, str], *, now_ms: int) -> dict[str, Any]:
-    """Every station with its newest status. faults: by origin, why it cannot be reached."""
-    newest = {row.station: row for row in connection.execute(select(boots).order_by(boots.c.id))}
-    lost = dict(
-        tuple(row)
-        for row in connection.execute(select(boots.c.station, func.sum(boots.c.lost)).group_by(boots.c.station))
-    )
-    found = []
-    for row in connection.execute(select(stations).order_by(stations.c.name)):
-        status = json.loads(row.status) if row.status else {}
-        age_ms = now_ms - (row.last_seen_ms or 0)
-        boot = newest.get(row.id)
-        found.append(
-            {
-                "name": row.name,
-                "endpoint": row.origin,
-                "state": "connected" if age_ms < SILENT_MS else "silent" if age_ms < LOST_MS else "lost",
-                "listening": _text(status.get("state")),
-                "reason": _text(status.get("reason")) or faults.get(row.origin),
-                "flags": [flag for flag in _list(status.get("flags")) if isinstance(flag, str)],
-                "device": _text(status.get("device")),
-                "boot_id": None if boot is None else boot.boot_id,
-                "version": _text(status.get("version")),
-                "model": _text(status.get("model")),
-                "latency_p95_ms": _number(_object(status.get("latency_ms")).get("p95")),
-                "level_dbfs": _number(status.get("level_dbfs")),
-                "last_seen_utc": None if row.last_seen_ms is None else iso(row.last_seen_ms),
-                "lat": row.lat,
-                "lon": row.lon,
-                "dropped": int(lost.get(row.id) or 0),
-                "unreadable": row.unreadable,
-            }
-        )
-    return {"stations": found}
-
-
-def accounting(connection: Connection, name: str, *, from_ms: int, to_ms: int, step: str) -> dict[str, Any] | None:
-    """Seconds listened, and lost by reason, of a station by hour or day (UTC); None where there is no such station."""
-    station = connection.scalar(select(stations.c.id).where(stations.c.name == name))
-    if station is None:
-        return None
-    step_hours = 24 if step == "day" else 1
-    heard: dict[int, float] = defaultdict(float)
-    lost: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    hours = select(listened.c.hour, listened.c.seconds).where(
-        listened.c.station == station, listened.c.hour >= from_ms // HOUR_MS, listened.c.hour * HOUR_MS < to_ms
-    )
-    for hour, seconds in connection.execute(hours):
-        heard[hour // step_hours] += seconds
-    wanted = select(gaps.c.at_ms, gaps.c.seconds, gaps.c.reason).where(
-        gaps.c.station == station, gaps.c.at_ms >= from_ms, gaps.c.at_ms < to_ms
-    )
-    for at_ms, seconds, reason in connection.execute(wanted):
-        lost[at_ms // HOUR_MS // step_hours][reason] += seconds
-    rows = [
-        {
-            "utc": iso(place * step_hours * HOUR_MS),
-            "listened_s": round(heard.get(place, 0.0), 3),
-            "gaps": {reason: round(seconds, 3) for reason, seconds in lost[place].items()} if place in lost else {},
-        }
-        for place in sorted({*heard, *lost})
-    ]
-    return {"rows": rows}
+# A species that was silent for so long is worth a word.
+MONTH_MS = 30 * 24 * HOUR_MS
 
 
 def today(connection: Connection, *, day: date, tz: str, station: str | None) -> dict[str, Any]:
@@ -106,16 +38,17 @@ def today(connection: Connection, *, day: date, tz: str, station: str | None) ->
         number = connection.scalar(select(stations.c.id).where(stations.c.name == station))
         if number is None:
             number = -1
-    columns = (events.c.species, events.c.start_ms, events.c.score, events.c.id)
-    wanted = select(*columns).where(events.c.start_ms >= bounds[0], events.c.start_ms < bounds[1])
+    within = [events.c.start_ms >= bounds[0], events.c.start_ms < bounds[1]]
     if number is not None:
-        wanted = wanted.where(events.c.station == number)
+        within.append(events.c.station == number)
     hours_at = _hours_at(bounds, where)
+    # Hours since the day's midnight: zones are not always whole hours from UTC.
+    place = ((events.c.start_ms - bounds[0]) // HOUR_MS).label("place")
+    counted = select(events.c.species, place, func.count()).where(*within).group_by(events.c.species, place)
     by_species: dict[int, list[int]] = defaultdict(lambda: [0] * 24)
-    best: dict[int, tuple[float, int]] = {}
-    for kind, start_ms, score, event in connection.execute(wanted):
-        by_species[kind][hours_at[(start_ms - bounds[0]) // HOUR_MS]] += 1
-        best[kind] = max(best.get(kind, (-1.0, 0)), (score, event))
+    for kind, since, count in connection.execute(counted):
+        by_species[kind][hours_at[since]] += count
+    best = _best(connection, list(by_species), within)
     news = _news(connection, list(by_species), bounds[0], day, where)
     names = {row.id: row for row in connection.execute(select(species).where(species.c.id.in_(by_species)))}
     rows = [
@@ -134,7 +67,6 @@ def today(connection: Connection, *, day: date, tz: str, station: str | None) ->
     rows.sort(key=lambda row: (-row["total"], row["name"]))
     heard = [0.0] * 24
     wanted_hours = select(listened.c.hour, func.sum(listened.c.seconds)).where(
-        listened.c.hour * HOUR_MS >= bounds[0] - HOUR_MS + 1,
         listened.c.hour >= bounds[0] // HOUR_MS,
         listened.c.hour < -(-bounds[1] // HOUR_MS),
     )
@@ -223,20 +155,38 @@ def _effort(connection: Connection) -> list[tuple[int, int, float]]:
     return [(row.week, row.hour, row.seconds) for row in connection.execute(wanted)]
 
 
+def _best(connection: Connection, kinds: list[int], within: list[Any]) -> dict[int, tuple[float, int]]:
+    """Score and number of each species' best event."""
+    first = (
+        select(events.c.id)
+        .where(events.c.species == species.c.id, *within)
+        .order_by(events.c.score.desc(), events.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    numbers = [row[0] for row in connection.execute(select(first).where(species.c.id.in_(kinds)))]
+    wanted = select(events.c.species, events.c.score, events.c.id).where(events.c.id.in_(numbers))
+    return {kind: (score, number) for kind, score, number in connection.execute(wanted)}
+
+
 def _news(connection: Connection, kinds: list[int], start_ms: int, day: date, where: tzinfo) -> dict[int, str | None]:
     """Whether a species is new at this place: ever, this year, or today after a month's silence."""
-    year_ms = _ms(datetime(day.year, 1, 1, tzinfo=where))
-    bounds = {"ever": None, "year": year_ms, "day": start_ms - 30 * 24 * HOUR_MS}
+    year_ms, month_ms = _ms(datetime(day.year, 1, 1, tzinfo=where)), start_ms - MONTH_MS
+    before = (
+        select(events.c.start_ms)
+        .where(events.c.species == species.c.id, events.c.start_ms < start_ms)
+        .order_by(events.c.start_ms.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     found: dict[int, str | None] = {}
-    for kind in kinds:
-        found[kind] = None
-        for word, since_ms in bounds.items():
-            before = select(events.c.id).where(events.c.species == kind, events.c.start_ms < start_ms)
-            if since_ms is not None:
-                before = before.where(events.c.start_ms >= since_ms)
-            if connection.scalar(before.limit(1)) is None:
-                found[kind] = word
-                break
+    for kind, last_ms in connection.execute(select(species.c.id, before).where(species.c.id.in_(kinds))):
+        if last_ms is None:
+            found[kind] = "ever"
+        elif last_ms < year_ms:
+            found[kind] = "year"
+        else:
+            found[kind] = "day" if last_ms < month_ms else None
     return found
 
 
@@ -246,6 +196,7 @@ def _hours_at(bounds: list[int], where: tzinfo) -> list[int]:
     return [datetime.fromtimestamp((bounds[0] + n * HOUR_MS) / 1000, where).hour for n in range(count)]
 
 
+@lru_cache(maxsize=4096)
 def _shift(week: int, where: tzinfo) -> int:
     """Hours that a place was ahead of UTC in a week, rounded."""
     middle = datetime(1969, 12, 29, tzinfo=UTC) + timedelta(weeks=week, days=3)
@@ -259,19 +210,3 @@ def _zone(tz: str) -> Any:
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError
 
-__all__ = ["NAME", "Installation", "shipped"]
+__all__ = ["HUB_NAME", "NAME", "Installation", "shipped"]
 
 NAME = "birdwatch.service"
+HUB_NAME = "birdwatch-hub.service"
 DROP_INS = ("cuda", "keys", "loopback")
 
 # A user of its own that DynamicUser makes cannot look into these.
@@ -43,16 +44,22 @@ class Installation:
     configuration: Path
     drop_ins: tuple[str, ...] = ()
     needs: tuple[Path, ...] = ()
+    hub: bool = False
+
+    @property
+    def name(self) -> str:
+        """The unit's name."""
+        return HUB_NAME if self.hub else NAME
 
     @property
     def unit(self) -> Path:
         """The unit's file."""
-        return self.units / NAME
+        return self.units / self.name
 
     @property
     def drop_in_folder(self) -> Path:
         """Where drop-ins of ours, and of others, are."""
-        return self.units / f"{NAME}.d"
+        return self.units / f"{self.name}.d"
 
     def files(self) -> dict[Path, str]:
         """Every file but the configuration, with its text. Raises ConfigError where the service could not start."""
@@ -63,10 +70,11 @@ class Installation:
                 "that is elsewhere too (/usr/bin/python3 -m venv /opt/birdwatch; /opt/birdwatch/bin/pip install "
                 "birdwatch; /opt/birdwatch/bin/birdwatch service install), or use --user"
             )
-        text = shipped(f"user/{NAME}" if self.user else NAME)
-        call = shlex.join([*self.command, "listen", "--config", str(self.configuration)])
+        text = shipped(f"user/{self.name}" if self.user else self.name)
+        words = ["hub"] if self.hub else ["listen", "--config", str(self.configuration)]
         # A percent sign begins a specifier in a unit, a dollar sign a variable.
-        call = call.replace("%", "%%").replace("$", "$$")
+        call = shlex.join([*self.command, *words]).replace("%", "%%").replace("$", "$$")
+        call += " $BIRDWATCH_HUB_ARGS" if self.hub else ""
         out = {self.unit: re.sub(r"(?m)^ExecStart=.*$", lambda _: f"ExecStart={call}", text)}
         for name in self.drop_ins:
             out[self.drop_in_folder / f"{name}.conf"] = shipped(f"drop-ins/{name}.conf")

@@ -147,3 +147,14 @@ def test_a_station_of_this_machine_alone_is_shut_off_from_others(
 def test_keys_open_the_station_to_others(machine: Machine) -> None:
     assert machine.run("install", "--no-start", "--keys").exit_code == 0
     assert not (machine.units / "birdwatch.service.d" / "loopback.conf").exists()
+
+
+def test_the_hub_is_a_service_of_its_own(machine: Machine) -> None:
+    assert machine.run("install", "--hub").exit_code == 0
+    assert "/birdwatch hub $BIRDWATCH_HUB_ARGS" in (machine.units / "birdwatch-hub.service").read_text()
+    assert (machine.configuration.parent / "hub.env").exists()
+    assert machine.calls() == ["daemon-reload", "enable birdwatch-hub.service", "restart birdwatch-hub.service"]
+    assert not (machine.units / "birdwatch.service").exists()
+    assert machine.run("uninstall", "--hub").exit_code == 0
+    assert not (machine.units / "birdwatch-hub.service").exists()
+    assert "goes with --no-start" in str(machine.run("install", "--hub", "--user").exception)

@@ -7,37 +7,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from hubs import START_MS, body, event
-from sample_messages import samples
+from hubs import API, START_MS, fill, opened
 
 from birdwatch.hub.app import make_app
-from birdwatch.hub.hub import Hub, HubSettings
-from birdwatch.hub.ingest import Ingest, Item, Position
-from birdwatch.hub.records import parse
-
-API = "/api/v1"
-
-
-def fill(hub: Hub, count: int = 30) -> None:
-    ingest = Ingest(hub.store)
-    for number in range(count):
-        code = ("houspa", "eurrob1", "kinfis")[0 if number % 3 == 0 else 1 if number < count - 2 else 2]
-        fields = dict(event(number, code=code, score=0.3 + number / 100).fields)
-        record = parse(body("event", number + 1, fields), now_ms=2_000_000_000_000)
-        assert record.fault is None
-        ingest.apply([Item("garden", "garden", "b0", Position(number + 1, "[]", 0), record)])
-    status = next(message for message in samples() if message.kind == "status")
-    record = parse(body("status", count + 1, dict(status.fields)), now_ms=2_000_000_000_000)
-    ingest.apply([Item("garden", "garden", "b0", Position(count + 1, "[]", 0), record)])
-
-
-def opened(folder: Path, **settings: object) -> Hub:
-    return Hub(HubSettings((), folder, f"sqlite:///{folder / 'hub.db'}", **settings))  # type: ignore[arg-type]
+from birdwatch.hub.hub import Hub
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Hub:
-    made = opened(tmp_path)
+def hub(tmp_path: Path, store_url: str) -> Hub:
+    made = opened(tmp_path, store_url=store_url)
     fill(made)
     return made
 

@@ -129,3 +129,21 @@ def test_an_interpreter_that_the_service_could_not_read_is_refused(tmp_path: Pat
 def test_a_part_that_is_not_shipped_is_named() -> None:
     with pytest.raises(ConfigError, match="install birdwatch again"):
         shipped("none.service")
+
+
+def test_the_hubs_unit_is_clean_and_hardened(analyze: str, tmp_path: Path) -> None:
+    place = Installation(False, ("/bin/true",), tmp_path, tmp_path / "hub.env", hub=True)
+    for path, text in place.files().items():
+        path.write_text(text)
+    assert "ExecStart=/bin/true hub $BIRDWATCH_HUB_ARGS\n" in place.unit.read_text()
+    done = subprocess.run([analyze, "verify", "--man=no", str(place.unit)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = subprocess.run(
+        [analyze, "security", "--offline=true", "--no-pager", str(place.unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    found = re.search(r"Overall exposure level for birdwatch-hub\.service: ([\d.]+)", done.stdout)
+    assert found is not None, done.stderr
+    assert float(found[1]) <= EXPOSURE

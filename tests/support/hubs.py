@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sample_messages import samples
 from subscribers import DEADLINE_S, until
 
 from birdwatch.hub.clock import iso
+from birdwatch.hub.hub import Hub, HubSettings
+from birdwatch.hub.ingest import Ingest, Item, Position
 from birdwatch.hub.intake import Intake
 from birdwatch.hub.origin import Origin
+from birdwatch.hub.records import parse
 from birdwatch.hub.store import Store
 from birdwatch.messaging.messages import Envelope, Message
 from birdwatch.messaging.publisher import Publisher
@@ -109,4 +113,38 @@ def eventually(condition: Callable[[], Any]) -> None:
     until(lambda: bool(condition()), lambda: waiting.wait(0.02))
 
 
-__all__ = ["DEADLINE_S", "START_MS", "body", "event", "eventually", "iso", "origin", "publishing", "taking_in"]
+API = "/api/v1"
+
+
+def fill(hub: Hub, count: int = 30) -> None:
+    ingest = Ingest(hub.store)
+    for number in range(count):
+        code = ("houspa", "eurrob1", "kinfis")[0 if number % 3 == 0 else 1 if number < count - 2 else 2]
+        fields = dict(event(number, code=code, score=0.3 + number / 100).fields)
+        record = parse(body("event", number + 1, fields), now_ms=2_000_000_000_000)
+        assert record.fault is None
+        ingest.apply([Item("garden", "garden", "b0", Position(number + 1, "[]", 0), record)])
+    status = next(message for message in samples() if message.kind == "status")
+    record = parse(body("status", count + 1, dict(status.fields)), now_ms=2_000_000_000_000)
+    ingest.apply([Item("garden", "garden", "b0", Position(count + 1, "[]", 0), record)])
+
+
+def opened(folder: Path, **settings: object) -> Hub:
+    named = {"store_url": f"sqlite:///{folder / 'hub.db'}", **settings}
+    return Hub(HubSettings((), folder, **named))  # type: ignore[arg-type]
+
+
+__all__ = [
+    "API",
+    "DEADLINE_S",
+    "START_MS",
+    "body",
+    "event",
+    "eventually",
+    "fill",
+    "iso",
+    "opened",
+    "origin",
+    "publishing",
+    "taking_in",
+]
