@@ -6,6 +6,7 @@
 # make coverage  all tests, and the share of lines that they reach; fails below the floor in pyproject.toml
 # make fuzz   random input to every parser that strangers reach, FUZZ_EXAMPLES (20000) for each
 # make chaos  an attacked station with a real sound server for CHAOS_SECONDS (3600)
+# make instructions  instructions of each stage, compared with the committed ones (valgrind)
 # make bench  how fast this machine is
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ TEST := $(TEST_VENV)/bin
 FAST := $(FAST_VENV)/bin
 JOBS ?= auto
 
-.PHONY: help install run test test-fast lint fmt coverage fuzz chaos bench clean
+.PHONY: help install run test test-fast lint fmt coverage fuzz chaos instructions bench clean
 
 help:
 	@grep -hE '^# make' $(MAKEFILE_LIST) | cut -c3-
@@ -84,6 +85,11 @@ fuzz: $(TEST_VENV)/installed
 CHAOS_SECONDS ?= 3600
 chaos: $(TEST_VENV)/installed
 	$(TEST)/python scripts/chaos.py --seconds $(CHAOS_SECONDS)
+
+instructions: $(TEST_VENV)/installed
+	mkdir -p out
+	$(TEST)/python benchmarks/instructions.py --json > out/instructions.json
+	$(TEST)/python benchmarks/compare.py benchmarks/results/instructions.json out/instructions.json --limit 1.1
 
 bench: $(VENV)/installed
 	mkdir -p out

@@ -1,6 +1,6 @@
 """Instructions of each stage and of starting, counted by valgrind: they repeat where seconds do not.
 
-    python benchmarks/instructions.py --json > out/instructions.json       # about four minutes
+    python benchmarks/instructions.py --json > out/instructions.json       # about three minutes
     python benchmarks/compare.py benchmarks/results/instructions.json out/instructions.json --limit 1.1
 
 Every x86-64 machine with AVX2 is the same processor to a program under valgrind, so that figures of two machines can
@@ -31,11 +31,10 @@ SCRIPT = Path(__file__).with_name("stage_work.py")
 LIBRARIES = ("numpy", "scipy", "av", "soundfile", "soxr", "onnxruntime-gpu")
 # Nothing may depend on chance or on how many cores there are.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-TIMES = 2
+TIMES = 1
 STARTS = {
     "birdwatch --help": ["-m", "birdwatch", "--help"],
     "import birdwatch.cli.run": ["-c", "import birdwatch.cli.run"],
-    "import birdwatch.cli.listen": ["-c", "import birdwatch.cli.listen"],
 }
 
 

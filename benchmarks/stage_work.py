@@ -80,15 +80,6 @@ def mel(shift: int) -> Work:
     return lambda: log_mel(batch, shift=shift)
 
 
-def scores() -> Work:
-    from birdwatch.model.builtin import built_in_model
-    from birdwatch.model.classifier import OnnxClassifier
-
-    classifier = OnnxClassifier(built_in_model(), provider="cpu")
-    window = noise(WINDOW_FRAMES)[None]
-    return lambda: classifier.score(window)
-
-
 def fold() -> Work:
     from birdwatch.model.types import WindowScores
     from birdwatch.scores.aggregation import RecordingFold
@@ -118,7 +109,6 @@ STAGES: dict[str, tuple[Callable[[Path], Work], int]] = {
     "windows": (lambda _: windows(), 4),
     "mel": (lambda _: mel(0), 4),
     "mel, hop 2.496 s": (lambda _: mel(156 * HOP_FRAMES), 4),
-    "mel and network": (lambda _: scores(), 1),
     "fold": (lambda _: fold(), 4),
 }
 
