@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import median_low
 
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.isolated import Decoders, IsolatedAudio
@@ -17,7 +18,8 @@ __all__ = ["continued_blocks", "joined"]
 def joined(jobs: Sequence[Job]) -> list[Job]:
     """`jobs` with each file that another one continues taken into it as its `rest`; the others as they are.
 
-    A joined job has the first file's name, path and start, the length of all, and changes when one of them does.
+    A joined job has the first file's name and path, the length of all, and changes when one of them does. Its start is
+    the one that most of its files agree on: a pipe's first second may have been late when its file was named.
     """
     placed = [job for job in jobs if job.place is not None and job.fault is None]
     by_start = {_start(job): job for job in reversed(placed)}
@@ -64,12 +66,18 @@ def _one(chain: list[Job]) -> Job:
     first, *rest = chain
     if not rest:
         return first
+    starts, before_s = [], 0.0
+    for job in chain:
+        if job.start_utc_ns is not None:
+            starts.append(job.start_utc_ns - round(before_s * 1e9))
+        before_s += job.duration_s
     return replace(
         first,
         size_bytes=sum(job.size_bytes for job in chain),
         mtime_ns=max(job.mtime_ns for job in chain),
         duration_s=sum(job.duration_s for job in chain),
         warning="; ".join(filter(None, (job.warning for job in chain))),
+        start_utc_ns=median_low(starts) if starts else None,
         rest=tuple(rest),
     )
 

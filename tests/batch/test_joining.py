@@ -21,9 +21,9 @@ from birdwatch.cli.run import run
 RATE_HZ = 48000
 
 
-def write(path: Path, samples: np.ndarray, place: Place | None, second: int) -> None:
+def write(path: Path, samples: np.ndarray, place: Place | None, second: float) -> None:
     with soundfile.SoundFile(path, "w", samplerate=RATE_HZ, channels=1, format="FLAC", subtype="PCM_16") as sound:
-        stamp = datetime.fromtimestamp(1746072000 + second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        stamp = datetime.fromtimestamp(1746072000 + second, UTC).isoformat(timespec="milliseconds")
         sound.comment = f"GUANO|Version: 1.0\nTimestamp: {stamp}\n" + ("" if place is None else place_text(place))
         sound.write(samples)
 
@@ -40,7 +40,7 @@ def season(tmp_path: Path) -> tuple[Path, Path]:
     cuts = [0, 12.7, 31.3, 47]
     for number, (first, last) in enumerate(itertools.pairwise(cuts)):
         a, b = round(first * RATE_HZ), round(last * RATE_HZ)
-        write(folder / f"pond_{number}.flac", samples[a:b], Place("one", 1000 + a), int(first))
+        write(folder / f"pond_{number}.flac", samples[a:b], Place("one", 1000 + a), first)
     write(folder / "pond_3.flac", samples[47 * RATE_HZ :], Place("two", 0), 47)
     write(whole / "pond_0.flac", samples[: 47 * RATE_HZ], None, 0)
     return folder, whole
@@ -80,6 +80,14 @@ def test_joined_files_give_the_events_of_the_whole_recording(season, tmp_path, t
 
 def jobs(folder: Path) -> list[Job]:
     return [job for found in look_at(find_inputs([str(folder)])) for job in found]
+
+
+def test_a_first_file_that_was_named_late_does_not_move_the_others(season):
+    folder, _ = season
+    samples, _ = soundfile.read(folder / "pond_0.flac", dtype="float32")
+    write(folder / "pond_0.flac", samples, Place("one", 1000), 3)
+    chain = joined(jobs(folder))[0]
+    assert chain.start_utc_ns == 1746072000 * 10**9
 
 
 def test_a_missing_file_ends_a_chain_and_a_copy_is_not_joined_twice(season):
