@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,7 +71,8 @@ def make_app(hub: Hub) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _denied)
     if PAGE.is_dir():
-        app.mount("/", _Page(directory=PAGE, html=True), name="page")
+        # Of the page alone: clips have ranges, and what is live is not held back.
+        app.mount("/", GZipMiddleware(_Page(directory=PAGE, html=True)), name="page")
     app.add_middleware(_Headers)
     return app
 

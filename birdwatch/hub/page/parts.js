@@ -13,7 +13,7 @@ const sight = new IntersectionObserver((seen) => {
     sight.unobserve(one.target);
     one.target.querySelector("img").src = one.target.dataset.picture;
   }
-}, { rootMargin: "160px" });
+}, { rootMargin: "40px" });
 
 function later(image, address) {
   queueMicrotask(() => {
