@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from birdwatch.checkpoint.network import ModelArguments, activated, build_network, pool_input
+from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ModelError
 
 __all__ = ["Ensemble", "Network", "average_states", "count_macs", "count_parameters"]
@@ -33,14 +34,20 @@ class Network(nn.Module):
             _keep_outputs(self.body, keep)
         self.eval().requires_grad_(False)
 
-    def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits `(n, classes)` and embedding `(n, features)`."""
+    def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Logits `(n, classes)` and embedding `(n, features)`; of a sed head also `(n, segments, classes)`."""
+        if isinstance(self.body, SedNetwork):
+            clip, embedding, parts = self.body.outputs(pool_input(mel, self.pool))
+            return (clip, embedding, parts) if self.body.segments > 1 else (clip, embedding)
         embedding = self.body.forward_head(self.body.forward_features(pool_input(mel, self.pool)), pre_logits=True)
         return self.body.get_classifier()(embedding), embedding
 
 
 def _keep_outputs(body: Any, keep: Sequence[int]) -> None:
     """Leave only some of a timm model's outputs, in the order of `keep`."""
+    if isinstance(body, SedNetwork):
+        body.attention, body.classifier = _rows_of(body.attention, keep), _rows_of(body.classifier, keep)
+        return
     old = body.get_classifier()
     if not isinstance(old, nn.Linear):
         raise ModelError("the network does not end in one linear layer, so labels cannot be dropped from it")
@@ -51,19 +58,33 @@ def _keep_outputs(body: Any, keep: Sequence[int]) -> None:
         new.bias.copy_(old.bias[torch.tensor(keep)])
 
 
+def _rows_of(layer: nn.Linear, keep: Sequence[int]) -> nn.Linear:
+    """A linear layer with only some of its outputs."""
+    new = nn.Linear(layer.in_features, len(keep))
+    with torch.no_grad():
+        new.weight.copy_(layer.weight[torch.tensor(keep)])
+        new.bias.copy_(layer.bias[torch.tensor(keep)])
+    return new
+
+
 class Ensemble(nn.Module):
-    """The mean of its members' probabilities, so its scores need no activation; it has no embedding."""
+    """The mean of its members' probabilities, so its scores need no activation; it has no embedding.
+
+    Members with segments give the mean of those as a second output.
+    """
 
     def __init__(self, members: Sequence[Network], activation: str) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.activation = activation
 
-    def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Probabilities `(n, classes)`."""
-        total = sum(activated(member(mel)[0], self.activation) for member in self.members)
-        assert isinstance(total, torch.Tensor)
-        return total / len(self.members)
+    def forward(self, mel: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities `(n, classes)`, and `(n, segments, classes)` where the members have segments."""
+        answers = [member(mel) for member in self.members]
+        scores = torch.stack([activated(answer[0], self.activation) for answer in answers]).mean(dim=0)
+        if len(answers[0]) < 3:
+            return scores
+        return scores, torch.stack([activated(answer[2], self.activation) for answer in answers]).mean(dim=0)
 
 
 def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -62,14 +62,17 @@ def from_checkpoints(
     spec = manifest.frontend
     assert spec is not None  # read_checkpoint refuses others
     example = torch.from_numpy(log_mel(probe_clips(spec.window_frames)[:2], spec))
+    segments = checkpoints[0].model.segments
     outputs = ["scores"] if ensemble else ["scores", "embedding"]
+    outputs += ["segments"] if segments > 1 else []
     graph = export_graph(network, example, input_name="mel", output_names=outputs, opset=opset)
     activation = manifest.activation
 
     def reference(samples: FloatArray) -> FloatArray:
         with torch.inference_mode():
             out = network(torch.from_numpy(log_mel(samples, spec)))
-            return np.asarray(out if ensemble else activated(out[0], activation), np.float32)
+            scores = out[0] if isinstance(out, tuple) else out
+            return np.asarray(scores if ensemble else activated(scores, activation), np.float32)
 
     thresholds = {
         code: float(np.mean([checkpoint.manifest.threshold_of(code) for checkpoint in checkpoints]))
@@ -85,6 +88,8 @@ def from_checkpoints(
             activation="none" if ensemble else activation,
             scores_output="scores",
             embedding_output=None if ensemble else "embedding",
+            segments=segments,
+            segments_output="segments" if segments > 1 else None,
             parameters=count_parameters(network),
             macs=count_macs(network, example),
             probe=None,

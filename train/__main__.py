@@ -25,13 +25,12 @@ def train() -> None:
 
 @train.command()
 @CONFIG
-@setting_options("data", "audio_root", "cache", "clip", "workers")
+@setting_options("data", "audio_root", "cache", "clip", "workers", "window_s", "image_width")
 def prepare(config: Path | None, **given: Any) -> None:
     """Turn recordings into the mel cache; an interrupted run is resumed. All audio of a folder, or --data's."""
-    from birdwatch.model.frontend import FrontendSpec
-
     from .cache import MelCache
     from .dataset import read_table, read_unlabelled
+    from .frontend import frontend_of
     from .prepare import prepare as fill
 
     settings = settings_of(given, config)
@@ -39,7 +38,7 @@ def prepare(config: Path | None, **given: Any) -> None:
         raise ConfigError("prepare needs --audio-root and --cache")
     root = Path(settings.audio_root)
     recordings = read_table(Path(settings.data), root) if settings.data else read_unlabelled(root)
-    cache = MelCache.open(Path(settings.cache), FrontendSpec(), centre=settings.clip == "center")
+    cache = MelCache.open(Path(settings.cache), frontend_of(settings), centre=settings.clip == "center")
     arrays, faults = fill(cache, recordings, workers=given["workers"] or 0)
     done = [array for array in arrays if array.is_file()]
     size = sum(array.stat().st_size for array in done)

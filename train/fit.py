@@ -19,6 +19,7 @@ from birdwatch.model.manifest import Manifest
 
 from .device import choose_device
 from .draws import epoch_draws, regular_draws
+from .frontend import segments_of
 from .gather import Data
 from .judge import Predictions, judge, score_windows
 from .optimise import learning_rate
@@ -161,7 +162,12 @@ def prepare_fold(
         varied=data.varied,
     )
     arguments = ModelArguments(
-        len(data.labels), settings.arch, input_pool=settings.input_pool, input_pool_time=settings.input_pool_time
+        len(data.labels),
+        settings.arch,
+        input_pool=settings.input_pool,
+        input_pool_time=settings.input_pool_time,
+        head=settings.head,
+        segments=segments_of(settings),
     )
     device = choose_device(settings.device)
     return Fold(settings, data, parts, folder, manifest, spec, arguments, device, windows, varied)

@@ -17,6 +17,7 @@ from .cache import GRID
 from .device import choose_device, require_compiler
 from .fit import FoldData, fit_fold
 from .folds import Split, split
+from .frontend import frontend_of
 from .gather import Data, gather
 from .report import report
 from .reproducible import provenance
@@ -51,7 +52,7 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
         require_compiler(device)
     if settings.tensorboard:
         require_tensorboard()
-    spec = FrontendSpec()
+    spec = frontend_of(settings)
     data = gather(settings, spec, say=say, quiet=quiet)
     extra = tuple(range(len(data.recordings), len(data.sources)))
     later = sum(item.starts - 1 for item in data.sources[: len(data.recordings)]) * GRID * spec.hop_frames

@@ -57,6 +57,10 @@ class Settings:
     skip_broken: bool = setting(False, "train without the recordings that are missing or broken, instead of stopping")
 
     arch: str = setting("efficientnet_b0", "timm's name of the network")
+    head: Literal["linear", "sed"] = setting("linear", "linear, or attention over time, which scores segments too")
+    sed_frame_weight: float = setting(0.5, "head sed: weight of the loss of the highest frame beside the window's")
+    window_s: float = setting(5.0, "seconds of a window, 5 to 20; with head sed its parts of 5 s are scored as well")
+    image_width: int = setting(0, "time pixels of the image; 0 is 256 for each 5 s")
     input_pool: int = setting(1, "side of an average pooling in front of the network: 2 is four times cheaper")
     input_pool_time: int = setting(0, "its width along time where that differs: 1 keeps fast trills; 0 is input-pool")
     pretrained: bool = setting(False, "start from timm's ImageNet weights (needs the network or timm's cache)")
@@ -179,6 +183,10 @@ class Settings:
             faults.append(f"input_pool_time is {self.input_pool_time}, expected at least 0")
         if not 0 <= self.stop_epoch <= self.epochs:
             faults.append(f"stop_epoch is {self.stop_epoch}, expected 0 (none) to epochs, {self.epochs}")
+        if not 1.0 <= self.window_s <= 60.0 or self.image_width < 0 or self.sed_frame_weight < 0:
+            faults.append("window_s must be 1 to 60, image_width and sed_frame_weight at least 0")
+        if self.head == "sed" and self.teacher:
+            faults.append("a teacher's classifier needs head linear")
         if not 0.0 <= self.label_smoothing < 1.0 or not 0.0 <= self.focal_alpha <= 1.0 or self.focal_gamma < 0.0:
             faults.append("label_smoothing must be 0 to below 1, focal_alpha 0 to 1, focal_gamma at least 0")
         if not 0.0 <= self.ema < 1.0:

@@ -14,6 +14,7 @@ from torch import nn
 
 from birdwatch.checkpoint.file import load_tensors, save_tensors
 from birdwatch.checkpoint.network import ModelArguments, build_network, start_head
+from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError
 
 from .gather import Data
@@ -40,7 +41,8 @@ def initial_network(
     if settings.head_prior > 0:
         start_head(network, settings.head_prior)
     if settings.init:
-        for line in load_initial(network, Path(settings.init), codes=data.codes):
+        body = network.body if isinstance(network, SedNetwork) else network
+        for line in load_initial(body, Path(settings.init), codes=data.codes):
             say(line)
     if data.teacher is not None:
         put_teacher_head(network, data.teacher, prior=settings.head_prior)

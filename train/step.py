@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from birdwatch.checkpoint.network import pool_input
+from birdwatch.checkpoint.sed import SedAnswer
 from birdwatch.errors import BirdwatchError
 from birdwatch.model.frontend import FrontendSpec
 
@@ -50,6 +51,10 @@ class Forward:
         images = pool_input(shown.images, self.pool).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.half or torch.bfloat16, enabled=self.half is not None):
             answer = self.run(images)
+        if isinstance(answer, SedAnswer):
+            by_frame = classification_loss(answer.highest.float(), shown.targets, shown.weights, settings)
+            clip = classification_loss(answer.clip.float(), shown.targets, shown.weights, settings)
+            return clip + settings.sed_frame_weight * by_frame
         logits, embedding = answer if isinstance(answer, tuple) else (answer, None)
         loss = classification_loss(logits.float(), shown.targets, shown.weights, settings)
         if embedding is not None and shown.embeddings is not None and shown.embedding_weights is not None:

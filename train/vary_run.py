@@ -22,6 +22,7 @@ from birdwatch.model.frontend import FrontendSpec, mel_power
 from birdwatch.scores.pipeline import WindowStream, windows_of
 
 from .draws import class_shares
+from .frontend import frontend_of
 from .gather import Data, gather
 from .progress import tracked
 from .settings import Settings
@@ -146,7 +147,7 @@ def vary(
         raise ConfigError("vary follows where the species are heard: give --soft-labels")
     # Whatever a run takes its windows from: here they follow the species, so the cache holds whole recordings.
     settings = replace(settings, clip="heard")
-    spec = FrontendSpec()
+    spec = frontend_of(settings)
     listener = Listener.of(load_model(model), spec)
     data = gather(settings, spec, say=say, quiet=quiet)
     parts = ceil(count / PART)

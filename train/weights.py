@@ -31,7 +31,9 @@ def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> lis
     """
     tensors, same_head = _read(path, codes)
     own = network.state_dict()
-    own_head = head_name(network)
+    # A network without a head is the backbone of a sed head.
+    headless = network.num_classes == 0
+    own_head = "classifier" if headless else head_name(network)
     head = [name for name in own if name.startswith(f"{own_head}.")]
     if len(set(own) & set(tensors)) < len(own) // 2:
         body = [name for name in own if name not in head]

@@ -55,8 +55,8 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     audio = scoring.decoders.open(job.path, channel=job.channel)
     pieces = _Pieces(database, job)
     fold = RecordingFold(scoring.policy, manifest.rate_hz)
-    # A segment belongs to the recording's own time, and is as long as a window.
-    segments = SegmentMaximum(manifest.window_frames, len(manifest.labels))
+    # A segment belongs to the recording's own time, and is as long as a row of scores.
+    segments = SegmentMaximum(manifest.row_frames, len(manifest.labels))
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
     blocks = audio.blocks()

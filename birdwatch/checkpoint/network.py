@@ -18,9 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError, ModelError
 
 __all__ = ["ModelArguments", "activated", "build_network", "head_name", "pool_input", "start_head", "state_faults"]
+
+
+HEADS = ("linear", "sed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class ModelArguments:
 
     arch: timm's name. input_pool: side of the average pooling in front. 2 shows the network 128 x 128 of the front
     end's 256 x 256, a quarter of the work. input_pool_time: its width along time where that differs, 0 where it does
-    not.
+    not. head: `linear`, or `sed` with attention over time, which also scores `segments` equal parts of the window.
     """
 
     num_classes: int
@@ -37,12 +41,19 @@ class ModelArguments:
     in_chans: int = 1
     input_pool: int = 1
     input_pool_time: int = 0
+    head: str = "linear"
+    segments: int = 1
 
     def __post_init__(self) -> None:
         if self.num_classes < 1 or self.in_chans < 1 or self.input_pool < 1 or self.input_pool_time < 0:
             raise ConfigError(
                 f"model arguments: num_classes {self.num_classes}, in_chans {self.in_chans} and input_pool "
                 f"{self.input_pool} must be at least 1, input_pool_time {self.input_pool_time} at least 0"
+            )
+        if self.head not in HEADS or self.segments < 1 or (self.head == "linear" and self.segments > 1):
+            raise ConfigError(
+                f"model arguments: head {self.head!r} must be one of {', '.join(HEADS)}, segments {self.segments} at "
+                "least 1, and above 1 only with sed"
             )
 
     @classmethod
@@ -58,13 +69,16 @@ class ModelArguments:
         arch = values.get("arch")
         if arch is not None and (not isinstance(arch, str) or not timm.is_model(arch)):
             faults.append(f"model argument arch is {arch!r}, which this timm ({timm.__version__}) does not know")
+        if values.get("head", "linear") not in HEADS:
+            faults.append(f"model argument head is {values['head']!r}, expected one of {', '.join(HEADS)}")
         if faults:
             raise ModelError("; ".join(faults))
         return cls(**values)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The arguments as plain values, which `from_mapping` reads."""
-        return asdict(self)
+        """The arguments as plain values, which `from_mapping` reads; a linear head needs no `head` and `segments`."""
+        values = asdict(self)
+        return values if self.head != "linear" else {n: v for n, v in values.items() if n not in ("head", "segments")}
 
     @property
     def pool(self) -> tuple[int, int]:
@@ -87,7 +101,7 @@ def build_network(
             arguments.arch,
             pretrained=pretrained,
             in_chans=arguments.in_chans,
-            num_classes=arguments.num_classes,
+            num_classes=0 if arguments.head == "sed" else arguments.num_classes,
             drop_rate=drop_rate,
             drop_path_rate=drop_path_rate,
         )
@@ -100,6 +114,8 @@ def build_network(
             "without a network, give a local file with --init"
         ) from error
     assert isinstance(network, nn.Module)
+    if arguments.head == "sed":
+        return SedNetwork(network, arguments.num_classes, arguments.segments, drop_rate=drop_rate)
     return network
 
 
@@ -126,7 +142,8 @@ def start_head(network: nn.Module, prior: float) -> None:
 
     From one half it takes hundreds of steps until the many absent classes stop ruling the gradients.
     """
-    head = network.get_classifier()  # type: ignore[operator]
+    sed = isinstance(network, SedNetwork)
+    head = network.classifier if sed else network.get_classifier()  # type: ignore[operator]
     assert isinstance(head, nn.Linear)
     nn.init.constant_(head.bias, math.log(prior / (1.0 - prior)))
 

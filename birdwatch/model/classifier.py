@@ -127,7 +127,13 @@ class OnnxClassifier:
         return self._scores(samples, 0)
 
     def _scores(self, samples: Samples, shift: int) -> FloatArray:
-        scores = _activated(self._run(self.manifest.scores_output, samples, shift), self.manifest.activation)
+        return self._checked(self.manifest.scores_output, samples, shift)
+
+    def _segments(self, samples: Samples, shift: int) -> FloatArray:
+        return self._checked(self.manifest.segments_output or "", samples, shift)
+
+    def _checked(self, output: str, samples: Samples, shift: int) -> FloatArray:
+        scores = _activated(self._run(output, samples, shift), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
         return scores
@@ -151,6 +157,10 @@ class OnnxClassifier:
         """
         for window, scores in self._in_order(windows, self._scores, in_flight or self.workers):
             yield WindowScores(window.start_frame, window.valid_frames, scores)
+
+    def score_segments(self, windows: Iterable[Window], *, in_flight: int) -> Iterator[tuple[Window, FloatArray]]:
+        """Each window with the scores `(segments, classes)` of its parts, in order, of a model that has segments."""
+        return self._in_order(windows, self._segments, in_flight)
 
     def embed_windows(self, windows: Iterable[Window]) -> Iterator[tuple[Window, FloatArray]]:
         """Each window with its embedding `(size,)`, in order, as `score_windows`."""
@@ -284,5 +294,5 @@ def _activated(raw: FloatArray, activation: str) -> FloatArray:
         with np.errstate(over="ignore"):
             powers = np.exp(-raw.astype(np.float64)).astype(np.float32)
         return np.asarray(np.float32(1.0) / (np.float32(1.0) + powers), np.float32)
-    powers = np.exp(raw - raw.max(axis=1, keepdims=True, initial=-np.inf))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    powers = np.exp(raw - raw.max(axis=-1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

@@ -40,6 +40,7 @@ class Manifest:
     activation: what turns the graph's `scores_output` into scores in 0..1; `none` where the graph does it.
     resampler: how audio at another rate is brought to `rate_hz`; the one that the network was trained with.
     threshold: presence where `thresholds` (by code) has no entry. provenance: how the model was made (free form).
+    segments: equal parts of a window that `segments_output` scores `(n, segments, classes)`; 1 without that output.
     probe: a clip and its expected scores, for checking a machine. parameters and macs: counted at export.
     """
 
@@ -55,6 +56,8 @@ class Manifest:
     resampler: ResamplerKind = "soxr"
     scores_output: str = "scores"
     embedding_output: str | None = None
+    segments: int = 1
+    segments_output: str | None = None
     license: str = ""
     attribution: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -80,13 +83,27 @@ class Manifest:
         """Seconds of audio in a window."""
         return self.window_frames / self.rate_hz
 
+    @property
+    def row_frames(self) -> int:
+        """Frames that one row of scores is about: a segment, or the window of a model without segments."""
+        return self.window_frames // self.segments
+
+    @property
+    def row_s(self) -> float:
+        """Seconds that one row of scores is about."""
+        return self.row_frames / self.rate_hz
+
     def threshold_of(self, code: str) -> float:
         """The score from which class `code` counts as present."""
         return self.thresholds.get(code, self.threshold)
 
     def to_json(self) -> str:
         """The text that goes into the ONNX file's metadata under `METADATA_KEY`."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        values = asdict(self)
+        if self.segments_output is None:
+            # As before there were segments, so that older versions read the files of models without.
+            del values["segments"], values["segments_output"]
+        return json.dumps(values, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

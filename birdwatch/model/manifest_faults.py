@@ -48,6 +48,7 @@ def manifest_faults(values: Mapping[str, Any], *, schema: int) -> list[str]:
         faults += _text_faults(name, values[name], empty=name != "scores_output")
     if values["embedding_output"] is not None:
         faults += _text_faults("embedding_output", values["embedding_output"])
+    faults += _segment_faults(values)
     for name, kinds in (("input", Input), ("activation", Activation), ("resampler", ResamplerKind)):
         if values[name] not in get_args(kinds):
             faults.append(f"{name} is {shown(values[name])}, expected one of {get_args(kinds)}")
@@ -62,6 +63,18 @@ def manifest_faults(values: Mapping[str, Any], *, schema: int) -> list[str]:
     for name in ("parameters", "macs"):
         if values[name] is not None and not _is_count(values[name]):
             faults.append(f"{name} is {shown(values[name])}, expected a whole number or null")
+    return faults
+
+
+def _segment_faults(values: Mapping[str, Any]) -> list[str]:
+    segments, output, frames = values["segments"], values["segments_output"], values["window_frames"]
+    if not _is_count(segments) or segments < 1:
+        return [f"segments is {shown(segments)}, expected a whole number from 1"]
+    if output is None:
+        return ["segments is above 1 without segments_output"] if segments > 1 else []
+    faults = _text_faults("segments_output", output)
+    if _is_count(frames) and frames % segments:
+        faults.append(f"a window of {frames} frames cannot be cut into {segments} equal segments")
     return faults
 
 

@@ -47,13 +47,16 @@ def checked_manifest(session: Any, path: Path) -> Manifest:
     elif inputs[0].type != "tensor(float)":
         faults.append(f"its input takes {inputs[0].type}, expected tensor(float)")
     outputs = {output.name: output for output in session.get_outputs()}
-    for name in filter(None, (manifest.scores_output, manifest.embedding_output)):
+    for name in filter(None, (manifest.scores_output, manifest.embedding_output, manifest.segments_output)):
         if name not in outputs:
             faults.append(f"it has no output {name!r}, only {sorted(outputs)}")
     scores = outputs.get(manifest.scores_output)
     if scores is not None and not _fits(scores.shape[1:], (len(manifest.labels),)):
         width = scores.shape[-1] if scores.shape else 0
         faults.append(f"it has {width} outputs but its manifest lists {len(manifest.labels)} labels")
+    parts = outputs.get(manifest.segments_output or "")
+    if parts is not None and not _fits(parts.shape[1:], (manifest.segments, len(manifest.labels))):
+        faults.append(f"its segments are {parts.shape}, its manifest says (n, {manifest.segments}, classes)")
     if faults:
         raise ModelError(f"{path} does not fit its manifest: {'; '.join(faults)}; export it again")
     return manifest

@@ -16,6 +16,7 @@ from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.aggregation import RecordingFold
 from birdwatch.scores.policy import ScoringPolicy
+from birdwatch.scores.rows import RowMean, rows_of
 from birdwatch.scores.types import RecordingScores, SkippedWindow
 
 __all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
@@ -101,6 +102,8 @@ def score_blocks(
 ) -> Iterator[WindowScores | SkippedWindow]:
     """Each window of `blocks` in order: its scores by `policy`, or that it was skipped.
 
+    A model with segments gives a row for each, the mean over the windows that overlap there.
+
     A bounded number of scored windows is in memory. `stream`, fresh and made for the blocks' rate, tells afterwards how
     long the audio was. in_flight: see `OnnxClassifier.score_windows`.
     """
@@ -115,11 +118,30 @@ def score_blocks(
             else:
                 order.append(SkippedWindow(window.start_frame, window.valid_frames))
 
-    for scored in classifier.score_windows(scorable(), in_flight=in_flight):
+    def filtered(rows: Iterable[WindowScores]) -> Iterator[WindowScores]:
+        for row in rows:
+            yield WindowScores(row.start_frame, row.valid_frames, np.asarray(policy.filtered(row.scores)))
+
+    manifest = classifier.manifest
+    mean = RowMean() if manifest.segments > 1 else None
+    if mean is None:
+        found = ([scored] for scored in classifier.score_windows(scorable(), in_flight=in_flight))
+    else:
+        parts = classifier.score_segments(scorable(), in_flight=in_flight or classifier.workers)
+        found = (rows_of(window, scores, manifest.row_frames) for window, scores in parts)
+    for scored in found:
         while (skipped := order.popleft()) is not None:
+            if mean is not None:
+                yield from filtered(mean.before(skipped.start_frame))
             yield skipped
-        yield WindowScores(scored.start_frame, scored.valid_frames, np.asarray(policy.filtered(scored.scores)))
-    yield from (skipped for skipped in order if skipped is not None)
+        yield from filtered(scored if mean is None else mean.push(scored))
+    for skipped in order:
+        if skipped is not None:
+            if mean is not None:
+                yield from filtered(mean.before(skipped.start_frame))
+            yield skipped
+    if mean is not None:
+        yield from filtered(mean.finish())
 
 
 def score_recording(

@@ -166,7 +166,7 @@ def _segments(result: Result, words: Vocabulary) -> Iterator[tuple[str, FloatArr
     for rows in result.segments():
         for scores in rows:
             number += 1
-            yield f"{stem}_{number * words.manifest.window_s:g}", scores
+            yield f"{stem}_{number * words.manifest.row_s:g}", scores
 
 
 def _text(score: float) -> str:

@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from birdwatch.api import analyze
+from birdwatch.checkpoint.file import read_checkpoint
+from birdwatch.checkpoint.network import ModelArguments, build_network
+from birdwatch.checkpoint.sed import SedAnswer, membership
+from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.frontend import log_mel
+from export.source import from_checkpoints
+from export.verify import Kind
+from export.write import write_model
+from train.run import fit
+from train.settings import Settings
+
+
+def test_segments_are_the_attentions_weighted_mean_in_a_slow_loop() -> None:
+    torch.manual_seed(0)
+    network = build_network(ModelArguments(3, "test_efficientnet", head="sed", segments=2))
+    images = torch.rand(2, 1, 64, 160)
+    assert isinstance(network.train()(images), SedAnswer)
+    network.eval()
+    with torch.no_grad():
+        clip, _, parts = network.outputs(images)
+        _, attention, logits = network.frames(images)
+        torch.testing.assert_close(network(images), clip)
+    frames = logits.shape[1]
+    for part in range(2):
+        total, weight = torch.zeros(2, 3), torch.zeros(2, 3)
+        for frame in range(frames):
+            shared = max(0.0, min(frame + 1, frames * (part + 1) / 2) - max(frame, frames * part / 2))
+            total += shared * attention[:, frame] * logits[:, frame]
+            weight += shared * attention[:, frame]
+        torch.testing.assert_close(parts[:, part], total / weight)
+    np.testing.assert_allclose(membership(7, 3).sum(dim=1), 1.0, rtol=1e-6)
+
+
+def test_ten_seconds_give_rows_of_five(quick: Settings, tmp_path: Path) -> None:
+    settings = replace(quick, head="sed", window_s=10.0, epochs=1, cache=str(tmp_path / "mels"))
+    out = fit(settings, resume=False, say=lambda _: None, quiet=True)
+    checkpoint = read_checkpoint(out / "fold0" / "best.pt")
+    assert (checkpoint.model.head, checkpoint.model.segments) == ("sed", 2)
+    path = write_model(from_checkpoints([out / "fold0" / "best.pt"]), tmp_path / "model.onnx", Kind()).path
+    classifier = OnnxClassifier(path, provider="cpu")
+    samples = np.random.default_rng(1).normal(0, 0.1, 25 * 32000).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 32000, subtype="FLOAT")
+    found = analyze(tmp_path / "a.wav", classifier, hop_s=10.0).windows
+    assert [(row.start_frame / 32000, row.valid_frames / 32000) for row in found] == [(5.0 * i, 5.0) for i in range(5)]
+    network = build_network(checkpoint.model).eval()
+    network.load_state_dict(checkpoint.state_dict)
+    with torch.no_grad():
+        mel = torch.from_numpy(log_mel(samples[None, :320000], checkpoint.manifest.frontend))
+        parts = torch.sigmoid(network.outputs(torch.nn.functional.avg_pool2d(mel, 4))[2])[0]
+    for number in range(2):
+        assert found[number].scores == pytest.approx(parts[number].numpy(), abs=1e-5)
+    overlapped = analyze(tmp_path / "a.wav", classifier, hop_s=5.0).windows
+    assert [row.start_frame // 160000 for row in overlapped] == [0, 1, 2, 3, 4]
