@@ -88,11 +88,12 @@ def shown(row: Any) -> dict[str, Any]:
 
 def page_of_events(connection: Connection, query: EventQuery) -> dict[str, Any]:
     """A page of events, and the cursor of the next one. Raises ConfigError for a cursor that is none of ours."""
-    wanted = _filtered(connection, query)
-    if wanted is None:
-        return {"events": [], "next": None}
     by_score = query.sort.endswith("score")
     key = _sort_key(connection, query, by_score=by_score)
+    ordered_by_score = by_score and key is events.c.score
+    wanted = _filtered(connection, query, at=events.c.start_ms + 0 if ordered_by_score else events.c.start_ms)
+    if wanted is None:
+        return {"events": [], "next": None}
     if query.min_score is not None:
         # The sum with 0 keeps a database from choosing the other index: see _sort_key.
         score = events.c.score if by_score or key is not events.c.start_ms else events.c.score + 0
@@ -204,8 +205,8 @@ def next_to_review(connection: Connection, order: Order, *, code: str | None, st
     return {"event": None if number is None else one_event(connection, number), "left": max(0, left)}
 
 
-def _filtered(connection: Connection, query: EventQuery) -> Select[Any] | None:
-    """The ids wanted; None where a station or species is named that is not there."""
+def _filtered(connection: Connection, query: EventQuery, *, at: Any = events.c.start_ms) -> Select[Any] | None:
+    """The ids wanted; None where a station or species is named that is not there. at: the time, as it is compared."""
     wanted = select(events.c.id)
     if query.station is not None:
         number = connection.scalar(select(stations.c.id).where(stations.c.name == query.station))
@@ -218,9 +219,9 @@ def _filtered(connection: Connection, query: EventQuery) -> Select[Any] | None:
             return None
         wanted = wanted.where(events.c.species == number)
     if query.from_ms is not None:
-        wanted = wanted.where(events.c.start_ms >= query.from_ms)
+        wanted = wanted.where(at >= query.from_ms)
     if query.to_ms is not None:
-        wanted = wanted.where(events.c.start_ms < query.to_ms)
+        wanted = wanted.where(at < query.to_ms)
     if query.review == "none":
         wanted = wanted.where(events.c.verdict.is_(None))
     elif query.review is not None:
@@ -239,10 +240,13 @@ def _total(connection: Connection, code: str | None, station: str | None) -> int
 
 def _reviewed(connection: Connection, code: str | None, station: str | None) -> int:
     wanted = select(func.count()).select_from(events).where(events.c.verdict.is_not(None))
+    # The sums with 0 keep a database from reading all events of a species: few were reviewed.
     if code is not None:
-        wanted = wanted.join(species, species.c.id == events.c.species).where(species.c.code == code)
+        number = select(species.c.id).where(species.c.code == code).scalar_subquery()
+        wanted = wanted.where(events.c.species + 0 == number)
     if station is not None:
-        wanted = wanted.join(stations, stations.c.id == events.c.station).where(stations.c.name == station)
+        number = select(stations.c.id).where(stations.c.name == station).scalar_subquery()
+        wanted = wanted.where(events.c.station + 0 == number)
     return int(connection.scalar(wanted) or 0)
 
 
