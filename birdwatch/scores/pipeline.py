@@ -40,7 +40,7 @@ class WindowStream:
         self._margin = 0 if rate_hz == manifest.rate_hz else -(-2 * rate_hz // manifest.rate_hz) + 1
         self._rates = rate_hz, manifest.rate_hz
         self._invalid_end = self._skip_to = -1
-        self._input_end = self._used_end = 0
+        self._input_end = 0
         self.end_frame = 0
         self.invalid_frames = 0
 
@@ -61,7 +61,6 @@ class WindowStream:
                 run = AudioBlock(run.samples[late:], run.start_frame + late, run.rate_hz)
             if len(run.samples):
                 out += self._windows(self._resampler.push(run))
-                self._used_end = run.end_frame
         self._input_end = block.end_frame
         self.invalid_frames += len(block.samples) - sum(len(run.samples) for run in runs)
         if len(block.samples) and (not runs or runs[-1].end_frame < block.end_frame):
@@ -70,11 +69,16 @@ class WindowStream:
 
     def finish(self) -> list[Window]:
         """The windows that the end completes: the resampler's rest and the padded tail."""
-        out = [*self._windows(self._resampler.finish()), *self._windower.finish()]
-        if self._used_end < self._input_end:
-            # The last frames were cut out; the end is rounded as the resampler does.
-            rate_hz, out_rate_hz = self._rates
-            self.end_frame = (self._input_end * out_rate_hz + rate_hz // 2) // rate_hz
+        # Rounded as the resampler does from frame 0 on. What follows a cut may end one frame later, which is none.
+        rate_hz, out_rate_hz = self._rates
+        end = (self._input_end * out_rate_hz + rate_hz // 2) // rate_hz
+        blocks = [
+            AudioBlock(block.samples[: end - block.start_frame], block.start_frame, block.rate_hz)
+            for block in self._resampler.finish()
+            if block.start_frame < end
+        ]
+        out = [*self._windows(blocks), *self._windower.finish()]
+        self.end_frame = end
         return out
 
     def _windows(self, blocks: list[AudioBlock]) -> list[Window]:
