@@ -32,7 +32,7 @@ from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.model.classifier import CPU_BATCH, OnnxClassifier
 from birdwatch.model.label_names import locale_names
-from birdwatch.model.registry import find_model
+from birdwatch.model.registry import find_model, species_hint
 from birdwatch.process import cores
 from birdwatch.service.sd_notify import Notifier
 
@@ -94,6 +94,9 @@ def _started(
     classifier = _classifier(loaded)
     publisher = stack.enter_context(_publisher(loaded.settings))
     log.info("%s on %s; publishing on %s", classifier.manifest.name, classifier.provider, publisher.endpoint)
+    hint = species_hint(loaded.settings.model, len(classifier.manifest.labels))
+    if hint is not None:
+        log.info("%s", hint)
     stations = Stations(loaded, classifier, publisher, clock, on_detection=_shown(display, classifier))
     stack.callback(stations.close)
     scheduler = Scheduler(classifier, clock)

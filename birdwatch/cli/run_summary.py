@@ -13,6 +13,7 @@ from birdwatch.batch.results import errors_path
 from birdwatch.batch.run import RunSummary
 from birdwatch.batch.run_database import Entry
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.registry import species_hint
 from birdwatch.wording import audio_text, counted, printable, speed_text
 
 __all__ = ["print_failures", "print_summary", "print_warnings", "species_lines"]
@@ -43,6 +44,9 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     )
     for line in lines:
         click.echo(line, err=True)
+    hint = species_hint(summary.request.settings.model, len(summary.manifest.labels))
+    if hint is not None:
+        click.echo(f"birdwatch: {hint}", err=True)
     code = 3 if failed else 0
     print_failures(failed, len(summary.wanted), errors_path(summary.request.outputs[0].path))
     if json_progress:

@@ -23,7 +23,7 @@ from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.subscriber import Subscriber
 from birdwatch.model.classifier import OnnxClassifier, cuda_fault
 from birdwatch.model.probe import replay_probe
-from birdwatch.model.registry import find_model
+from birdwatch.model.registry import find_model, species_hint
 
 __all__ = ["Finding", "findings"]
 
@@ -104,6 +104,9 @@ def _model(settings: Settings) -> Iterator[Finding]:
         return
     manifest = model.manifest
     yield Finding("model", "fine", f"{manifest.name}, {len(manifest.labels)} classes, {model.sha256[:12]}")
+    hint = species_hint(settings.model, len(manifest.labels))
+    if hint is not None:
+        yield Finding("species", "fine", hint)
     if manifest.probe is not None:
         try:
             right = replay_probe(model).passed

@@ -24,6 +24,7 @@ __all__ = [
     "locale_folder",
     "make_folder",
     "range_folder",
+    "species_hint",
     "store_folder",
     "stored_models",
     "write_model",
@@ -84,6 +85,16 @@ def find_range_model() -> Path:
             "`birdwatch model add birdnet` brings one"
         )
     return found[0]
+
+
+def species_hint(model: str | None, classes: int) -> str | None:
+    """One line for those who run the built-in model (None) and have not added BirdNET; None for everybody else.
+
+    classes: of the built-in model.
+    """
+    if model is not None or "birdnet" in stored_models():
+        return None
+    return f"the built-in model has {classes} species; `birdwatch model add birdnet` adds one with 6 522"
 
 
 def make_folder(folder: Path) -> None:

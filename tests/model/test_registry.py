@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from birdwatch.errors import ModelError
-from birdwatch.model.registry import find_model, find_range_model, locale_folder, store_folder, stored_models
+from birdwatch.model.registry import (
+    find_model,
+    find_range_model,
+    locale_folder,
+    species_hint,
+    store_folder,
+    stored_models,
+)
 
 
 @pytest.fixture
@@ -51,3 +58,12 @@ def test_the_range_model(store: Path) -> None:
     (store / "ranges" / "other.onnx").touch()
     with pytest.raises(ModelError, match="there are birdnet, other"):
         find_range_model()
+
+
+def test_the_way_to_more_species_is_told_to_those_who_lack_it(store: Path) -> None:
+    assert species_hint(None, 71) is None
+    (store / "birdnet.onnx").unlink()
+    assert species_hint(None, 71) == (
+        "the built-in model has 71 species; `birdwatch model add birdnet` adds one with 6 522"
+    )
+    assert species_hint("perch", 71) is None
