@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from birdwatch.checkpoint.file import Checkpoint, save_checkpoint
 from birdwatch.checkpoint.network import ModelArguments
@@ -32,6 +33,7 @@ from .step import Forward, finite, load_batches, timed
 from .tables import save_predictions, write_table
 from .teacher_head import plain_state
 from .tensorboard import log_epoch
+from .warm_start import start_warm
 from .windows import Windows
 
 __all__ = ["FoldData", "fit_fold"]
@@ -70,6 +72,14 @@ class Fold:
     windows: Windows
     varied: npt.NDArray[np.int64] | None
 
+    def start_warm(self, network: nn.Module, *, say: Say) -> None:
+        """Statistics for an exported network's normalisations and a head by regression, where the settings say so."""
+        settings, data, number = self.settings, self.data, self.parts.number
+        plain = Windows(data.sources, self.spec, len(data.labels), settings=settings, fold=number, teacher=data.teacher)
+        known = regular_draws(data.sources, self.parts.train, settings.window_hop_s, self.spec)
+        for line in start_warm(network, settings, plain, known, self.arguments.pool):
+            say(line)
+
     def validate(self, state: State) -> Predictions:
         """The scores of the held-out windows by the weights that are kept."""
         settings, data = self.settings, self.data
@@ -105,9 +115,13 @@ def fit_fold(
         torch.set_num_threads(settings.threads)
     seed_everything(settings.seed, parts.number + 1)
     fold = prepare_fold(settings, data, parts, folder, manifest, say=say)
-    state = State.begin(initial_network(settings, data, fold.arguments, say=say), settings, fold.device)
+    network = initial_network(settings, data, fold.arguments, say=say)
+    resumed = resume and (folder / "last.pt").exists()
+    if not resumed:
+        fold.start_warm(network, say=say)
+    state = State.begin(network, settings, fold.device)
     identity = {"settings": kept_settings(settings), "data": data.fingerprint, "soft": data.soft_labels}
-    if resume and (folder / "last.pt").exists():
+    if resumed:
         state.restore(folder / "last.pt", identity)
         say(f"{parts.called}: resumes after epoch {len(state.history)} of {settings.epochs}")
     forward = Forward(
@@ -184,7 +198,7 @@ def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int, *, say: 
     )
     loader = load_batches(fold.windows, draws, settings, fold.device)
     steps = len(loader)
-    state.network.train()
+    state.train_mode()
     pace = Pace(f"{fold.parts.called} epoch {epoch + 1}/{settings.last_epoch}", len(draws), say)
     losses, waited_s, began_s = 0.0, 0.0, perf_counter()
     for step, (batch, wait_s) in enumerate(timed(loader)):

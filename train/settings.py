@@ -64,8 +64,12 @@ class Settings:
     input_pool: int = setting(1, "side of an average pooling in front of the network: 2 is four times cheaper")
     input_pool_time: int = setting(0, "its width along time where that differs: 1 keeps fast trills; 0 is input-pool")
     pretrained: bool = setting(False, "start from timm's ImageNet weights (needs the network or timm's cache)")
-    init: str = setting("", "start from a local .safetensors, .pt or .pth file with timm's or torchvision's names")
+    init: str = setting("", "start from a local .safetensors, .pt, .pth or exported .onnx file")
     head_prior: float = setting(0.0, "score that a new head starts from; 0 leaves it to timm, about one half")
+    freeze_stages: int = setting(0, "the stem and this many first stages of an EfficientNet stay as --init has them")
+    head_ridge: float = setting(
+        0.0, "a teacher's head starts from ridge regression with this penalty, such as 0.1; 0 starts at random"
+    )
     drop_rate: float = setting(0.2, "dropout before the head")
     drop_path_rate: float = setting(0.2, "stochastic depth")
 
@@ -199,6 +203,10 @@ class Settings:
             faults.append("extra_share must be below 1, mel_shift at least 0")
         if self.negative_share + self.noise_share >= 1.0:
             faults.append("negative_share and noise_share together must leave room for the recordings")
+        if not 0 <= self.freeze_stages <= 7 or self.head_ridge < 0:
+            faults.append("freeze_stages must be 0 to 7 and head_ridge at least 0")
+        if self.freeze_stages and not (self.init or self.pretrained):
+            faults.append("freeze_stages keeps weights that are there: give --init or --pretrained")
         if self.folds < 2:
             faults.append(f"folds is {self.folds}, expected at least 2 (--fold none trains on everything)")
         folds = ["all", "none", *map(str, range(self.folds))]

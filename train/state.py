@@ -21,6 +21,7 @@ from .gather import Data
 from .optimise import move_average
 from .settings import RUNTIME, Settings
 from .teacher_head import put_teacher_head
+from .warm_start import freeze, frozen_stages
 from .weights import load_initial
 
 __all__ = ["Metrics", "State", "initial_network", "kept_settings", "require_same"]
@@ -53,7 +54,7 @@ def initial_network(
 class State:
     """What an epoch changes.
 
-    averaged: the moving average of the weights, where there is one. history: metrics by epoch. total: the sum of the
+    averaged: the moving average of the weights, where there is one. frozen: stages that are not trained. history: metrics by epoch. total: the sum of the
     last epochs' weights, for average.pt. best: the score of the epoch that best.pt holds.
     """
 
@@ -62,6 +63,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     half: torch.dtype
+    frozen: list[nn.Module] = field(default_factory=list)
     history: list[Metrics] = field(default_factory=list)
     total: dict[str, torch.Tensor] = field(default_factory=dict)
     best: float = -math.inf
@@ -72,15 +74,23 @@ class State:
         # oneDNN's and cuDNN's convolutions are up to twice as fast with the channels last.
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
-        optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+        frozen = frozen_stages(network, settings.freeze_stages)
+        freeze(frozen)
+        learned = [value for value in network.parameters() if value.requires_grad]
+        optimizer = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
         half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
         scaled = settings.amp and device.type == "cuda" and half == torch.float16
-        return cls(network, averaged, optimizer, torch.amp.GradScaler(device.type, enabled=scaled), half)
+        return cls(network, averaged, optimizer, torch.amp.GradScaler(device.type, enabled=scaled), half, frozen)
 
     @property
     def judged(self) -> nn.Module:
         """The weights that are validated and kept."""
         return self.network if self.averaged is None else self.averaged
+
+    def train_mode(self) -> None:
+        """Dropout and batch statistics as in training, but for the stages that stay as they are."""
+        self.network.train()
+        freeze(self.frozen)
 
     def update(self, loss: torch.Tensor, rate: float, settings: Settings, step: int) -> None:
         """One step of the optimizer at the learning rate `rate`; step: counted from the first epoch on."""

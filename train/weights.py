@@ -14,6 +14,8 @@ from torch import nn
 from birdwatch.checkpoint.network import head_name
 from birdwatch.errors import ModelError
 
+from .warm_start import read_exported
+
 __all__ = ["load_initial"]
 
 # Squeeze-and-excitation that the file lacks starts near identity: sigmoid(3) = 0.95, and hardly moved by its input.
@@ -24,13 +26,14 @@ SE_SCALE = 0.1
 def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> list[str]:
     """Put a file's weights into a timm EfficientNet; returns lines that say what was loaded and what was not.
 
-    The file is `.safetensors`, or what torch.load(weights_only=True) reads: a state dict with timm's names, or with
-    torchvision's or lukemelas' (whose tensors come in the same order). A stem for RGB is summed to the network's one
-    channel. The head is replaced, unless the file is a checkpoint of ours for the same classes (`codes`, in order).
+    The file is `.safetensors`, an ONNX file that birdwatch exported, or what torch.load(weights_only=True) reads: a
+    state dict with timm's names, or with torchvision's or lukemelas' (whose tensors come in the same order). A stem for
+    RGB is summed to the network's one channel. The head is replaced, unless the file is a checkpoint of ours for the
+    same classes (`codes`, in order).
     Raises ModelError if nothing fits.
     """
-    tensors, same_head = _read(path, codes)
     own = network.state_dict()
+    tensors, same_head = (read_exported(path, own), False) if path.suffix == ".onnx" else _read(path, codes)
     # A network without a head is the backbone of a sed head.
     headless = network.num_classes == 0
     own_head = "classifier" if headless else head_name(network)

@@ -87,7 +87,7 @@ def find_range_model() -> Path:
     return found[0]
 
 
-def species_hint(model: str | None, classes: int) -> str | None:
+def species_hint(model: Path | None, classes: int) -> str | None:
     """One line for those who run the built-in model (None) and have not added BirdNET; None for everybody else.
 
     classes: of the built-in model.

@@ -66,4 +66,4 @@ def test_the_way_to_more_species_is_told_to_those_who_lack_it(store: Path) -> No
     assert species_hint(None, 71) == (
         "the built-in model has 71 species; `birdwatch model add birdnet` adds one with 6 522"
     )
-    assert species_hint("perch", 71) is None
+    assert species_hint(Path("perch"), 71) is None
