@@ -54,8 +54,9 @@ def initial_network(
 class State:
     """What an epoch changes.
 
-    averaged: the moving average of the weights, where there is one. frozen: stages that are not trained. history: metrics by epoch. total: the sum of the
-    last epochs' weights, for average.pt. best: the score of the epoch that best.pt holds.
+    averaged: the moving average of the weights, where there is one. frozen: stages that are not trained. history:
+    metrics by epoch. total: the sum of the last epochs' weights, for average.pt. best: the score of the epoch that
+    best.pt holds.
     """
 
     network: nn.Module
