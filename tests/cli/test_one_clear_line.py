@@ -143,8 +143,14 @@ def test_training_without_its_extra_says_what_to_install(folder, command):
         "train": ["fit", "--out", "r", "--data", "d.csv", "--audio-root", "."],
         "export": ["x.pt", "--out", "x.onnx"],
     }[command]
+    # A finder that has no torch; None in sys.modules would break SciPy, which looks there for torch's arrays.
     code = (
-        f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['torch'] = None; "
+        "import runpy, sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        f"sys.meta_path.insert(0, Without()); sys.path.insert(0, {str(ROOT)!r})\n"
         f"sys.argv = ['{command}', *{arguments!r}]; runpy.run_module('{command}', run_name='__main__')"
     )
     (folder / "x.pt").write_bytes(b"")
