@@ -183,31 +183,28 @@ def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_scor
 
 
 @train.command()
-@click.option(
-    "--model", required=True, type=click.Path(path_type=Path), help="A fold's model, exported with --keep-labels."
-)
-@click.option(
-    "--shipped", type=click.Path(path_type=Path), help="The model to ship: its false alarms. [default: --model]"
-)
-@click.option("--folds", required=True, type=click.Path(path_type=Path), help="folds.csv of its run.")
-@click.option("--fold", default=0, show_default=True, help="The fold.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="train.csv that the run was made from.")
-@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="Its recordings.")
-@click.option("--extra-data", type=click.Path(path_type=Path), help="csv of the extra recordings, to credit.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="The exported model.")
+@click.option("--taxonomy", required=True, type=click.Path(path_type=Path), help="csv of the species of all tables.")
+@click.option("--trained", required=True, type=click.Path(path_type=Path), help="csv of the recordings in training.")
+@click.option("--held-out", required=True, type=click.Path(path_type=Path), help="csv of others, for the threshold.")
+@click.option("--outside", required=True, type=click.Path(path_type=Path), help="csv of another collection.")
+@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="What the tables name lies here.")
+@click.option("--compare", multiple=True, help="Another model, scored on the same recordings; may be repeated.")
+@click.option("--soundscapes", type=click.Path(path_type=Path), help="Folder with soundscapes and truth.csv.")
 @click.option(
     "--background", required=True, type=click.Path(path_type=Path), help="csv of other sounds: filename, sound."
 )
 @click.option("--background-root", required=True, type=click.Path(path_type=Path), help="Those never trained on.")
 @click.option("--template", required=True, type=click.Path(path_type=Path), help="The card, with {{places}}.")
 @click.option("--credit", multiple=True, help="Whom the model names before the recordists, such as a teacher.")
-@click.option("--precision", default=0.9, show_default=True, help="What the thresholds aim at.")
+@click.option("--precision", default=0.9, show_default=True, help="What the threshold aims at.")
 @click.option("--hop-s", default=2.5, show_default=True, help="Seconds from one window to the next.")
 @click.option("--seed", default=42, show_default=True, help="Of the resampling.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for card.md, manifest.json, figures.json."
 )
 def card(**given: Any) -> None:
-    """Judge a fold's model as the daemon scores: the card, and the thresholds for the manifest."""
+    """Evaluate a model on recordings from outside its training: the card, and the threshold for the manifest."""
     from .card_run import CardOptions, write_card
 
     write_card(CardOptions(**given), say=say)

@@ -1,15 +1,13 @@
-"""What a model's card says: out-of-fold figures with their uncertainty, thresholds, and false alarms on other sounds.
+"""What a model's card says: figures on recordings from outside its training, thresholds, false alarms.
 
-Everything is evaluated as the daemon scores: the exported model of a fold on the recordings that it never saw, each
-recording by the maximum over its windows.
+Everything is evaluated as the daemon scores: the model file on whole recordings, each by the maximum over its windows.
 """
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,28 +15,41 @@ import numpy.typing as npt
 
 from birdwatch.api import analyze
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ConfigError
 from birdwatch.evaluation.bootstrap import group_interval
-from birdwatch.evaluation.metrics import average_precision, macro, precision_recall, roc_auc, top_1
-from birdwatch.evaluation.thresholds import Thresholds, choose_thresholds
+from birdwatch.evaluation.calibration import Reliability, reliability
+from birdwatch.evaluation.metrics import average_precision, macro, roc_auc
+from birdwatch.evaluation.thresholds import choose_thresholds
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.manifest import Label
 
 from .dataset import Recording
 from .progress import tracked
 
-__all__ = ["Scored", "alarms", "figures", "held_out", "interval", "score_all", "threshold_figures", "unseen_recordists"]
+__all__ = [
+    "LEAST_THRESHOLD",
+    "Scored",
+    "alarms",
+    "columns_of",
+    "common_threshold",
+    "diagram",
+    "figures",
+    "interval",
+    "score_all",
+]
 
 Rows = npt.NDArray[np.bool_]
 # Resampled recordists for the 95 % intervals: the ends move by less than 0.002 from one seed to another.
 ROUNDS = 1000
+# Below it a species is reported on next to no evidence, whatever a few held-out recordings say.
+LEAST_THRESHOLD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Recordings and what a model makes of them.
+    """Recordings and a model's scores of them.
 
-    scores float32 `(recordings, classes)`: the maximum over the windows. truth: the primary label's number, -1 where
-    it is none of the model's. seconds of audio `(recordings,)`.
+    scores: float32 `(recordings, classes)`, the maximum over the windows. truth: the number of the recording's species
+    among the classes, -1 where the model lacks it. seconds: of audio `(recordings,)`.
     """
 
     recordings: tuple[Recording, ...]
@@ -46,10 +57,11 @@ class Scored:
     truth: npt.NDArray[np.int64]
     seconds: npt.NDArray[np.float64]
 
-    def rows(self, chosen: Rows) -> Scored:
-        """Only the chosen recordings `(recordings,)`."""
-        kept = tuple(recording for recording, use in zip(self.recordings, chosen, strict=True) if use)
-        return Scored(kept, self.scores[chosen], self.truth[chosen], self.seconds[chosen])
+    def rows(self, chosen: npt.NDArray[Any]) -> Scored:
+        """Only the chosen recordings, by a mask or by numbers (which may repeat)."""
+        numbers = np.arange(len(self.recordings))[chosen]
+        kept = tuple(self.recordings[number] for number in numbers.tolist())
+        return Scored(kept, self.scores[numbers], self.truth[numbers], self.seconds[numbers])
 
     @property
     def truth_table(self) -> Rows:
@@ -57,106 +69,98 @@ class Scored:
         return np.asarray(self.truth[:, None] == np.arange(self.scores.shape[1]))
 
 
-def score_all(model: OnnxClassifier, recordings: Sequence[Recording], *, hop_s: float, quiet: bool = False) -> Scored:
-    """Score whole recordings as `birdwatch run` does; raises DecodeError for a file that is no audio."""
-    codes = {code: number for number, code in enumerate(model.manifest.codes)}
-    found = [analyze(item.path, model, hop_s) for item in tracked(recordings, len(recordings), "judging", quiet=quiet)]
+def columns_of(labels: Sequence[Label], model: Sequence[Label]) -> dict[str, int]:
+    """The model's column of each code among `labels`: by scientific name, else by code; absent where it has none."""
+    by_name = {label.scientific_name.lower(): number for number, label in enumerate(model) if label.scientific_name}
+    by_code = {label.code: number for number, label in enumerate(model)}
+    found = {label.code: by_name.get(label.scientific_name.lower(), by_code.get(label.code)) for label in labels}
+    return {code: number for code, number in found.items() if number is not None}
+
+
+def score_all(
+    model: OnnxClassifier,
+    recordings: Sequence[Recording],
+    columns: Mapping[str, int],
+    *,
+    hop_s: float | None,
+    quiet: bool = False,
+) -> Scored:
+    """Score whole recordings as `birdwatch run` does; raises DecodeError for a file that is no audio.
+
+    columns: of the recordings' labels. hop_s: None for the model's own.
+    """
+    scoring = tracked(recordings, len(recordings), "scoring", quiet=quiet)
+    found = [analyze(item.path, model, hop_s) for item in scoring]
     return Scored(
         tuple(recordings),
         np.array([item.scores for item in found], np.float32),
-        np.array([codes.get(item.label, -1) for item in recordings]),
+        np.array([columns.get(item.label, -1) for item in recordings]),
         np.array([item.duration_s for item in found]),
-    )
-
-
-def held_out(folds: Path, fold: int, recordings: Sequence[Recording]) -> Rows:
-    """Which recordings `(recordings,)` a run's `folds.csv` holds out of a fold; ConfigError where it lacks one."""
-    try:
-        with folds.open(encoding="utf-8", newline="") as stream:
-            of_file = {row["filename"]: int(row["fold"]) for row in csv.DictReader(stream)}
-    except OSError as error:
-        raise ConfigError(f"no table of folds {folds}: {error.strerror}") from None
-    except (KeyError, ValueError):
-        raise ConfigError(f"{folds} is not the folds.csv of a run") from None
-    missing = [item.filename for item in recordings if item.filename not in of_file]
-    if missing:
-        raise ConfigError(f"{folds} lacks {len(missing)} of the recordings, such as {missing[0]}")
-    return np.array([of_file[item.filename] == fold for item in recordings])
-
-
-def unseen_recordists(recordings: Sequence[Recording], judged: Rows) -> Rows:
-    """Of the held-out recordings `(recordings,)`, those whose species was trained on, by other recordists only."""
-    trained: dict[str, set[str]] = {}
-    for item, out in zip(recordings, judged, strict=True):
-        if not out:
-            trained.setdefault(item.label, set()).add(item.author)
-    return np.array(
-        [
-            bool(out and item.author and trained.get(item.label) and item.author not in trained[item.label])
-            for item, out in zip(recordings, judged, strict=True)
-        ]
     )
 
 
 def interval(
     scored: Scored, metric: Callable[[Scored], float], *, seed: int, rounds: int = ROUNDS
 ) -> tuple[float, float]:
-    """The 95 % interval of a metric over resampled recordists: one's recordings are alike, and go together."""
+    """The 95 % interval of a metric over resampled recordists: recordings of one resemble each other, and go together.
+
+    A recording without a recordist counts as one of its own.
+    """
     authors = [item.author or item.filename for item in scored.recordings]
-    found = group_interval(authors, lambda rows: metric(_taken(scored, rows)), seed=seed, rounds=rounds)
+    found = group_interval(authors, lambda rows: metric(scored.rows(rows)), seed=seed, rounds=rounds)
     return found.low, found.high
 
 
-def _taken(scored: Scored, rows: npt.NDArray[np.intp]) -> Scored:
-    return Scored(scored.recordings[:0], scored.scores[rows], scored.truth[rows], scored.seconds[rows])
-
-
 def macro_auc(scored: Scored) -> float:
-    """The competition's macro ROC-AUC, over the classes with positives."""
+    """The competition's macro ROC-AUC, over the classes with positives; recordings of other species are negatives."""
     return macro(roc_auc(scored.scores, scored.truth_table))
 
 
 def first_right(scored: Scored) -> float:
-    """The share of recordings whose highest score is their species."""
-    return top_1(scored.scores, scored.truth)
+    """The share of recordings whose highest score is their species; a species that the model lacks is a miss."""
+    return float(np.mean(scored.scores.argmax(axis=1) == scored.truth))
 
 
-def figures(scored: Scored, *, seed: int) -> dict[str, Any]:
-    """Macro AUC, cmAP and top-1 of recordings with a label, and the 95 % intervals of the first and the last."""
+def figures(scored: Scored, thresholds: npt.NDArray[np.floating], *, seed: int) -> dict[str, Any]:
+    """Macro AUC, cmAP and top-1, with 95 % intervals, and recall and precision at thresholds `(classes,)`.
+
+    Recordings have one label each: a second species in one counts as wrong, so precision is a lower bound.
+    """
+    found = scored.scores >= thresholds
+    hits = float((found & scored.truth_table).sum())
     return {
         "recordings": len(scored.recordings),
-        "recordists": len({item.author for item in scored.recordings}),
-        "classes": len(set(scored.truth.tolist())),
+        "recordists": len({item.author or item.filename for item in scored.recordings}),
+        "species": len({item.label for item in scored.recordings}),
+        "lacking": len(
+            {item.label for item, number in zip(scored.recordings, scored.truth, strict=True) if number < 0}
+        ),
         "auc": macro_auc(scored),
         "auc_interval": interval(scored, macro_auc, seed=seed),
         "cmap": macro(average_precision(scored.scores, scored.truth_table)),
         "top1": first_right(scored),
         "top1_interval": interval(scored, first_right, seed=seed),
-    }
-
-
-def threshold_figures(scored: Scored, *, precision: float, least_positives: int) -> tuple[Thresholds, dict[str, Any]]:
-    """Thresholds that reach `precision` on held-out recordings, and what they give there.
-
-    A second species in a recording, which its label does not name, counts as wrong: the precision is a lower bound.
-    """
-    chosen = choose_thresholds(scored.scores, scored.truth_table, precision=precision, least_positives=least_positives)
-    found = scored.scores >= chosen.values
-    hits = float((found & scored.truth_table).sum())
-    each_precision, each_recall = precision_recall(scored.scores, scored.truth_table, chosen.values)
-    return chosen, {
-        "aimed_precision": precision,
-        "common": chosen.common,
-        "own": int(chosen.own.sum()),
+        "recall": hits / max(len(scored.recordings), 1),
         "precision": hits / max(float(found.sum()), 1.0),
-        "recall": hits / float((scored.truth >= 0).sum()),
-        "class_precision": each_precision.tolist(),
-        "class_recall": each_recall.tolist(),
     }
+
+
+def common_threshold(scored: Scored, *, precision: float) -> float:
+    """The lowest score from which all classes together reach `precision` on held-out recordings, at least 0.1."""
+    # One for all: hardly a species has recordings enough for a threshold of its own.
+    chosen = choose_thresholds(
+        scored.scores, scored.truth_table, precision=precision, least_positives=len(scored.recordings) + 1
+    )
+    return max(math.ceil(chosen.common * 1000) / 1000, LEAST_THRESHOLD)
+
+
+def diagram(scored: Scored) -> Reliability:
+    """The reliability of every class's score of every recording, in tenths."""
+    return reliability(scored.truth_table, scored.scores)
 
 
 def alarms(others: Scored, thresholds: npt.NDArray[np.floating], kinds: Mapping[str, str]) -> dict[str, Any]:
-    """False alarms on sounds without any of the species: species reported a recording, summed, and an hour; by kind.
+    """False alarms on sounds without any of the species: species reported per recording, summed, and per hour; by kind.
 
     kinds: the kind of sound of each file name; for others it is the name up to the first underscore.
     """

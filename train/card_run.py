@@ -1,137 +1,177 @@
-"""From a fold's exported model to its card: evaluate, choose thresholds, count false alarms, write."""
+"""From a model file to its card: score what is from outside its training, choose thresholds, count alarms, write."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from birdwatch.api import load_model
 from birdwatch.errors import ConfigError
-from birdwatch.evaluation.metrics import roc_auc
-from birdwatch.evaluation.thresholds import Thresholds
-from birdwatch.model.manifest import Label
+from birdwatch.evaluation.calibration import Reliability, expected_calibration_error
+from birdwatch.model.classifier import OnnxClassifier
 
-from .card import Scored, alarms, figures, held_out, score_all, threshold_figures, unseen_recordists
-from .card_text import alarm_table, credits, figure_table, fill, species_table
-from .dataset import read_table, read_unlabelled
+from .card import Scored, alarms, columns_of, common_threshold, diagram, figures, score_all
+from .card_text import (
+    alarm_table,
+    credits,
+    figure_table,
+    fill,
+    reliability_table,
+    soundscape_table,
+    species_table,
+)
+from .dataset import read_table, read_taxonomy, read_unlabelled
+from .soundscape_figures import read_placed, soundscape_figures
 from .tables import write_json, write_table, write_text
 
 __all__ = ["CardOptions", "write_card"]
-
-# Held-out recordings that a class needs for a threshold of its own.
-LEAST_POSITIVES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CardOptions:
     """The command's options.
 
-    background: a table `filename, sound` of what `background_root` holds, and more. shipped: the model trained on all
-    recordings, on which the false alarms are counted; without it the fold's. credit: whom to name first.
+    trained: table of the recordings in training, for counts and credits. held_out: table of recordings that were never
+    trained on, from which the threshold is chosen. outside: table of another collection, only reported. compare: other
+    models, scored on the same recordings. taxonomy: the species of all tables, with scientific names. background: a
+    table `filename, sound` of some of what `background_root` holds. soundscapes: a folder with truth.csv. credit: whom
+    to name first.
     """
 
     model: Path
-    folds: Path
-    data: Path
+    taxonomy: Path
+    trained: Path
+    held_out: Path
+    outside: Path
     audio_root: Path
     background: Path
     background_root: Path
     template: Path
     out: Path
-    extra_data: Path | None = None
-    shipped: Path | None = None
+    soundscapes: Path | None = None
+    compare: tuple[str, ...] = ()
     credit: tuple[str, ...] = ()
-    fold: int = 0
     precision: float = 0.9
     hop_s: float = 2.5
     seed: int = 42
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A model, its thresholds `(classes,)`, its scores of both tables, and the figures by table."""
+
+    model: OnnxClassifier
+    limits: npt.NDArray[np.floating]
+    held_out: Scored
+    outside: Scored
+
+    def figures(self, *, seed: int) -> dict[str, dict[str, Any]]:
+        """By table."""
+        parts = {"held_out": self.held_out, "outside": self.outside}
+        return {name: figures(part, self.limits, seed=seed) for name, part in parts.items()}
+
+
 def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Write card.md, manifest.json (for `export --manifest`), figures.json and scores.csv into `out`; the figures."""
-    model = load_model(options.model, provider="cpu")
-    labels = model.manifest.labels
-    recordings = read_table(options.data, options.audio_root)
-    unknown = sorted({item.label for item in recordings} - set(model.manifest.codes))
-    if unknown:
-        raise ConfigError(f"{options.model} does not know {len(unknown)} labels of {options.data}: {unknown[:5]}")
-    kinds = sound_kinds(options.background)
     template = read_template(options.template)
-    judged = held_out(options.folds, options.fold, recordings)
-    unseen = unseen_recordists(recordings, judged)
-    if not unseen.any():
-        raise ConfigError(
-            f"fold {options.fold} of {options.folds} holds out no recordings by recordists unseen in training"
-        )
-    scored = score_all(model, [item for item, use in zip(recordings, judged, strict=True) if use], hop_s=options.hop_s)
-    shipped = load_model(options.shipped, provider="cpu") if options.shipped else model
-    if shipped.manifest.codes != model.manifest.codes:
-        raise ConfigError(f"{options.shipped} has other labels than {options.model}; export both with --keep-labels")
-    others = score_all(shipped, read_unlabelled(options.background_root), hop_s=options.hop_s)
-    by_others = scored.rows(unseen[judged])
-
-    parts = {"all": by_others} | {name: collection(by_others, name) for name in sources_of(by_others)}
-    found = {name: figures(part, seed=options.seed) for name, part in parts.items()}
-    chosen, limits = threshold_figures(scored, precision=options.precision, least_positives=LEAST_POSITIVES)
-    false = alarms(others, chosen.values, kinds)
-    auc = roc_auc(by_others.scores, by_others.truth_table)
-    counts = by_others.truth_table.sum(axis=0)
-    by_class = {label.code: (int(n), float(a)) for label, n, a in zip(labels, counts, auc, strict=True) if n}
-
-    extra = read_table(options.extra_data, Path()) if options.extra_data else []
-    credit = credits([*recordings, *extra])
-    summary = {"out_of_fold": found, "thresholds": limits, "false_alarms": false}
-    names = {"all": "species and recordist apart from training, all sources"}
-    values = {
-        "figures": figure_table({names.get(name, f"of these, within {name}"): part for name, part in found.items()}),
-        "alarms": alarm_table(false),
-        "species": species_table(labels, recordings, chosen, by_class),
-        "credits": credit,
-        "held_out": str(int(judged.sum())),
+    kinds = sound_kinds(options.background)
+    own = evaluated(options, load_model(options.model, provider="cpu"))
+    threshold = common_threshold(own.held_out, precision=options.precision)
+    own = replace(own, limits=np.full(len(own.model.manifest.labels), threshold))
+    parts = {"built-in": own.figures(seed=options.seed)}
+    for name in options.compare:
+        other = evaluated(options, load_model(name, provider="cpu"))
+        parts[other.model.manifest.name] = other.figures(seed=options.seed)
+    others = score_all(own.model, read_unlabelled(options.background_root), {}, hop_s=options.hop_s)
+    false = alarms(others, own.limits, kinds)
+    shapes = {"held out": diagram(own.held_out), "another collection": diagram(own.outside)}
+    summary: dict[str, Any] = {
+        "threshold": threshold,
+        "evaluated": parts,
+        "false_alarms": false,
+        "calibration_error": {name: expected_calibration_error(shape) for name, shape in shapes.items()},
     }
-    values |= {f"threshold_{name}": shown(value) for name, value in limits.items() if not isinstance(value, list)}
-    values |= {f"alarm_{name}": shown(value) for name, value in false.items() if not isinstance(value, dict)}
-    values |= {name: shown(value) for name, value in found["all"].items() if not isinstance(value, tuple)}
-    write_files(options, summary, fill(template, values), chosen, labels, credit)
-    codes = model.manifest.codes
-    write_table(options.out / "scores.csv", [*score_rows(scored, codes), *score_rows(others, codes)])
-    best = found["all"]
-    say(
-        f"{options.out / 'card.md'}: macro AUC {best['auc']:.4f}, top-1 {best['top1']:.3f} on {best['recordings']} "
-        f"recordings of {best['classes']} species; thresholds give precision {limits['precision']:.2f} and recall "
-        f"{limits['recall']:.2f}; {false['alarms_an_hour']:.1f} false alarms an hour"
-    )
-    return summary
-
-
-def write_files(
-    options: CardOptions,
-    summary: dict[str, Any],
-    text: str,
-    chosen: Thresholds,
-    labels: tuple[Label, ...],
-    credit: str,
-) -> None:
-    """card.md, figures.json, and manifest.json for `export --manifest`."""
+    if options.soundscapes is not None:
+        placed = read_placed(options.soundscapes / "truth.csv")
+        summary["soundscapes"] = soundscape_figures(own.model, options.soundscapes, placed, own.limits)
+    credit = credits(read_table(options.trained, options.audio_root))
     options.out.mkdir(parents=True, exist_ok=True)
-    write_text(options.out / "card.md", text)
+    values = places(options, own, summary, shapes) | {"credits": credit}
+    write_text(options.out / "card.md", fill(template, values))
     write_json(options.out / "figures.json", summary)
     write_json(
         options.out / "manifest.json",
         {
-            "threshold": chosen.common,
-            "thresholds": {
-                label.code: float(v) for label, v, own in zip(labels, chosen.values, chosen.own, strict=True) if own
-            },
+            "threshold": threshold,
             "attribution": "; ".join([*options.credit, f"recordings by the recordists of xeno-canto.org: {credit}"]),
-            "provenance": {"judged": summary["out_of_fold"], "false_alarms": summary["false_alarms"]},
+            "provenance": {"evaluated": parts["built-in"], "false_alarms": false},
         },
     )
+    codes = own.model.manifest.codes
+    write_table(options.out / "scores.csv", [*score_rows(own.held_out, codes), *score_rows(own.outside, codes)])
+    best = parts["built-in"]["outside"]
+    say(
+        f"{options.out / 'card.md'}: another collection: macro AUC {best['auc']:.4f}, top-1 {best['top1']:.3f}, recall "
+        f"{best['recall']:.2f} at precision {best['precision']:.2f} with threshold {threshold:g}; "
+        f"{false['alarms_an_hour']:.1f} false alarms an hour"
+    )
+    return summary
+
+
+def evaluated(options: CardOptions, model: OnnxClassifier) -> Evaluated:
+    """A model's scores of both tables, by its own thresholds. Raises ConfigError where it has none of the species."""
+    labels = model.manifest.labels
+    columns = columns_of(read_taxonomy(options.taxonomy), labels)
+    if not columns:
+        raise ConfigError(f"{model.path} has none of the species of {options.taxonomy}")
+    limits = np.array([model.manifest.threshold_of(label.code) for label in labels])
+    hop_s = min(options.hop_s, model.manifest.window_s)
+    held_out, outside = (
+        score_all(model, read_table(table, options.audio_root), columns, hop_s=hop_s)
+        for table in (options.held_out, options.outside)
+    )
+    return Evaluated(model, limits, held_out, outside)
+
+
+def places(
+    options: CardOptions, own: Evaluated, summary: Mapping[str, Any], shapes: Mapping[str, Reliability]
+) -> dict[str, str]:
+    """The template's places, but for the credits."""
+    tables = {"held_out": "held-out recordists", "outside": "another collection"}
+    rows = {
+        f"{tables[table]}, {name}": part
+        for name, found in summary["evaluated"].items()
+        for table, part in found.items()
+    }
+    trained = read_table(options.trained, options.audio_root)
+    labels = own.model.manifest.labels
+    evaluated_on = {item.label for part in (own.held_out, own.outside) for item in part.recordings}
+    trained_on = {item.label for item in trained}
+    values = {
+        "unevaluated": str(sum(label.code not in evaluated_on for label in labels)),
+        "untrained": str(sum(label.code not in trained_on for label in labels)),
+        "figures": figure_table(rows),
+        "alarms": alarm_table(summary["false_alarms"]),
+        "reliability": reliability_table(shapes),
+        "species": species_table(labels, trained, own.held_out, own.outside),
+        "threshold": shown(summary["threshold"]),
+        "precision": shown(options.precision),
+        "soundscapes": soundscape_table(summary["soundscapes"]) if "soundscapes" in summary else "(not measured)",
+    }
+    for name, value in summary["false_alarms"].items():
+        if not isinstance(value, dict):
+            values[f"alarm_{name}"] = shown(value)
+    for name, value in summary["calibration_error"].items():
+        values[f"calibration_{name.replace(' ', '_')}"] = f"{value:.4f}"
+    for table, part in summary["evaluated"]["built-in"].items():
+        values |= {f"{table}_{name}": shown(value) for name, value in part.items() if not isinstance(value, tuple)}
+    return values
 
 
 def sound_kinds(path: Path) -> dict[str, str]:
@@ -151,17 +191,6 @@ def read_template(path: Path) -> str:
         return path.read_text("utf-8")
     except OSError as error:
         raise ConfigError(f"no template {path}: {error.strerror}") from None
-
-
-def sources_of(scored: Scored) -> list[str]:
-    """The collections with at least two of the evaluated species: one species alone has no AUC among others."""
-    names = sorted({item.collection for item in scored.recordings if item.collection})
-    return [name for name in names if len(set(collection(scored, name).truth.tolist())) > 1]
-
-
-def collection(scored: Scored, name: str) -> Scored:
-    """Only the recordings of one source."""
-    return scored.rows(np.array([item.collection == name for item in scored.recordings]))
 
 
 def shown(value: Any) -> str:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from birdwatch.errors import ConfigError
-from birdwatch.evaluation.thresholds import Thresholds
+from birdwatch.evaluation.calibration import Reliability
 from birdwatch.model.manifest import Label
 
+from .card import Scored
 from .dataset import Recording
 
-__all__ = ["alarm_table", "credits", "figure_table", "fill", "species_table"]
+__all__ = [
+    "alarm_table",
+    "credits",
+    "figure_table",
+    "fill",
+    "reliability_table",
+    "soundscape_table",
+    "species_table",
+]
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -27,18 +35,46 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def figure_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row for each part of the held-out recordings: how many, macro AUC, cmAP, top-1, with their intervals."""
-    lines = [
-        "| evaluated on | recordings | recordists | species | macro ROC-AUC (95 %) | cmAP | top-1 (95 %) |",
-        "| --- | ---: | ---: | ---: | --- | ---: | --- |",
-    ]
+    """One row per table and model: how many recordings, macro AUC and top-1 with intervals, recall and precision."""
+    heads = ["evaluated on, model", "recordings", "recordists", "species", "of them lacking", "macro ROC-AUC (95 %)"]
+    heads += ["top-1 (95 %)", "recall", "precision"]
+    lines = ["| " + " | ".join(heads) + " |", "| --- | ---: | ---: | ---: | ---: | --- | --- | ---: | ---: |"]
     for name, part in parts.items():
         auc, top = part["auc_interval"], part["top1_interval"]
         lines.append(
-            f"| {name} | {part['recordings']} | {part['recordists']} | {part['classes']} "
-            f"| {part['auc']:.3f} ({auc[0]:.3f} to {auc[1]:.3f}) | {part['cmap']:.3f} "
-            f"| {part['top1']:.2f} ({top[0]:.2f} to {top[1]:.2f}) |"
+            f"| {name} | {part['recordings']} | {part['recordists']} | {part['species']} | {part['lacking']} "
+            f"| {part['auc']:.3f} ({auc[0]:.3f} to {auc[1]:.3f}) | {part['top1']:.2f} ({top[0]:.2f} to {top[1]:.2f}) "
+            f"| {part['recall']:.2f} | {part['precision']:.2f} |"
         )
+    return "\n".join(lines)
+
+
+def reliability_table(shapes: Mapping[str, Reliability]) -> str:
+    """One row per tenth of the score: forecasts and the share that came true, for each table."""
+    names = list(shapes)
+    lines = [
+        "| score | " + " | ".join(f"{name}: forecasts | came true" for name in names) + " |",
+        "| --- |" + " ---: | ---: |" * len(names),
+    ]
+    edges = shapes[names[0]].edges
+    for number, (low, high) in enumerate(pairwise(edges.tolist())):
+        cells = [
+            f"{shape.count[number]} | {'-' if not shape.count[number] else f'{shape.observed[number]:.3f}'}"
+            for shape in shapes.values()
+        ]
+        lines.append(f"| {low:.1f} to {high:.1f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def soundscape_table(found: Mapping[str, Any]) -> str:
+    """One row per level over the background: birds, and the share of them that is detected."""
+    lines = ["| level over the background | birds | detected |", "| --- | ---: | ---: |"]
+    lines += [
+        f"| {row['from_db']:g} to {row['to_db']:g} dB | {row['birds']} | {row['recall']:.2f} |"
+        for row in found["levels"]
+    ]
+    whole = f"all, {found['hours']:.2f} h; precision {found['precision']:.2f}"
+    lines.append(f"| {whole} | {found['birds']} | {found['recall']:.2f} |")
     return "\n".join(lines)
 
 
@@ -52,29 +88,29 @@ def alarm_table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def species_table(
-    labels: Sequence[Label],
-    recordings: Sequence[Recording],
-    thresholds: Thresholds,
-    judged: Mapping[str, tuple[int, float]],
-) -> str:
-    """One row per species: names, recordings and recordists in training, threshold, and its AUC where it was judged.
+def species_table(labels: Sequence[Label], trained: Sequence[Recording], *evaluated: Scored) -> str:
+    """One row per species: names, recordings and recordists in training, and of those evaluated how many are right.
 
-    judged: of a code, how many recordings by other recordists were held out, and the AUC on them.
+    A recording is right where its species has the highest score; "-" where no recording of the species was evaluated.
     """
     authors: dict[str, set[str]] = defaultdict(set)
-    for item in recordings:
+    for item in trained:
         authors[item.label].add(item.author)
-    count = Counter(item.label for item in recordings)
+    count = Counter(item.label for item in trained)
+    seen: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    for scored in evaluated:
+        seen.update(scored.truth.tolist())
+        right.update(scored.truth[scored.scores.argmax(axis=1) == scored.truth].tolist())
     lines = [
-        "| code | species | scientific name | recordings | recordists | threshold | judged on | AUC |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| code | species | scientific name | recordings | recordists | evaluated on | right |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    for label, limit in zip(labels, thresholds.values.tolist(), strict=True):
-        number, auc = judged.get(label.code, (0, float("nan")))
+    for number, label in enumerate(labels):
+        tested = seen[number]
         lines.append(
             f"| {label.code} | {label.common_name} | {label.scientific_name} | {count[label.code]} "
-            f"| {len(authors[label.code])} | {limit:.2f} | {number or '-'} | {'-' if np.isnan(auc) else f'{auc:.3f}'} |"
+            f"| {len(authors[label.code])} | {tested or '-'} | {right[number] if tested else '-'} |"
         )
     return "\n".join(lines)
 

@@ -15,10 +15,12 @@ from tiny_model import LABELS, write_tiny_model
 
 from birdwatch.api import analyze, load_model
 from birdwatch.errors import ConfigError
-from train.card import Scored, alarms, figures, held_out, interval, macro_auc, score_all, unseen_recordists
+from birdwatch.model.manifest import Label
+from train.card import Scored, alarms, columns_of, common_threshold, figures, interval, score_all
 from train.card_run import CardOptions, write_card
 from train.card_text import credits, fill
 from train.dataset import Recording
+from train.soundscape_figures import Placed, read_placed, soundscape_figures
 
 
 def recording(name: str, label: str = "", author: str = "", collection: str = "") -> Recording:
@@ -34,31 +36,9 @@ def scored(n: int = 60, classes: int = 4, seed: int = 0) -> Scored:
     return Scored(items, scores.astype(np.float32), truth, np.full(n, 20.0))
 
 
-def test_unseen_are_held_out_species_with_other_recordists_in_training() -> None:
-    items = [
-        recording("1", "a", "Ann"),
-        recording("2", "a", "Bob"),  # judged: Ann's a was trained on
-        recording("3", "b", "Bob"),
-        recording("4", "b", "Bob"),  # not: b was trained on by Bob himself
-        recording("5", "c", "Cid"),  # not: c was never trained on
-        recording("6", "a", ""),  # not: nobody knows by whom
-    ]
-    judged = np.array([False, True, False, True, True, True])
-    assert unseen_recordists(items, judged).tolist() == [False, True, False, False, False, False]
-
-
-def test_folds_are_read_and_a_recording_without_one_is_named(tmp_path: Path) -> None:
-    (tmp_path / "folds.csv").write_text("filename,fold\nx.ogg,0\ny.ogg,1\n")
-    assert held_out(tmp_path / "folds.csv", 0, [recording("y.ogg"), recording("x.ogg")]).tolist() == [False, True]
-    with pytest.raises(ConfigError, match=r"such as z\.ogg"):
-        held_out(tmp_path / "folds.csv", 0, [recording("z.ogg")])
-    with pytest.raises(ConfigError, match="no table"):
-        held_out(tmp_path / "none.csv", 0, [])
-
-
 def test_figures_are_scikit_learn_s_and_the_interval_holds_them() -> None:
     part = scored()
-    found = figures(part, seed=1)
+    found = figures(part, np.full(4, 0.5), seed=1)
     expected = np.mean([roc_auc_score(part.truth == c, part.scores[:, c]) for c in range(4)])
     assert found["auc"] == pytest.approx(expected)
     assert found["top1"] == pytest.approx((part.scores.argmax(axis=1) == part.truth).mean())
@@ -101,63 +81,131 @@ def test_a_place_without_a_value_is_an_error() -> None:
     )
 
 
+def test_a_species_that_the_model_lacks_is_a_miss() -> None:
+    part = scored()
+    lacking = replace(part, truth=np.where(np.arange(60) < 15, -1, part.truth))
+    found = figures(lacking, np.full(4, 0.5), seed=1)
+    right = (part.scores.argmax(axis=1) == part.truth)[15:].sum()
+    assert found["top1"] == pytest.approx(right / 60)
+    reported = part.scores >= 0.5
+    assert found["recall"] == pytest.approx(reported[np.arange(15, 60), part.truth[15:]].sum() / 60)
+    assert found["precision"] == pytest.approx(reported[np.arange(15, 60), part.truth[15:]].sum() / reported.sum())
+
+
+def test_the_common_threshold_reaches_its_precision_and_is_at_least_a_tenth() -> None:
+    part = scored()
+    right = part.truth_table
+    reaching = [
+        s for s in np.unique(part.scores) if (right & (part.scores >= s)).sum() / (part.scores >= s).sum() >= 0.8
+    ]
+    assert common_threshold(part, precision=0.8) == pytest.approx(min(reaching), abs=0.001)
+    sure = replace(part, scores=part.truth_table.astype(np.float32) * np.float32(0.05))
+    assert common_threshold(sure, precision=0.8) == 0.1
+
+
+def test_columns_are_matched_by_scientific_name_else_by_code() -> None:
+    ours = [Label("eurrob1", "Erithacus rubecula", "Robin"), Label("x", "", "X"), Label("y", "Nobody", "Y")]
+    theirs = [Label("x", "Something else", ""), Label("Erithacus rubecula_Robin", "erithacus rubecula", "")]
+    assert columns_of(ours, theirs) == {"eurrob1": 1, "x": 0}
+
+
+def test_soundscapes_by_a_slow_count(tmp_path: Path, tiny_model: Path, song: NDArray[np.float32]) -> None:
+    sf.write(tmp_path / "s.wav", song, 32000, subtype="FLOAT")
+    model = load_model(tiny_model)
+    limits = np.full(len(model.manifest.labels), 0.5)
+    codes = model.manifest.codes
+    placed = [Placed("s.wav", 0.0, 6.0, codes[0], -2.0), Placed("s.wav", 9.0, 12.0, codes[1], 12.0)]
+    found = soundscape_figures(model, tmp_path, placed, limits)
+    right = wrong = 0
+    hits = [False, False]
+    for window in analyze(tmp_path / "s.wav", model).windows:
+        start = window.start_frame / 32000
+        end = start + window.valid_frames / 32000
+        for number, code in enumerate(codes):
+            if window.scores[number] < 0.5:
+                continue
+            if any(p.code == code and p.start_s < end and p.end_s > start for p in placed):
+                right += 1
+            else:
+                wrong += 1
+            for i, p in enumerate(placed):
+                if p.code == code and min(end, p.end_s) - max(start, p.start_s) >= 1.0:
+                    hits[i] = True
+    assert found["recall"] == sum(hits) / 2
+    assert found["precision"] == right / max(right + wrong, 1)
+    assert right + wrong > 0
+    assert [row["birds"] for row in found["levels"]] == [1, 0, 0, 1, 0]
+    assert found["hours"] == pytest.approx(len(song) / 32000 / 3600)
+
+
+def test_a_table_of_soundscapes_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text("filename,start_s\nx,later\n")
+    with pytest.raises(ConfigError, match=r"truth\.csv is no table"):
+        read_placed(tmp_path / "truth.csv")
+
+
 def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, song: NDArray[np.float32]) -> None:
-    audio = tmp_path / "audio"
-    sounds = tmp_path / "sounds"
-    audio.mkdir()
-    sounds.mkdir()
+    audio, sounds, shapes = tmp_path / "audio", tmp_path / "sounds", tmp_path / "shapes"
+    for folder in (audio, sounds, shapes):
+        folder.mkdir()
     codes = ("gretit1", "eurrob1", "eurbla")
     rng = np.random.default_rng(0)
-    rows, folds = ["primary_label,filename,author,collection"], ["filename,fold"]
+    tables: dict[str, list[str]] = {"trained": [], "held_out": [], "outside": []}
     for i in range(12):
         piece = np.roll(song, 32000 * i)[: 32000 * 6] * rng.random()
         sf.write(audio / f"{i}.wav", piece, 32000, subtype="FLOAT")
-        rows.append(f"{codes[i % 3]},{i}.wav,{'Ann' if i < 6 else 'Bob'},{'one' if i % 2 else 'two'}")
-        folds.append(f"{i}.wav,{int(i < 6)}")
+        table = list(tables)[i % 3]
+        # The last is of a species that the model lacks.
+        tables[table].append(f"{'lacking' if i == 11 else codes[i // 3 % 3]},{i}.wav,{'Ann' if i < 6 else 'Bob'}")
+    for name, rows in tables.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["primary_label,filename,author", *rows]))
+    (tmp_path / "taxonomy.csv").write_text("primary_label\n" + "\n".join([*codes, "lacking"]))
     sf.write(sounds / "noise.wav", rng.normal(0, 0.1, 160000), 32000)
-    (tmp_path / "train.csv").write_text("\n".join(rows))
-    (tmp_path / "folds.csv").write_text("\n".join(folds))
+    sf.write(shapes / "s.wav", song[: 32000 * 10], 32000)
+    (shapes / "truth.csv").write_text("filename,start_s,end_s,primary_label,snr_db\ns.wav,1,4,gretit1,3\n")
     (tmp_path / "sounds.csv").write_text("filename,sound\nnoise.wav,Noise\n")
-    (tmp_path / "template.md").write_text("{{figures}}\n{{alarms}}\n{{species}}\n{{credits}} {{threshold_common}}\n")
+    (tmp_path / "template.md").write_text(
+        "{{figures}}\n{{alarms}}\n{{species}}\n{{credits}}\n{{threshold}} {{reliability}}\n{{soundscapes}}"
+    )
     options = CardOptions(
         model=tiny_model,
-        folds=tmp_path / "folds.csv",
-        data=tmp_path / "train.csv",
+        taxonomy=tmp_path / "taxonomy.csv",
+        trained=tmp_path / "trained.csv",
+        held_out=tmp_path / "held_out.csv",
+        outside=tmp_path / "outside.csv",
         audio_root=audio,
         background=tmp_path / "sounds.csv",
         background_root=sounds,
         template=tmp_path / "template.md",
-        shipped=tiny_model,
+        soundscapes=shapes,
+        compare=(str(write_tiny_model(tmp_path / "other.onnx", labels=LABELS[:2])),),
         credit=("Teacher: Tiny",),
         out=tmp_path / "out",
     )
     said: list[str] = []
     summary = write_card(options, say=said.append)
-    judged = [recording(f"{i}.wav", codes[i % 3], "Bob") for i in range(6, 12)]
-    expected = np.array([analyze(audio / item.filename, load_model(tiny_model), 2.5).scores for item in judged])
-    truth = np.array([codes.index(item.label) for item in judged])
-    part = Scored(tuple(judged), expected, truth, np.ones(6))
-    assert summary["out_of_fold"]["all"]["auc"] == pytest.approx(macro_auc(part))
-    assert summary["out_of_fold"]["all"]["recordings"] == 6
-    assert set(summary["out_of_fold"]) == {"all", "one", "two"}
+    outside = summary["evaluated"]["built-in"]["outside"]
+    assert (outside["recordings"], outside["lacking"]) == (4, 1)
+    assert len(summary["evaluated"]) == 2
     card = (tmp_path / "out" / "card.md").read_text("utf-8")
     assert "| Noise | 1 | 0.1 |" in card
-    assert "Ann (6), Bob (6)" in card
+    assert "Ann (2), Bob (2)" in card
+    assert "| 0 to 5 dB | 1 |" in card
     assert "{{" not in card
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
-    assert manifest["attribution"] == "Teacher: Tiny; recordings by the recordists of xeno-canto.org: Ann (6), Bob (6)"
-    assert manifest["threshold"] == pytest.approx(summary["thresholds"]["common"])
+    assert manifest["attribution"] == "Teacher: Tiny; recordings by the recordists of xeno-canto.org: Ann (2), Bob (2)"
+    assert manifest["threshold"] == summary["threshold"] >= 0.1
     assert str(tmp_path / "out" / "card.md") in said[0]
 
-    other = write_tiny_model(tmp_path / "other.onnx", labels=LABELS[:2])
-    with pytest.raises(ConfigError, match="other labels"):
-        write_card(replace(options, shipped=other), say=said.append)
+    (tmp_path / "taxonomy.csv").write_text("primary_label\nlacking")
+    with pytest.raises(ConfigError, match="none of the species"):
+        write_card(options, say=said.append)
 
 
 def test_scores_are_the_daemon_s(tmp_path: Path, tiny_model: Path, song: NDArray[np.float32]) -> None:
     sf.write(tmp_path / "a.wav", song, 32000, subtype="FLOAT")
     model = load_model(tiny_model)
-    part = score_all(model, [Recording("a.wav", tmp_path / "a.wav", "eurbla")], hop_s=2.5)
+    part = score_all(model, [Recording("a.wav", tmp_path / "a.wav", "eurbla")], {"eurbla": 2}, hop_s=2.5)
     np.testing.assert_array_equal(part.scores[0], analyze(tmp_path / "a.wav", model).scores)
     assert part.truth.tolist() == [2]
     assert part.seconds[0] == pytest.approx(len(song) / 32000)
