@@ -37,7 +37,7 @@ models() {
     set -e
     mkdir -p "$kit"
     if [ ! -s "$kit/fused.onnx" ]; then
-        "$python" -m birdwatch_export birdwatch/model/builtin/birdwatch-71.onnx --out "$kit/fused.onnx" --fused --precision fp16
+        "$python" -m birdwatch_export birdwatch/model/builtin/birdwatch-647.onnx --out "$kit/fused.onnx" --fused --precision fp16
     fi
     if [ ! -s "$kit/full.onnx" ]; then
         "$python" benchmarks/full_size.py --write-checkpoint "$kit/full.pt"

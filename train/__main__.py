@@ -184,7 +184,6 @@ def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_scor
 
 @train.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The exported model.")
-@click.option("--taxonomy", required=True, type=click.Path(path_type=Path), help="csv of the species of all tables.")
 @click.option("--trained", required=True, type=click.Path(path_type=Path), help="csv of the recordings in training.")
 @click.option("--held-out", required=True, type=click.Path(path_type=Path), help="csv of others, for the threshold.")
 @click.option("--outside", required=True, type=click.Path(path_type=Path), help="csv of another collection.")

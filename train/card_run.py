@@ -26,9 +26,10 @@ from .card_text import (
     soundscape_table,
     species_table,
 )
-from .dataset import read_table, read_taxonomy, read_unlabelled
+from .dataset import read_table, read_unlabelled
 from .soundscape_figures import read_placed, soundscape_figures
 from .tables import write_json, write_table, write_text
+from .teach import read_labels
 
 __all__ = ["CardOptions", "write_card"]
 
@@ -39,13 +40,11 @@ class CardOptions:
 
     trained: table of the recordings in training, for counts and credits. held_out: table of recordings that were never
     trained on, from which the threshold is chosen. outside: table of another collection, only reported. compare: other
-    models, scored on the same recordings. taxonomy: the species of all tables, with scientific names. background: a
-    table `filename, sound` of some of what `background_root` holds. soundscapes: a folder with truth.csv. credit: whom
-    to name first.
+    models, scored on the same recordings. background: a table `filename, sound` of some of what `background_root` holds.
+    soundscapes: a folder with truth.csv. credit: whom to name first.
     """
 
     model: Path
-    taxonomy: Path
     trained: Path
     held_out: Path
     outside: Path
@@ -127,9 +126,9 @@ def write_card(options: CardOptions, *, say: Callable[[str], None]) -> dict[str,
 def evaluated(options: CardOptions, model: OnnxClassifier) -> Evaluated:
     """A model's scores of both tables, by its own thresholds. Raises ConfigError where it has none of the species."""
     labels = model.manifest.labels
-    columns = columns_of(read_taxonomy(options.taxonomy), labels)
+    columns = columns_of(read_labels([options.held_out, options.outside]), labels)
     if not columns:
-        raise ConfigError(f"{model.path} has none of the species of {options.taxonomy}")
+        raise ConfigError(f"{model.path} has none of the species of {options.held_out} and {options.outside}")
     limits = np.array([model.manifest.threshold_of(label.code) for label in labels])
     hop_s = min(options.hop_s, model.manifest.window_s)
     held_out, outside = (

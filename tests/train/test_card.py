@@ -159,7 +159,6 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
         tables[table].append(f"{'lacking' if i == 11 else codes[i // 3 % 3]},{i}.wav,{'Ann' if i < 6 else 'Bob'}")
     for name, rows in tables.items():
         (tmp_path / f"{name}.csv").write_text("\n".join(["primary_label,filename,author", *rows]))
-    (tmp_path / "taxonomy.csv").write_text("primary_label\n" + "\n".join([*codes, "lacking"]))
     sf.write(sounds / "noise.wav", rng.normal(0, 0.1, 160000), 32000)
     sf.write(shapes / "s.wav", song[: 32000 * 10], 32000)
     (shapes / "truth.csv").write_text("filename,start_s,end_s,primary_label,snr_db\ns.wav,1,4,gretit1,3\n")
@@ -169,7 +168,6 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
     )
     options = CardOptions(
         model=tiny_model,
-        taxonomy=tmp_path / "taxonomy.csv",
         trained=tmp_path / "trained.csv",
         held_out=tmp_path / "held_out.csv",
         outside=tmp_path / "outside.csv",
@@ -197,7 +195,8 @@ def test_a_card_from_a_model_and_recordings(tmp_path: Path, tiny_model: Path, so
     assert manifest["threshold"] == summary["threshold"] >= 0.1
     assert str(tmp_path / "out" / "card.md") in said[0]
 
-    (tmp_path / "taxonomy.csv").write_text("primary_label\nlacking")
+    for table in ("held_out", "outside"):
+        (tmp_path / f"{table}.csv").write_text("primary_label,filename,author\nlacking,11.wav,Bob\n")
     with pytest.raises(ConfigError, match="none of the species"):
         write_card(options, say=said.append)
 

@@ -60,7 +60,7 @@ $(MODEL)/fit/done: $(MODEL)/varied/done
 
 $(MODEL)/card/manifest.json: $(MODEL)/fit/done $(MODEL)/sounds/made $(MODEL)/soundscapes/truth.csv
 	$(TEST)/python -m export $(MODEL)/fit/full/best.pt --out $(MODEL)/fit.onnx
-	$(TRAIN) card --model $(MODEL)/fit.onnx --taxonomy $(POOL)/taxonomy.csv --trained $(POOL)/trained.csv \
+	$(TRAIN) card --model $(MODEL)/fit.onnx --trained $(POOL)/trained.csv \
 		--held-out $(POOL)/held_out.csv --outside $(POOL)/outside.csv --audio-root $(AUDIO_ROOT) --compare birdnet \
 		--background $(AUDIO)/background.csv --background-root $(MODEL)/sounds --soundscapes $(MODEL)/soundscapes \
 		--template train/recipes/$(MODEL_NAME).md --credit "$(CREDIT)" --out $(MODEL)/card
