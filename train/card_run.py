@@ -40,8 +40,8 @@ class CardOptions:
 
     trained: table of the recordings in training, for counts and credits. held_out: table of recordings that were never
     trained on, from which the threshold is chosen. outside: table of another collection, only reported. compare: other
-    models, scored on the same recordings. background: a table `filename, sound` of some of what `background_root` holds.
-    soundscapes: a folder with truth.csv. credit: whom to name first.
+    models, scored on the same recordings. background: a table `filename, sound` of some of what `background_root`
+    holds. soundscapes: a folder with truth.csv. credit: whom to name first.
     """
 
     model: Path
