@@ -142,7 +142,7 @@ def evaluate(
     truth: Path | None,
     out: Path | None,
 ) -> None:
-    """Judge a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
+    """Evaluate a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
     from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
     from .evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, recordings_of

@@ -22,7 +22,7 @@ from .settings import Settings
 
 __all__ = ["IMAGE_AUGMENTATIONS", "SOUND_AUGMENTATIONS", "Augmentation", "Shown", "network_input"]
 
-# What an embedding is worth where another sound was mixed in: the teacher heard the window without it.
+# What an embedding is worth where another sound was mixed in: the teacher scored the window without it.
 MIXED_WORTH = 0.5
 
 

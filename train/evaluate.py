@@ -19,7 +19,7 @@ from birdwatch.scores.aggregation import segment_scores
 
 from .dataset import Recording, read_folder, read_table, read_unlabelled
 from .ensemble import Ensemble
-from .judge import Predictions, judge
+from .predictions import Predictions, metrics_of
 from .progress import tracked
 from .tables import write_json, write_table
 from .windows import Source
@@ -50,15 +50,15 @@ def evaluate_recordings(
     with_secondary = ensemble.checkpoint.config.get("secondary", "used") == "used"
     sources = []
     for recording in recordings:
-        codes_heard = dict.fromkeys([recording.label, *(recording.secondary if with_secondary else ())])
-        heard = tuple(index[code] for code in codes_heard if code in index)
-        sources.append(Source(recording.path, recording.filename, 0, heard))
+        codes_present = dict.fromkeys([recording.label, *(recording.secondary if with_secondary else ())])
+        present = tuple(index[code] for code in codes_present if code in index)
+        sources.append(Source(recording.path, recording.filename, 0, present))
     predictions = Predictions(
         np.stack([window.scores for scored in windows for window in scored]),
         np.repeat(np.arange(len(windows)), [len(scored) for scored in windows]),
         np.array([window.start_frame / ensemble.manifest.rate_hz for scored in windows for window in scored]),
     )
-    metrics = judge(predictions, sources)
+    metrics = metrics_of(predictions, sources)
     highest = np.stack([np.max([window.scores for window in scored], axis=0) for scored in windows])
     truth = np.zeros(highest.shape, np.bool_)
     for row, item in zip(truth, sources, strict=True):
@@ -162,7 +162,7 @@ class HeldOut:
 def held_out_recordings(checkpoint: Path, fold: str, recordings: Sequence[Recording], *, only: bool) -> HeldOut:
     """With `only`, the recordings that `folds.csv` of the checkpoint's run folder holds out of its fold."""
     if only and checkpoint.is_dir():
-        raise ConfigError("--held-out judges one fold; give its checkpoint, such as fold0/best.pt")
+        raise ConfigError("--held-out evaluates one fold; give its checkpoint, such as fold0/best.pt")
     table = checkpoint.parent.parent / "folds.csv"
     if not table.is_file():
         if only:
@@ -204,13 +204,13 @@ def read_truth(path: Path, codes: Sequence[str]) -> tuple[list[str], npt.NDArray
     truth = np.zeros((len(rows), len(codes)), np.bool_)
     for number, row in enumerate(rows):
         if "birds" in columns:
-            heard = set(row["birds"].split())
+            present = set(row["birds"].split())
         elif known:
             faulty = [code for code in known if row[code] not in ("0", "1", "0.0", "1.0")]
             if faulty:
                 raise ConfigError(f"{path}, line {number + 2}: {faulty[0]} is {row[faulty[0]]!r}, expected 0 or 1")
-            heard = {code for code in known if float(row[code]) == 1.0}
+            present = {code for code in known if float(row[code]) == 1.0}
         else:
             raise ConfigError(f"{path} has neither a column birds nor one for any of the checkpoint's classes")
-        truth[number] = [code in heard for code in codes]
+        truth[number] = [code in present for code in codes]
     return [row["row_id"] for row in rows], truth

@@ -22,8 +22,8 @@ from .device import choose_device
 from .draws import epoch_draws, regular_draws
 from .frontend import segments_of
 from .gather import Data
-from .judge import Predictions, judge, score_windows
 from .optimise import learning_rate
+from .predictions import Predictions, metrics_of, score_windows
 from .progress import Pace
 from .report_text import epoch_line
 from .reproducible import seed_everything
@@ -86,7 +86,7 @@ class Fold:
         plain = Windows(data.sources, self.spec, len(data.labels), settings=settings, fold=self.parts.number)
         held_out = regular_draws(data.sources, self.parts.held_out, settings.window_hop_s, self.spec)
         return score_windows(
-            state.judged.eval(),
+            state.kept.eval(),
             plain,
             held_out,
             batch_size=settings.batch_size,
@@ -100,7 +100,7 @@ class Fold:
         """Write the weights that are kept as the checkpoint `name`."""
         lasting = {key: value for key, value in metrics.items() if key not in ("windows_per_s", "waiting_share")}
         config = asdict(self.settings) | {"fold": str(self.parts.number) if self.parts.held_out else "none"}
-        checkpoint = Checkpoint(plain_state(state.judged), self.arguments, self.manifest, lasting, config)
+        checkpoint = Checkpoint(plain_state(state.kept), self.arguments, self.manifest, lasting, config)
         save_checkpoint(self.folder / name, checkpoint)
 
 
@@ -136,7 +136,7 @@ def fit_fold(
         metrics = train_epoch(fold, state, forward, epoch, say=say)
         predictions = fold.validate(state) if parts.held_out else None
         if predictions is not None:
-            metrics |= judge(predictions, data.sources)
+            metrics |= metrics_of(predictions, data.sources)
         state.history.append(metrics)
         say(f"{parts.called} " + epoch_line(metrics, settings.last_epoch))
         keep_epoch(fold, state, epoch, predictions)
@@ -240,7 +240,7 @@ def write_average(fold: Fold, state: State, *, say: Say) -> None:
     state.load_mean(settings.average_last)
     metrics: Metrics = {"epoch": settings.last_epoch}
     if fold.parts.held_out:
-        metrics |= judge(fold.validate(state), fold.data.sources)
+        metrics |= metrics_of(fold.validate(state), fold.data.sources)
         line = epoch_line(metrics, None)
         say(f"{fold.parts.called} average of the last {settings.average_last} epochs: {line}")
     fold.save("average.pt", state, metrics)

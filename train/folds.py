@@ -31,7 +31,7 @@ def groups_of(recordings: Sequence[Recording]) -> npt.NDArray[np.int64]:
     """Group numbers `(recordings,)`: what shares one must stay on one side.
 
     Recordings of a class by one recordist go together, unless the whole class is theirs: it could then never be
-    trained on and judged at once. Files with the same name (without folder and ending) are one recording.
+    trained on and evaluated at once. Files with the same name (without folder and ending) are one recording.
     """
     authors: dict[str, set[str]] = defaultdict(set)
     for recording in recordings:
@@ -93,7 +93,8 @@ def _notes(recordings: Sequence[Recording], groups: npt.NDArray[np.int64], folds
     alone = sorted(label for label, found in of_class.items() if len(found) == 1)
     if alone and grouped:
         notes.append(
-            f"{len(alone)} classes have only one group, and are never trained on and judged at once: {', '.join(alone)}"
+            f"{len(alone)} classes have only one group, so they are never trained on and evaluated at once: "
+            + ", ".join(alone)
         )
     single = sorted(
         label for label, found in authors.items() if len(found) == 1 and count[label] > 1 and "" not in found

@@ -26,7 +26,7 @@ from birdwatch.evaluation.thresholds import Thresholds, choose_thresholds
 from .curves import draw_curves
 from .folds import Split
 from .gather import Data
-from .judge import Predictions, judge, truth_of
+from .predictions import Predictions, metrics_of, truth_of
 from .report_text import line_of, report_text
 from .reproducible import git_commit
 from .settings import Settings
@@ -71,7 +71,7 @@ def report(settings: Settings, data: Data, parts: Split, out: Path, *, say: Call
     put_thresholds(folders.values(), thresholds.common, own)
     histories = {fold: load_tensors(folder / "last.pt")["history"] for fold, folder in folders.items()}
     chosen = {fold: dict(read_checkpoint(folder / "best.pt").metrics) for fold, folder in folders.items()}
-    pooled = judge(held_out.windows, data.sources)
+    pooled = metrics_of(held_out.windows, data.sources)
     precision, recall = precision_recall(held_out.scores, held_out.truth, thresholds.values)
     found = held_out.scores >= thresholds.values
     hits = float((found & held_out.truth).sum())

@@ -52,12 +52,12 @@ def line_of(metrics: Mapping[str, float | None]) -> str:
 
 def epoch_line(metrics: Mapping[str, float | None], epochs: int | None) -> str:
     """An epoch's metrics in one line, with loss and speed if the number of epochs is given."""
-    judged = line_of(metrics) if "recording_auc" in metrics else "nothing held out"
+    evaluated = line_of(metrics) if "recording_auc" in metrics else "nothing held out"
     if epochs is None:
-        return judged
+        return evaluated
     waiting = 100 * (metrics["waiting_share"] or 0.0)
     return (
-        f"epoch {metrics['epoch']}/{epochs}: loss {metrics['loss']:.4f}, {judged}; "
+        f"epoch {metrics['epoch']}/{epochs}: loss {metrics['loss']:.4f}, {evaluated}; "
         f"{metrics['windows_per_s']:.1f} windows/s, {waiting:.0f} % of the time waiting for data"
     )
 

@@ -84,7 +84,7 @@ class State:
         return cls(network, averaged, optimizer, torch.amp.GradScaler(device.type, enabled=scaled), half, frozen)
 
     @property
-    def judged(self) -> nn.Module:
+    def kept(self) -> nn.Module:
         """The weights that are validated and kept."""
         return self.network if self.averaged is None else self.averaged
 
@@ -109,13 +109,13 @@ class State:
 
     def add_to_total(self) -> None:
         """Count the weights into the mean of the last epochs."""
-        for name, tensor in self.judged.state_dict().items():
+        for name, tensor in self.kept.state_dict().items():
             self.total[name] = self.total.get(name, torch.zeros((), dtype=torch.float64)) + tensor.double()
 
     def load_mean(self, epochs: int) -> None:
         """Put the mean of the last epochs' weights into the network that is kept."""
         own = self.network.state_dict()
-        self.judged.load_state_dict({name: (value / epochs).to(own[name]) for name, value in self.total.items()})
+        self.kept.load_state_dict({name: (value / epochs).to(own[name]) for name, value in self.total.items()})
 
     def save(self, path: Path, identity: Mapping[str, Any]) -> None:
         """Write all of it; identity: what a resumed run must share."""

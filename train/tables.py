@@ -12,7 +12,7 @@ import numpy as np
 
 from birdwatch.atomic_write import written_beside
 
-from .judge import Predictions
+from .predictions import Predictions
 
 __all__ = ["load_predictions", "save_predictions", "write_json", "write_table", "write_text"]
 

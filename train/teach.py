@@ -32,7 +32,7 @@ from .progress import tracked
 from .soft_labels import COLUMNS, LABEL_ODDS
 from .teacher import Embeddings, write_teacher
 
-__all__ = ["Heard", "TeachOptions", "columns_of", "hear", "read_labels", "soft_rows", "teach"]
+__all__ = ["TeachOptions", "TeacherScores", "columns_of", "read_labels", "soft_rows", "teach", "teacher_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TeachOptions:
 
     hop_s: seconds between the teacher's windows. floor: scores below it are not written (0 there).
     label_odds: what the recording's own label is worth: the odds of its species are multiplied by it, since the
-    recordist said that it is heard somewhere. never: the score of that species in every window of a recording in which
+    recordist said that it is found somewhere. never: the score of that species in every window of a recording in which
     the teacher nowhere finds it at least even.
     """
 
@@ -52,7 +52,7 @@ class TeachOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TeacherScores:
     """A teacher's scores of one recording: `scores` float32 `(windows, classes)` in 0..1, spans `(windows,)` in s.
 
     embeddings: float32 `(windows, size)`, where they were asked for.
@@ -76,7 +76,9 @@ def read_labels(paths: Sequence[Path]) -> list[Label]:
     return list(labels.values())
 
 
-def hear(teacher: OnnxClassifier, recording: Recording, *, hop_s: float, embed: bool = False) -> Heard:
+def teacher_scores(
+    teacher: OnnxClassifier, recording: Recording, *, hop_s: float, embed: bool = False
+) -> TeacherScores:
     """A teacher's scores of every window of a recording, `hop_s` apart; raises SourceError for what is no audio."""
     manifest = teacher.manifest
     try:
@@ -94,7 +96,7 @@ def hear(teacher: OnnxClassifier, recording: Recording, *, hop_s: float, embed: 
         raise SourceError(f"{recording.path}: the teacher {teacher.path.name} failed: {error}") from error
     start_s = np.array([window.start_frame / manifest.rate_hz for window in scored])
     valid_s = np.array([window.valid_frames / manifest.rate_hz for window in scored])
-    return Heard(
+    return TeacherScores(
         start_s,
         start_s + valid_s,
         np.array([window.scores for window in scored], np.float32),
@@ -124,7 +126,7 @@ def columns_of(labels: Sequence[Label], teacher: Sequence[Label]) -> dict[int, i
 
 def soft_rows(
     recording: Recording,
-    heard: Heard,
+    found: TeacherScores,
     labels: Sequence[Label],
     columns: Mapping[int, int],
     options: TeachOptions = TeachOptions(),
@@ -135,8 +137,8 @@ def soft_rows(
     counts as `never` says in every window.
     """
     numbers = list(columns)
-    scores = np.zeros((len(heard.scores), len(labels)))
-    scores[:, numbers] = heard.scores[:, [columns[number] for number in numbers]]
+    scores = np.zeros((len(found.scores), len(labels)))
+    scores[:, numbers] = found.scores[:, [columns[number] for number in numbers]]
     own = next((i for i, label in enumerate(labels) if label.code == recording.label), None)
     if own is not None:
         odds = scores[:, own] * options.label_odds
@@ -146,8 +148,8 @@ def soft_rows(
     for window, number in np.argwhere(scores >= options.floor).tolist():
         yield (
             recording.filename,
-            float(heard.start_s[window]),
-            float(heard.end_s[window]),
+            float(found.start_s[window]),
+            float(found.end_s[window]),
             labels[number].code,
             _rounded(float(scores[window, number])),
         )
@@ -177,14 +179,14 @@ def teach(
         writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
         writer.writerow(COLUMNS)
         for recording in tracked(recordings, len(recordings), "listening"):
-            heard = hear(teacher, recording, hop_s=options.hop_s, embed=embeddings_out is not None)
-            for row in soft_rows(recording, heard, labels, columns, options):
+            found = teacher_scores(teacher, recording, hop_s=options.hop_s, embed=embeddings_out is not None)
+            for row in soft_rows(recording, found, labels, columns, options):
                 writer.writerow(row)
                 rows += 1
-            if heard.embeddings is not None:
-                values = heard.embeddings.astype(np.float16)
-                embedded[recording.filename] = Embeddings(heard.start_s, heard.end_s, values)
-                scores.append(heard.scores[:, list(columns.values())])
+            if found.embeddings is not None:
+                values = found.embeddings.astype(np.float16)
+                embedded[recording.filename] = Embeddings(found.start_s, found.end_s, values)
+                scores.append(found.scores[:, list(columns.values())])
         if embeddings_out is not None:
             codes = [label.code for label in labels]
             write_teacher(embeddings_out, embedded, codes, list(columns), np.concatenate(scores))

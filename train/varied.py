@@ -1,4 +1,4 @@
-"""Varied sounds that a teacher has heard: the folder that `train vary` writes and `train fit --varied` reads.
+"""Varied sounds with a teacher's scores: the folder that `train vary` writes and `train fit --varied` reads.
 
 A folder holds parts of some hundred sounds each. A part is two arrays and a note, written in this order, so that a part
 whose note is there is whole:

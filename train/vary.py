@@ -1,8 +1,8 @@
 """Sounds made of recordings, as other birds in other places might have sung them: for a teacher to listen to.
 
-Augmentations keep a label; these need not. A song played faster is another bird's, or nobody's: what it is then, the
-teacher says, who hears the very sound that the network is shown (Beyer et al., Knowledge distillation: A good teacher
-is patient and consistent, CVPR 2022). So a few recordings ask the teacher many thousand questions.
+Augmentations keep a label; these need not. Which bird a song played faster is, if any, the teacher says: it scores the
+very sound that the network is shown (Beyer et al., Knowledge distillation: A good teacher is patient and consistent,
+CVPR 2022). So a few recordings give many thousand examples.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Variations:
     """How sounds are varied; shares and chances 0 to 1.
 
     natural: share of the sounds played as they are; of the others the speed, and with it the pitch, is drawn between
-    `slowest` and `fastest` (log-uniform), and `backwards` of them are reversed. heard: share of windows where the
-    species is heard; the others are from anywhere. second: chance of a second sound, within +-`gain_db`. background: of
+    `slowest` and `fastest` (log-uniform), and `backwards` of them are reversed. heard: share of windows with
+    the species; the others are from anywhere. second: chance of a second sound, within +-`gain_db`. background: of
     a background at -25 to 0 dB. equaliser, low_pass, high_pass, noise: of each. nothing: share of backgrounds alone.
     """
 

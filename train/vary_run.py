@@ -1,4 +1,4 @@
-"""`train vary`: draw sounds from the recordings, let the teacher hear each, and keep both."""
+"""`train vary`: draw sounds from the recordings, let the teacher score each, and keep both."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ class Listener:
         windows = max(1, ceil(sound_s / own_s - 1e-9))
         return cls(model, spec.rate_hz, windows, (sound_s - own_s) / (windows - 1) if windows > 1 else own_s)
 
-    def hear(self, sounds: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    def embed(self, sounds: Iterator[FloatArray]) -> Iterator[FloatArray]:
         """The embeddings `(windows, size)` of each sound, in order."""
         embedded = self.model.embed_windows(window for sound in sounds for window in self._windows_of(sound))
-        while heard := [values for _, values in islice(embedded, self.windows)]:
-            yield np.stack(heard)
+        while found := [values for _, values in islice(embedded, self.windows)]:
+            yield np.stack(found)
 
     def _windows_of(self, sound: FloatArray) -> list[Window]:
         stream = WindowStream(self.rate_hz, self.model.manifest, hop_s=self.hop_s)
@@ -144,7 +144,7 @@ def vary(
     Raises ConfigError where `out` was made otherwise.
     """
     if not settings.soft_labels:
-        raise ConfigError("vary follows where the species are heard: give --soft-labels")
+        raise ConfigError("vary follows where the soft labels have the species: give --soft-labels")
     # Whatever a run takes its windows from: here they follow the species, so the cache holds whole recordings.
     settings = replace(settings, clip="heard")
     spec = frontend_of(settings)
@@ -166,12 +166,12 @@ def vary(
     sounds = Sounds(data, settings, spec, how, count=count)
     missing = [part for part in range(parts) if not part_exists(out, part)]
     for part in tracked(missing, len(missing), f"parts of {PART} sounds", quiet=quiet):
-        power, embeddings, made_of = heard(sounds, listener, range(part * PART, min(count, (part + 1) * PART)))
+        power, embeddings, made_of = teach_part(sounds, listener, range(part * PART, min(count, (part + 1) * PART)))
         write_part(out, part, power, embeddings, made_of)
     return sum(min(count, (part + 1) * PART) - part * PART for part in missing)
 
 
-def heard(
+def teach_part(
     sounds: Sounds, listener: Listener, numbers: Sequence[int]
 ) -> tuple[FloatArray, FloatArray, list[tuple[Ingredient, ...]]]:
     """Sounds as `write_part` takes them: mel powers, the teacher's embeddings, ingredients; drawn while it listens."""
@@ -186,7 +186,7 @@ def heard(
             made_of.append(ingredients)
             yield samples
 
-    return power, np.stack(list(listener.hear(drawn()))), made_of
+    return power, np.stack(list(listener.embed(drawn()))), made_of
 
 
 def begin(out: Path, note: dict[str, object]) -> None:

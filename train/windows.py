@@ -177,7 +177,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         return int(rng.integers(starts))
 
     def _start_shares(self, clip: str, number: int) -> npt.NDArray[np.float64]:
-        """The chance of each start `(starts,)` of a source: by where its species is heard, or where there is signal."""
+        """The chance of each start `(starts,)` of a source: by its species' soft labels, or where there is signal."""
         item = self.sources[number]
         if clip == "heard" and item.spans is not None and item.labels:
             heard = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)

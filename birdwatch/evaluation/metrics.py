@@ -116,8 +116,8 @@ def average_precision(scores: Scores, truth: Truth) -> PerClass:
 
 def macro(values: PerClass) -> float:
     """The mean over the classes for which it is defined; NaN if for none. Of `average_precision` it is the cmAP."""
-    judged = values[~np.isnan(values)]
-    return float(judged.mean()) if len(judged) else float("nan")
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def top_1(scores: Scores, primary: npt.NDArray[np.int64]) -> float:

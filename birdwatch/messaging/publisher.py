@@ -197,7 +197,7 @@ class Publisher:
         self._bound.clear()
 
     def _subscribed(self, prefix: bytes) -> None:
-        """Somebody subscribes; on the server's thread."""
+        """A subscription came in; on the server's thread."""
         for series in self._all:
             if series.status_topic.startswith(prefix):
                 series.greet = True

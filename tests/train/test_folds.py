@@ -66,7 +66,7 @@ def test_small_classes_are_reported_by_name() -> None:
     found = recordings({"rare": {"r1": 1}, "scarce": {"r1": 1, "r2": 1}, "common": {f"r{i}": 2 for i in range(6)}})
     notes = " / ".join(split(found, folds=3, seed=0, grouped=True).notes)
     assert "2 classes have fewer recordings than the 3 folds: rare, scarce" in notes
-    assert "never trained on and judged at once: rare" in notes
+    assert "never trained on and evaluated at once: rare" in notes
 
 
 def test_one_recording_under_two_classes_stays_together() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss as expected_log_loss
 
-from train.judge import log_loss
+from train.predictions import log_loss
 from train.progress import Pace
 
 

@@ -15,14 +15,14 @@ from birdwatch.errors import ConfigError, SourceError
 from birdwatch.model.manifest import Label
 from train.dataset import Recording
 from train.soft_labels import read_soft_labels
-from train.teach import Heard, TeachOptions, columns_of, hear, read_labels, soft_rows, teach
+from train.teach import TeacherScores, TeachOptions, columns_of, read_labels, soft_rows, teach, teacher_scores
 
 TEACHER = (Label("1", "Parus major"), Label("2", "Turdus merula"), Label("x9", "Corvus corax"))
 
 
-def heard(*scores: list[float]) -> Heard:
+def heard(*scores: list[float]) -> TeacherScores:
     start_s = np.arange(len(scores), dtype=np.float64)
-    return Heard(start_s, start_s + 3.0, np.array(scores, np.float32))
+    return TeacherScores(start_s, start_s + 3.0, np.array(scores, np.float32))
 
 
 def test_columns_are_matched_by_scientific_name_else_by_code() -> None:
@@ -91,4 +91,4 @@ def test_what_is_no_audio_is_named_and_leaves_no_table(tmp_path: Path, tiny_mode
         teach(str(tiny_model), [Recording("text.wav", tmp_path / "text.wav")], LABELS, out, TeachOptions())
     assert list(tmp_path.glob("soft*")) == []
     with pytest.raises(SourceError):
-        hear(load_model(tiny_model), Recording("none.wav", tmp_path / "none.wav"), hop_s=1.0)
+        teacher_scores(load_model(tiny_model), Recording("none.wav", tmp_path / "none.wav"), hop_s=1.0)

@@ -314,7 +314,7 @@ def test_a_teacher_s_windows_cover_the_sound(tmp_path: Path, window_s: float, wi
     )
     listener = Listener.of(load_model(path), SPEC)
     assert (listener.windows, listener.hop_s) == (windows, pytest.approx(hop_s))
-    heard = list(listener.hear(iter([np.ones(SPEC.window_frames, np.float32)] * 3)))
+    heard = list(listener.embed(iter([np.ones(SPEC.window_frames, np.float32)] * 3)))
     assert [one.shape for one in heard] == [(windows, 16)] * 3
 
 

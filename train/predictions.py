@@ -17,7 +17,7 @@ from birdwatch.evaluation.metrics import average_precision, macro, recording_sco
 
 from .windows import Draw, Source, Windows
 
-__all__ = ["Predictions", "judge", "score_windows", "truth_of"]
+__all__ = ["Predictions", "metrics_of", "score_windows", "truth_of"]
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -73,16 +73,16 @@ def log_loss(scores: FloatArray, truth: npt.NDArray[np.bool_]) -> float:
     return float(-np.where(truth, np.log(p), np.log1p(-p)).mean())
 
 
-def judge(predictions: Predictions, sources: Sequence[Source]) -> dict[str, float | None]:
+def metrics_of(predictions: Predictions, sources: Sequence[Source]) -> dict[str, float | None]:
     """Metrics of the windows (each with its recording's labels) and of the recordings (maximum, and mean, of windows).
 
     None where a metric is not defined.
     """
     classes = predictions.scores.shape[1]
     numbers, row = np.unique(predictions.source, return_inverse=True)
-    judged = [sources[number] for number in numbers]
-    truth = truth_of(judged, classes)
-    primary = np.array([item.labels[0] for item in judged])
+    evaluated = [sources[number] for number in numbers]
+    truth = truth_of(evaluated, classes)
+    primary = np.array([item.labels[0] for item in evaluated])
     highest = recording_scores(predictions.scores, row, len(numbers))
     mean = np.zeros(highest.shape, np.float64)
     np.add.at(mean, row, predictions.scores)
