@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Activation, Input, Manifest
 from birdwatch.model.probe import Probe, probe_clips
 from birdwatch.model.registry import store_folder, write_model
+
+if TYPE_CHECKING:
+    from birdwatch.convert.wrap import Outputs
 
 __all__ = ["model_wrap"]
 
@@ -91,7 +95,7 @@ def model_wrap(
     """
     check_extra("onnx")
     from birdwatch.convert.label_files import read_labels
-    from birdwatch.convert.wrap import load_onnx, look_at, wrapped
+    from birdwatch.convert.wrap import load_onnx, look_at
 
     window_frames = round(window_s * rate_hz)
     if window_frames < 1:
@@ -119,13 +123,7 @@ def model_wrap(
         attribution=attribution,
         provenance={"source": network.name},
     )
-    with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
-        # Read it back as `run` will, before it takes the place of anything; its answers now are its probe later.
-        trial = Path(folder) / target.name
-        trial.write_bytes(wrapped(model, manifest, outputs))
-        probe = _probe(OnnxClassifier(trial, provider="cpu"))
-        content = wrapped(model, dataclasses.replace(manifest, probe=probe.to_manifest()), outputs)
-    write_model(target, content)
+    write_model(target, with_probe(model, manifest, outputs))
     if activation == "sigmoid" and outputs.in_unit_range and outputs.classes > 1:
         click.echo(
             f"birdwatch: for noise, {outputs.scores!r} gives {outputs.lowest:.3g} to {outputs.highest:.3g}; if the "
@@ -134,6 +132,17 @@ def model_wrap(
         )
     click.echo(f"{target}: {len(manifest.labels)} classes, {window_s:g} s at {rate_hz} Hz", err=True)
     click.echo(f"use it with --model {network.stem if out is None else out}", err=True)
+
+
+def with_probe(model: Any, manifest: Manifest, outputs: Outputs) -> bytes:
+    """The model file's bytes, with the answers that it gives here as its probe; it is read back as `run` reads it."""
+    from birdwatch.convert.wrap import wrapped
+
+    with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
+        trial = Path(folder) / "trial.onnx"
+        trial.write_bytes(wrapped(model, manifest, outputs))
+        probe = _probe(OnnxClassifier(trial, provider="cpu"))
+    return wrapped(model, dataclasses.replace(manifest, probe=probe.to_manifest()), outputs)
 
 
 def _probe(classifier: OnnxClassifier) -> Probe:
