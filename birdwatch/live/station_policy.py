@@ -8,6 +8,7 @@ from datetime import date
 from birdwatch.config.policy import scoring_policy
 from birdwatch.config.schema import Settings
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.model.registry import range_models
 from birdwatch.model.species_filter import week_of
 from birdwatch.scores.policy import ScoringPolicy
 
@@ -49,4 +50,7 @@ class StationPolicy:
     def _week(self, settings: Settings) -> int | None:
         if settings.week is not None or settings.lat is None or self._today is None:
             return settings.week
+        # Without a range model there is only the list for the region, which knows no seasons.
+        if not range_models():
+            return None
         return week_of(self._today())

@@ -24,6 +24,7 @@ __all__ = [
     "locale_folder",
     "make_folder",
     "range_folder",
+    "range_models",
     "species_hint",
     "store_folder",
     "stored_models",
@@ -75,9 +76,14 @@ def find_model(name: str | os.PathLike[str] | None) -> Path:
     raise ModelError(f"there is no model {str(name)!r} ({there}){hint or '; name an .onnx file, or one of these'}")
 
 
+def range_models() -> list[Path]:
+    """The range models that were added."""
+    return sorted(range_folder().glob("*.onnx"))
+
+
 def find_range_model() -> Path:
     """The species range model. Raises ModelError where none was added, or several."""
-    found = sorted(range_folder().glob("*.onnx"))
+    found = range_models()
     if len(found) != 1:
         there = "there is none" if not found else f"there are {', '.join(path.stem for path in found)}"
         raise ModelError(

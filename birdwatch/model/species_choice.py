@@ -8,7 +8,8 @@ from pathlib import Path
 from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label
 from birdwatch.model.range_model import RangeModel
-from birdwatch.model.registry import find_range_model
+from birdwatch.model.regions import by_region
+from birdwatch.model.registry import find_range_model, range_models
 from birdwatch.model.species_filter import SpeciesFilter, by_list, by_range, read_species
 
 __all__ = ["choose_species"]
@@ -35,12 +36,21 @@ def choose_species(
         raise ConfigError(f"week {week} (--week) filters nothing without a place; add --lat and --lon")
     found: SpeciesFilter | None = None
     if latitude is not None and longitude is not None:
-        model = RangeModel(find_range_model())
-        probabilities = model.probabilities(latitude, longitude, week)
-        found = by_range(labels, probabilities, model.source(latitude, longitude, week))
+        found = _by_place(labels, latitude, longitude, week)
     if species is not None:
         listed = by_list(labels, read_species(species), str(species), translated=translated)
         found = listed if found is None else found & listed
     if found is not None and not found.allowed.any():
         raise ConfigError(f"no species is left: {found}")
     return found
+
+
+def _by_place(labels: Sequence[Label], latitude: float, longitude: float, week: int | None) -> SpeciesFilter:
+    """By the range model; where none was added and the model is the built-in one, by its list for the region."""
+    if not range_models() and week is None:
+        listed = by_region(labels, latitude, longitude)
+        if listed is not None:
+            return listed
+    model = RangeModel(find_range_model())
+    probabilities = model.probabilities(latitude, longitude, week)
+    return by_range(labels, probabilities, model.source(latitude, longitude, week))

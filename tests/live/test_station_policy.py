@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_model import write_range_model
 
+from birdwatch.api import load_model
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError
 from birdwatch.live.station_policy import StationPolicy
@@ -55,3 +56,13 @@ def test_audio_that_is_not_live_gets_the_whole_year(store: Path, tiny_model: Pat
     station = StationPolicy(OnnxClassifier(tiny_model, provider="cpu"), Settings(lat=47.0, lon=9.0), None)
     assert station.filter is not None
     assert "all year" in station.filter
+
+
+def test_without_a_range_model_a_station_has_the_list_for_its_region(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDWATCH_MODELS", str(tmp_path))
+    station = StationPolicy(load_model(provider="cpu"), Settings(lat=47.0, lon=9.0), lambda: date(2026, 1, 10))
+    assert station.filter is not None
+    assert "list for Europe" in station.filter
+    assert not station.follow_season()

@@ -47,4 +47,4 @@ def test_what_makes_no_filter(store: Path, tmp_path: Path) -> None:
         choose_species(LABELS, latitude=47, longitude=-9, species=listed)
     (store / "ranges" / "tiny.onnx").unlink()
     with pytest.raises(ModelError, match="model add birdnet"):
-        choose_species(LABELS, latitude=47, longitude=9)
+        choose_species(LABELS, latitude=-34, longitude=151)

@@ -65,6 +65,7 @@ $(MODEL)/card/manifest.json: $(MODEL)/fit/done $(MODEL)/sounds/made $(MODEL)/sou
 		--background $(AUDIO)/background.csv --background-root $(MODEL)/sounds --soundscapes $(MODEL)/soundscapes \
 		--template train/recipes/$(MODEL_NAME).md --credit "$(CREDIT)" --out $(MODEL)/card
 	cp $(MODEL)/card/card.md $(MODEL)/$(MODEL_NAME).md
+	$(TEST)/python train/recipes/regions.py $(POOL)/taxonomy.csv $(MODEL)/regions.csv
 
 # Stored in half the bytes where that keeps every score within 1e-3; the export refuses to write it where it does not.
 SHIP = $(TEST)/python -m export $(MODEL)/fit/full/best.pt --manifest $(MODEL)/card/manifest.json
