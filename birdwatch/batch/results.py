@@ -71,7 +71,8 @@ def describe_run(
     return {
         "parameters": parameters,
         "timezone": words.timezone or "UTC",
-        "window_s": manifest.window_s,
+        # What a row is about: a part of the window where the model scores parts.
+        "window_s": manifest.row_s,
         "license": manifest.license,
         "labels": [[label.code, label.scientific_name, label.common_name] for label in manifest.labels],
         "attribution": manifest.attribution,

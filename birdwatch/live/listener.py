@@ -27,6 +27,7 @@ from birdwatch.scores.accounting import Accounting
 from birdwatch.scores.pipeline import WindowStream
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.recordings import Recordings
+from birdwatch.scores.rows import RowMean, rows_of
 from birdwatch.scores.types import Event
 
 __all__ = ["MAX_PENDING", "Listener"]
@@ -76,6 +77,7 @@ class Listener:
         self.windows = self.detections = self.dropped_windows = self.invalid_frames = 0
         self._hop_s = hop_s
         self._hop_frames = hop_frames_of(hop_s, manifest.window_frames, self.rate_hz)
+        self._mean = RowMean(self._hop_frames) if manifest.segments > 1 else None
         frames = None if recording_s is None else max(1, round(recording_s * self.rate_hz))
         self._recordings = Recordings(recording, len(manifest.labels), self.rate_hz, frames=frames)
         self._on_block = on_block
@@ -179,17 +181,17 @@ class Listener:
         return out, batch
 
     def settle(self, windows: list[Window], answers: Sequence[FloatArray | str]) -> list[Result]:
-        """The taken windows' scores `(classes,)`, in their order; a text where the network failed, and why."""
+        """The taken windows' scores `(segments, classes)`, in order; a text where the network failed, and why."""
         self._taken = 0
         out: list[Result] = []
         for window, answer in zip(windows, answers, strict=True):
             if isinstance(answer, str):
-                out.append(self._drop(window, "inference", answer))
+                out += self._drop(window, "inference", answer)
             else:
                 out += self._scored(window, answer)
         # Frames are settled in order: what was dropped meanwhile comes after what was being scored.
         for window in self._overtaken:
-            self._settle_dropped(window)
+            out += self._settle_dropped(window)
         self._overtaken.clear()
         return out
 
@@ -204,7 +206,7 @@ class Listener:
             if isinstance(item, Window):
                 del self._queue[position]
                 self._queued -= 1
-                return [self._drop(item, "slow", "inference is slower than real time, the oldest windows are dropped")]
+                return self._drop(item, "slow", "inference is slower than real time, the oldest windows are dropped")
         return []
 
     def finish(self) -> list[Result]:
@@ -235,37 +237,51 @@ class Listener:
             out += self.drop_oldest()
         return out
 
-    def _drop(self, window: Window, kind: Literal["slow", "inference"], text: str) -> Fault:
+    def _drop(self, window: Window, kind: Literal["slow", "inference"], text: str) -> list[Result]:
         """A window is not scored: what no later one will reach is dropped."""
         self.dropped_windows += 1
+        out: list[Result] = []
         if self._taken:
             self._overtaken.append(window)
         else:
-            self._settle_dropped(window)
-        return Fault(kind, f"{text} ({self.accounting.dropped / self.rate_hz:.1f} s dropped since the start)")
+            out += self._settle_dropped(window)
+        return [*out, Fault(kind, f"{text} ({self.accounting.dropped / self.rate_hz:.1f} s dropped since the start)")]
 
-    def _settle_dropped(self, window: Window) -> None:
-        end = window.start_frame + min(self._hop_frames, window.valid_frames)
-        self.accounting.settle(window.start_frame, end, "dropped")
+    def _settle_dropped(self, window: Window) -> list[Result]:
+        reached = window.start_frame + min(self._hop_frames, window.valid_frames)
+        # What earlier windows scored of it is no loss.
+        out = [] if self._mean is None else self._rows(self._mean.before(reached))
+        self.accounting.settle(window.start_frame, reached, "dropped")
+        return out
 
     def _pass_by(self, item: Window | _Mark) -> list[Result]:
         if isinstance(item, _Mark):
+            out = [] if self._mean is None else self._rows(self._mean.finish())
             self.accounting.settle(item.frame, item.frame, "dropped")
-            return _ended(self._tracker.finish()) if item.end_events else []
+            return [*out, *_ended(self._tracker.finish())] if item.end_events else out
         self._queued -= 1
+        out = [] if self._mean is None else self._rows(self._mean.before(item.start_frame))
         end = item.start_frame + item.valid_frames
         self.accounting.settle(item.start_frame, end, "skipped_silent")
         ended = _ended(self._tracker.quiet(item.start_frame))
-        return [Silent(end), *self._recordings.advance(item.start_frame), *ended]
+        return [*out, Silent(end), *self._recordings.advance(item.start_frame), *ended]
 
     def _scored(self, window: Window, scores: FloatArray) -> list[Result]:
-        end = window.start_frame + window.valid_frames
-        self.accounting.settle(window.start_frame, end, "analysed")
         self.windows += 1
-        scored = WindowScores(window.start_frame, window.valid_frames, self.policy.filtered(scores))
-        result = self._tracker.push(scored)
-        self.detections += len(result.detections)
-        return [*self._recordings.push(scored), Found(end, result.detections), *_ended(result.ended)]
+        rows = rows_of(window, scores, self.scorer.manifest.row_frames)
+        return self._rows(rows if self._mean is None else self._mean.push(rows))
+
+    def _rows(self, rows: Iterable[WindowScores]) -> list[Result]:
+        """Rows of scores that are complete: whole windows, or parts of windows that several windows share."""
+        out: list[Result] = []
+        for row in rows:
+            end = row.start_frame + row.valid_frames
+            self.accounting.settle(row.start_frame, end, "analysed")
+            scored = WindowScores(row.start_frame, row.valid_frames, self.policy.filtered(row.scores))
+            result = self._tracker.push(scored)
+            self.detections += len(result.detections)
+            out += [*self._recordings.push(scored), Found(end, result.detections), *_ended(result.ended)]
+        return out
 
 
 def _ended(events: Iterable[tuple[Event, int]]) -> list[Result]:

@@ -41,17 +41,17 @@ class Scorer(Protocol):
         """Why it scores with less than it began with (CUDA failed), or None."""
         ...
 
-    def score(self, samples: FloatArray) -> FloatArray:
-        """Scores `(B, classes)` of windows `(B, window_frames)`; raises InferenceError."""
+    def score_rows(self, samples: FloatArray) -> FloatArray:
+        """Scores `(B, segments, classes)` of windows `(B, window_frames)`; raises InferenceError."""
         ...
 
 
 def scores_of(scorer: Scorer, batch: list[Window]) -> list[FloatArray | str]:
-    """Each window's scores `(classes,)`, or why the network failed on it; a bad window of a batch costs only itself."""
+    """Each window's scores `(segments, classes)`, or why the network failed; a bad window costs only itself."""
     if not batch:
         return []
     try:
-        return list(scorer.score(np.stack([window.samples for window in batch])))
+        return list(scorer.score_rows(np.stack([window.samples for window in batch])))
     except InferenceError as error:
         if len(batch) > 1:
             return [scores for window in batch for scores in scores_of(scorer, [window])]

@@ -21,6 +21,7 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.errors import InferenceError, ModelError
+from birdwatch.model.activation import activated
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.label_names import translate
 from birdwatch.model.model_file import checked_manifest, read_model
@@ -126,6 +127,10 @@ class OnnxClassifier:
         """
         return self._scores(samples, 0)
 
+    def score_rows(self, samples: FloatArray) -> FloatArray:
+        """Scores `(B, segments, classes)` of the windows' parts, as `score`; a window without segments is one part."""
+        return self._segments(samples, 0) if self.manifest.segments > 1 else self.score(samples)[:, None]
+
     def _scores(self, samples: Samples, shift: int) -> FloatArray:
         return self._checked(self.manifest.scores_output, samples, shift)
 
@@ -133,7 +138,7 @@ class OnnxClassifier:
         return self._checked(self.manifest.segments_output or "", samples, shift)
 
     def _checked(self, output: str, samples: Samples, shift: int) -> FloatArray:
-        scores = _activated(self._run(output, samples, shift), self.manifest.activation)
+        scores = activated(self._run(output, samples, shift), self.manifest.activation)
         if not np.isfinite(scores).all():
             raise InferenceError(f"{self.path.name} answered with NaN or infinity on {self.provider}")
         return scores
@@ -283,16 +288,3 @@ def _check_samples(samples: FloatArray, window_frames: int) -> None:
         raise ValueError(f"samples must be float32 (B, {window_frames}); got {samples.dtype} {samples.shape}")
     if not np.isfinite(samples).all():
         raise ValueError("samples hold NaN or infinity; drop such audio before the model")
-
-
-def _activated(raw: FloatArray, activation: str) -> FloatArray:
-    if activation == "none":
-        return raw
-    if activation == "sigmoid":
-        # float64 exponentials, rounded: the C library's float32 ones, which NumPy's own are not. Below -88 they are
-        # infinite and the score is 0.
-        with np.errstate(over="ignore"):
-            powers = np.exp(-raw.astype(np.float64)).astype(np.float32)
-        return np.asarray(np.float32(1.0) / (np.float32(1.0) + powers), np.float32)
-    powers = np.exp(raw - raw.max(axis=-1, keepdims=True, initial=-np.inf))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

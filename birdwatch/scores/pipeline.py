@@ -45,6 +45,11 @@ class WindowStream:
         self.invalid_frames = 0
 
     @property
+    def hop_frames(self) -> int:
+        """Frames from one window's start to the next's."""
+        return self._windower.hop_frames
+
+    @property
     def unscored_frames(self) -> int:
         """Frames of tails too short to score, at the model's rate."""
         return self._windower.unscored_frames
@@ -127,7 +132,7 @@ def score_blocks(
             yield WindowScores(row.start_frame, row.valid_frames, np.asarray(policy.filtered(row.scores)))
 
     manifest = classifier.manifest
-    mean = RowMean() if manifest.segments > 1 else None
+    mean = RowMean(stream.hop_frames) if manifest.segments > 1 else None
     if mean is None:
         found = ([scored] for scored in classifier.score_windows(scorable(), in_flight=in_flight))
     else:

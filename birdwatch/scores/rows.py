@@ -32,10 +32,12 @@ class _Held:
 class RowMean:
     """The mean over the windows that score the same stretch: `push` each window's rows in order, `finish` at the end.
 
-    A row is given out once no later window can begin at or before it.
+    hop_frames: from one window's start to the next's, at least. A row is given out once no later window can begin at or
+    before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hop_frames: int) -> None:
+        self._hop_frames = hop_frames
         self._held: dict[int, _Held] = {}
 
     def before(self, frame: int) -> list[WindowScores]:
@@ -44,14 +46,15 @@ class RowMean:
         return [self._given(start) for start in ready]
 
     def push(self, rows: Sequence[WindowScores]) -> list[WindowScores]:
-        """The rows that are complete when a window's rows come, in order."""
-        done = self.before(rows[0].start_frame)
+        """The rows that are complete with a window's rows, in order; the window's first row is one of them."""
+        start = rows[0].start_frame
+        done = self.before(start)
         for row in rows:
             held = self._held.setdefault(row.start_frame, _Held(0, np.zeros(len(row.scores)), 0))
             held.valid_frames = max(held.valid_frames, row.valid_frames)
             held.total += row.scores
             held.count += 1
-        return done
+        return done + self.before(start + self._hop_frames)
 
     def finish(self) -> list[WindowScores]:
         """The rows that are left."""

@@ -125,6 +125,18 @@ def test_one_bad_window_of_a_batch_costs_only_itself():
     bench.check()
 
 
+def test_what_earlier_windows_scored_in_parts_is_not_lost_with_a_later_one():
+    bench = Bench(FakeScorer(manifest(segments=2, segments_output="segments"), lambda samples: [0.9, 0.0, 0.0]))
+    refuse = iter([False, True, False, False, False])
+    bench.scorer.before_call = lambda windows: setattr(bench.scorer, "fault", "no" if next(refuse) else None)
+    bench.push(15).finish()
+    assert [fault.kind for fault in bench.of(Fault)] == ["inference"]
+    assert [found.end_frame / RATE_HZ for found in bench.of(Found)] == [2.5, 5.0, 7.5, 10.0, 12.5, 15.0]
+    assert (bench.listener.windows, bench.listener.dropped_windows) == (4, 1)
+    assert bench.listener.accounting.dropped == 0
+    bench.check()
+
+
 def test_slower_than_real_time_drops_the_oldest_windows_in_bounded_memory():
     bench = Bench(max_pending=4)
     bench.push(60, score=False)

@@ -78,10 +78,10 @@ def test_the_manifest_says_the_activation(tmp_path, song, activation):
 
 
 def test_large_logits_saturate_without_a_warning(tmp_path):
-    from birdwatch.model.classifier import _activated
+    from birdwatch.model.activation import activated
 
     raw = np.array([[-1e30, -100.0, 0.0, 100.0, 1e30]], np.float32)
-    np.testing.assert_allclose(_activated(raw, "sigmoid"), [[0, 0, 0.5, 1, 1]], atol=1e-7)
+    np.testing.assert_allclose(activated(raw, "sigmoid"), [[0, 0, 0.5, 1, 1]], atol=1e-7)
 
 
 def test_audio_that_is_not_finite_is_never_scored(tmp_path, tiny_model):

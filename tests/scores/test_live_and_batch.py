@@ -25,20 +25,30 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import RecordingMaximum
 
 RATE_HZ = 320
-MANIFEST = manifest(rate_hz=RATE_HZ, window_frames=5 * RATE_HZ, frontend=None, input="waveform")
-CLASSES = len(MANIFEST.labels)
+MANIFESTS = {
+    segments: manifest(
+        rate_hz=RATE_HZ,
+        window_frames=5 * RATE_HZ,
+        frontend=None,
+        input="waveform",
+        segments=segments,
+        segments_output="segments" if segments > 1 else None,
+    )
+    for segments in (1, 2, 5)
+}
+CLASSES = len(MANIFESTS[1].labels)
 
 
 class Network:
     """Scores by simple statistics of the samples, and remembers what it was given; NaN must never reach it."""
 
-    manifest = MANIFEST
     sha256 = "0" * 64
     provider = "CPUExecutionProvider"
     setback = None
     batch_size = 3
 
-    def __init__(self) -> None:
+    def __init__(self, segments: int) -> None:
+        self.manifest = MANIFESTS[segments]
         self.given: list[bytes] = []
 
     def score(self, samples: FloatArray) -> FloatArray:
@@ -47,6 +57,20 @@ class Network:
         power = np.abs(samples).mean(axis=1)
         turns = np.abs(np.diff(samples, axis=1)).mean(axis=1)
         return np.stack([power, turns, np.abs(samples[:, ::7]).max(axis=1)], axis=1).clip(0, 1).astype(np.float32)
+
+    def score_rows(self, samples: FloatArray) -> FloatArray:
+        whole = self.score(samples)
+        if self.manifest.segments == 1:
+            return whole[:, None]
+        parts = np.split(samples, self.manifest.segments, axis=1)
+        # A part's scores depend on the rest of its window, as those of attention over time do.
+        return np.stack([(whole + np.abs(part).mean(axis=1)[:, None]) / 2 for part in parts], axis=1)
+
+    def score_segments(self, windows: Iterable[Window], *, in_flight: int) -> Iterator[tuple[Window, FloatArray]]:
+        for window in windows:
+            yield window, self.score_rows(window.samples[None])[0]
+
+    workers = 1
 
     def score_windows(self, windows: Iterable[Window], *, in_flight: int | None = None) -> Iterator[WindowScores]:
         for window in windows:
@@ -80,8 +104,10 @@ def cut(samples: FloatArray, sizes: list[int]) -> Iterator[tuple[int, FloatArray
         at, number = at + size, number + 1
 
 
-def live(samples: FloatArray, rate_hz: int, policy: ScoringPolicy, hop_s: float, sizes: list[int]) -> dict[str, Any]:
-    network = Network()
+def live(
+    samples: FloatArray, rate_hz: int, policy: ScoringPolicy, hop_s: float, sizes: list[int], segments: int = 1
+) -> dict[str, Any]:
+    network = Network(segments)
 
     def stamp(frame: int) -> Stamp:
         ns = frame * 1_000_000_000 // rate_hz
@@ -108,8 +134,10 @@ def live(samples: FloatArray, rate_hz: int, policy: ScoringPolicy, hop_s: float,
     }
 
 
-def batch(samples: FloatArray, rate_hz: int, policy: ScoringPolicy, hop_s: float, sizes: list[int]) -> dict[str, Any]:
-    network = Network()
+def batch(
+    samples: FloatArray, rate_hz: int, policy: ScoringPolicy, hop_s: float, sizes: list[int], segments: int = 1
+) -> dict[str, Any]:
+    network = Network(segments)
     blocks = (AudioBlock(part, at, rate_hz) for at, part in cut(samples, sizes))
     result = score_recording("x", blocks, cast(OnnxClassifier, network), policy, rate_hz=rate_hz, hop_s=hop_s)
     return {
@@ -141,7 +169,7 @@ rules_of = st.builds(
 filters_of = st.one_of(st.none(), st.lists(st.booleans(), min_size=CLASSES, max_size=CLASSES))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     parts=parts_of,
     seed=st.integers(0, 99),
@@ -151,6 +179,7 @@ filters_of = st.one_of(st.none(), st.lists(st.booleans(), min_size=CLASSES, max_
     hop_s=st.sampled_from([0.5, 2.5, 3.1, 5.0]),
     live_sizes=st.lists(st.integers(7, 900), min_size=1, max_size=4),
     batch_sizes=st.lists(st.integers(7, 5000), min_size=1, max_size=4),
+    segments=st.sampled_from([1, 2, 5]),
 )
 def test_live_and_batch_agree_to_the_last_bit(
     parts: list[tuple[str, int]],
@@ -161,12 +190,13 @@ def test_live_and_batch_agree_to_the_last_bit(
     hop_s: float,
     live_sizes: list[int],
     batch_sizes: list[int],
+    segments: int,
 ) -> None:
     samples = audio_of(parts, seed)
     species = None if allowed is None else SpeciesFilter(np.array(allowed), "a list")
     policy = ScoringPolicy(tuple(rules), species)
-    one = live(samples, rate_hz, policy, hop_s, live_sizes)
-    other = batch(samples, rate_hz, policy, hop_s, batch_sizes)
+    one = live(samples, rate_hz, policy, hop_s, live_sizes, segments)
+    other = batch(samples, rate_hz, policy, hop_s, batch_sizes, segments)
     assert one["windows"] == other["windows"]
     for key in ("ends", "detections", "events", "maximum", "silent"):
         assert one[key] == other[key], key

@@ -68,6 +68,9 @@ class FakeScorer:
             raise InferenceError(self.fault)
         return np.array([list(self.rule(window)) for window in samples], np.float32)
 
+    def score_rows(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.repeat(self.score(samples)[:, None], self.manifest.segments, axis=1)
+
 
 class FakeSource:
     """A device that delivers a chunk each `chunk_s` of its clock; every fault of a real one can be switched on.
