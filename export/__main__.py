@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.extras import install_command
 from birdwatch.model.builtin import built_in_model
+from birdwatch.scores.blending import UNBLENDED
 
 if TYPE_CHECKING:
     from .source import Source
@@ -43,7 +44,20 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="CHECKPOINT",
-        help="average the probabilities with these",
+        help="blend the probabilities with those of these",
+    )
+    parser.add_argument(
+        "--blend",
+        choices=("mean", "power"),
+        default="mean",
+        help="of --ensemble: the mean, or a power mean, which follows the surest network",
+    )
+    parser.add_argument(
+        "--blend-power",
+        type=float,
+        default=UNBLENDED.power,
+        metavar="P",
+        help=f"of --blend power ({UNBLENDED.power:g})",
     )
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="fp16 computes in half, for CUDA")
     parser.add_argument(
@@ -78,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--report writes no model; leave --out out")
     if not options.report and (options.source is None or options.out is None):
         parser.error("name a checkpoint and --out FILE, or ask for --report")
+    if options.blend == "power" and (not options.ensemble or not 0.0 < options.blend_power < float("inf")):
+        parser.error("--blend power needs --ensemble, and a --blend-power above 0")
     try:
         _run(options)
     except BirdwatchError as error:
@@ -122,6 +138,7 @@ def _source(options: argparse.Namespace) -> Source:
         source = from_checkpoints(
             paths,
             ensemble=bool(options.ensemble),
+            power=options.blend_power if options.blend == "power" else 1.0,
             keep=keep,
             opset=options.opset or DEFAULT_OPSET,
         )

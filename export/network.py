@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from birdwatch.checkpoint.network import ModelArguments, activated, build_network, pool_input
 from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ModelError
+from birdwatch.scores.blending import power_mean
 
 __all__ = ["Ensemble", "Network", "average_states", "count_macs", "count_parameters"]
 
@@ -68,23 +69,27 @@ def _rows_of(layer: nn.Linear, keep: Sequence[int]) -> nn.Linear:
 
 
 class Ensemble(nn.Module):
-    """The mean of its members' probabilities, so its scores need no activation; it has no embedding.
+    """The power mean of its members' probabilities (1: the mean), so its scores need no activation; no embedding.
 
-    Members with segments give the mean of those as a second output.
+    Members with segments give the same of those as a second output.
     """
 
-    def __init__(self, members: Sequence[Network], activation: str) -> None:
+    def __init__(self, members: Sequence[Network], activation: str, power: float = 1.0) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.activation = activation
+        self.power = power
 
     def forward(self, mel: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Probabilities `(n, classes)`, and `(n, segments, classes)` where the members have segments."""
         answers = [member(mel) for member in self.members]
-        scores = torch.stack([activated(answer[0], self.activation) for answer in answers]).mean(dim=0)
-        if len(answers[0]) < 3:
-            return scores
-        return scores, torch.stack([activated(answer[2], self.activation) for answer in answers]).mean(dim=0)
+        scores = self._blended([answer[0] for answer in answers])
+        return scores if len(answers[0]) < 3 else (scores, self._blended([answer[2] for answer in answers]))
+
+    def _blended(self, logits: list[torch.Tensor]) -> torch.Tensor:
+        blended = power_mean(torch.stack([activated(each, self.activation) for each in logits]), self.power)
+        assert isinstance(blended, torch.Tensor)
+        return blended
 
 
 def average_states(states: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -44,13 +44,14 @@ def from_checkpoints(
     paths: Sequence[Path],
     *,
     ensemble: bool = False,
+    power: float = 1.0,
     keep: Sequence[str] | int | None = None,
     opset: int = DEFAULT_OPSET,
 ) -> Source:
     """One network of one checkpoint, of the average of several, or (`ensemble`) of the mean of their probabilities.
 
-    keep: codes of the labels to ship, in this order, or how many of the first (default: all). Raises ModelError with
-    all that is wrong with all of them.
+    power: of that mean, 1 for the plain one. keep: codes of the labels to ship, in this order, or how many of the first
+    (default: all). Raises ModelError with all that is wrong with all of them.
     """
     checkpoints = _read_all(paths)
     manifest, columns = _kept(checkpoints[0].manifest, keep)
@@ -58,7 +59,7 @@ def from_checkpoints(
     if not ensemble:
         states = [average_states(states)] if len(states) > 1 else states
     members = [Network(checkpoints[0].model, state, columns) for state in states]
-    network = Ensemble(members, manifest.activation) if ensemble else members[0]
+    network = Ensemble(members, manifest.activation, power) if ensemble else members[0]
     spec = manifest.frontend
     assert spec is not None  # read_checkpoint refuses others
     example = torch.from_numpy(log_mel(probe_clips(spec.window_frames)[:2], spec))
@@ -93,11 +94,17 @@ def from_checkpoints(
             parameters=count_parameters(network),
             macs=count_macs(network, example),
             probe=None,
-            provenance=_provenance(manifest.provenance, checkpoints, "ensemble" if ensemble else "average"),
+            provenance=_provenance(manifest.provenance, checkpoints, _combined(ensemble, power)),
         ),
         reference,
         f"PyTorch {torch.__version__.split('+')[0]}",
     )
+
+
+def _combined(ensemble: bool, power: float) -> str:
+    if not ensemble:
+        return "average"
+    return "ensemble" if power == 1.0 else f"ensemble, power mean of {power:g}"
 
 
 def from_onnx(path: Path) -> Source:

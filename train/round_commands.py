@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
+from birdwatch.cli.blend_options import blend_options, blending_of
 from birdwatch.errors import ConfigError
 
-from .inference import Blend
 from .options import given_settings, say, setting_options
 
 __all__ = ["rounds", "student", "submit"]
@@ -48,15 +48,14 @@ def rounds(runs: tuple[Path, ...]) -> None:
 @click.option("--template", type=click.Path(path_type=Path), help="sample_submission.csv, whose rows are written.")
 @click.option("--row-s", default=5.0, show_default=True, help="Seconds a row.")
 @click.option("--hop-s", default=0.0, help="Seconds between windows; overlapping ones are averaged.  [row-s]")
-@click.option("--smooth", default="", help="Weights over neighbouring rows, such as .2/.6/.2.")
-@click.option(
-    "--blend", type=click.Choice(get_args(Blend)), default="mean", show_default=True, help="Of several models."
-)
-@click.option("--power", default=2.0, show_default=True, help="Of blend power.")
-@click.option("--budget", default="", help="Time that may be taken, such as 85min: models are dropped, not the table.")
-def submit(models: tuple[Path, ...], **given: Any) -> None:
-    """Score soundscapes with exported MODELS, best first, blended and smoothed, into a submission."""
-    from .submit import SubmitOptions, parse_budget, parse_kernel, write_submission
+@blend_options
+def submit(models: tuple[Path, ...], row_s: float, **given: Any) -> None:
+    """Score soundscapes with exported MODELS, best first, blended and smoothed, into a submission.
 
-    kernel, budget_s = parse_kernel(given.pop("smooth")), parse_budget(given.pop("budget"))
-    write_submission(SubmitOptions(models=models, kernel=kernel, budget_s=budget_s, **given), say=say)
+    As `birdwatch run --format kaggle`, but overlapping windows are averaged.
+    """
+    from .submit import SubmitOptions, write_submission
+
+    further = tuple(str(path) for path in models[1:])
+    blending = blending_of(given, further, overlap="mean", row_s=row_s)
+    write_submission(SubmitOptions(models=models, blending=blending, **given), say=say)

@@ -23,14 +23,11 @@ from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows, Vocabulary
 __all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
 
 
-def result_of(
-    job: Job, entry: Entry, database: RunDatabase, manifest: Manifest, floors: FloatArray | None = None
-) -> Result:
+def result_of(job: Job, entry: Entry, database: RunDatabase, classes: int, floors: FloatArray | None = None) -> Result:
     """What the tables are written from; rows and segments are read from the run database when they are asked for.
 
     floors: the score of each class from which its windows are rows, `(classes,)`; None for all that are kept.
     """
-    classes = len(manifest.labels)
     present = np.zeros(classes, bool)
     present[entry.present["label"]] = True
 

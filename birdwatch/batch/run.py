@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from birdwatch._version import __version__
@@ -17,7 +18,16 @@ from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import Input, find_inputs
 from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
 from birdwatch.batch.joining import joined
-from birdwatch.batch.local_runner import Outcome, score_jobs
+from birdwatch.batch.local_runner import Outcome
+from birdwatch.batch.members import (
+    Budget,
+    View,
+    blended_results,
+    open_members,
+    score_all,
+    score_members,
+    unscored,
+)
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.results import (
@@ -37,8 +47,6 @@ from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.label_names import locale_names, untranslated
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.registry import find_model
-from birdwatch.model.session import CPU
-from birdwatch.process import cores
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.tables.formats import write_output
 from birdwatch.tables.result import Vocabulary
@@ -48,12 +56,27 @@ from birdwatch.wording import counted
 __all__ = ["RunInterrupted", "RunSummary", "named_inputs", "open_inputs", "run"]
 
 Notice = Callable[[str], None]
-View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What the tables are written from: the first model's database and those of the others, in words."""
+
+    request: RunRequest
+    database: RunDatabase
+    members: Sequence[RunDatabase]
+    words: Vocabulary
+    parameters: dict[str, Any]
+    floors: FloatArray
+    template: Template | None
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """The result of a run. entries: of all recordings that are scored, in order. outcomes: of this run's recordings."""
+    """The result of a run. entries: of all recordings that are scored, in order. outcomes: of this run's recordings.
+
+    models: how many have a part in the tables.
+    """
 
     request: RunRequest
     wanted: tuple[Job, ...]
@@ -62,6 +85,7 @@ class RunSummary:
     manifest: Manifest
     provider: str
     meter: Meter
+    models: int = 1
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -90,7 +114,8 @@ def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
         output.check(len(inputs), names=[item.name for item in inputs], inputs=read)
     if request.outputs:
         first = request.outputs[0].path
-        for beside in (errors_path(first), filtered_path(first), database_path(first)):
+        models = range(1, len(request.blending.models) + 2)
+        for beside in (errors_path(first), filtered_path(first), *(database_path(first, n) for n in models)):
             check_writable(beside, inputs=read)
     return inputs
 
@@ -100,7 +125,8 @@ def _files_read(request: RunRequest) -> list[Path]:
     settings = request.settings
     lists = [name[1:] for name in request.recordings if name.startswith("@")]
     named = [request.template, settings.species, settings.locale, *lists, *request.settings_files]
-    return [find_model(settings.model), *(Path(name) for name in named if name is not None)]
+    models = [find_model(name) for name in (settings.model, *request.blending.models)]
+    return [*models, *(Path(name) for name in named if name is not None)]
 
 
 def open_inputs(
@@ -115,24 +141,29 @@ def open_inputs(
     return joined(inside) if request.join else inside
 
 
-def run(request: RunRequest, *, notice: Notice, view: View) -> RunSummary:
+def run(request: RunRequest, *, notice: Notice, view: View, clock: Callable[[], float] = monotonic) -> RunSummary:
     """Score what the request names and write its tables.
 
-    notice: is called with lines for the user. view: shows progress. Raises RunInterrupted when it is stopped; what was
-    scored can be resumed. Raises BirdwatchError for everything that ends a run; a recording that fails does not.
+    notice: is called with lines for the user. view: shows progress. clock: seconds, for the budget. Raises
+    RunInterrupted when it is stopped; what was scored can be resumed. Raises BirdwatchError for everything that ends a
+    run; a recording that fails does not.
     """
+    budget = Budget(request.blending.budget_s, clock(), clock)
     inputs = named_inputs(request, notice)
     # A single recording is decoded here: its crash costs no other, and starting a process costs a quarter of a second.
     with Decoders(min(request.jobs, len(inputs)) if len(inputs) > 1 else 0) as decoders:
-        return _run(request, inputs, decoders, notice, view)
+        return _run(request, inputs, decoders, budget, notice, view)
 
 
-def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notice: Notice, view: View) -> RunSummary:
+def _run(
+    request: RunRequest, inputs: Sequence[Input], decoders: Decoders, budget: Budget, notice: Notice, view: View
+) -> RunSummary:
     template = None if request.template is None else read_template(request.template)
     classifier = _classifier(request, notice)
     manifest = classifier.manifest
     if template is not None:
         _warn_of_columns(template, manifest, notice)
+    members = open_members(request, classifier)
     policy = scoring_policy(request.settings, classifier, week=request.settings.week)
     if policy.species is not None:
         notice(f"species filter: {policy.species}")
@@ -148,33 +179,45 @@ def _run(request: RunRequest, inputs: Sequence[Input], decoders: Decoders, notic
     meter: Meter | None = None
     try:
         floors = policy.floors(request.min_score)
-        with RunDatabase(path, parameters, floors=floors, resume=request.resume) as database:
-            todo = [job for job in wanted if job.fault is not None or database.find(job) is None]
+        segment_s = request.blending.row_s or manifest.row_s
+        scoring = Scoring(
+            classifier,
+            policy,
+            request.settings.hop,
+            floors,
+            keep_segments,
+            segment_s=segment_s,
+            overlap=request.blending.overlap,
+            decoders=decoders,
+        )
+        with ExitStack() as opened:
+            database = opened.enter_context(RunDatabase(path, parameters, floors=floors, resume=request.resume))
+            todo = unscored(wanted, database)
             meter = Meter(todo, resumed=len(wanted) - len(todo))
-            at_once = min(request.jobs, max(1, len(todo)))
-            # Recordings scored at once share the cores; each keeps at least one.
-            in_flight = max(1, -(-cores() // at_once)) if classifier.provider == CPU else None
-            scoring = Scoring(
-                classifier, policy, request.settings.hop, database.floors, keep_segments, in_flight, decoders
-            )
-            with view(meter) as show:
-                outcomes = score_jobs(todo, scoring, database, meter, at_once=at_once, show=show)
+            outcomes = score_all(request, todo, scoring, database, meter, view)
             failed = [outcome for outcome in outcomes if outcome.fault]
             if len(wanted) == 1 and failed:
                 database.remove()
                 raise SourceError(failed[0].fault)
+            others = score_members(
+                request, members, wanted, scoring, parameters, budget, opened=opened, notice=notice, view=view
+            )
             local = None if request.timezone == "UTC" else request.timezone
-            words = Vocabulary(manifest, policy.thresholds, timezone=local)
-            entries = _write(request, wanted, failed, database, words, parameters, floors, template, notice)
+            words = Vocabulary(manifest, policy.thresholds, timezone=local, segment_s=segment_s)
+            tables = _Tables(request, database, others, words, parameters, floors, template)
+            entries = _write(tables, wanted, failed, notice)
             write_errors(request.outputs[0].path, failed)
             write_filtered(request.outputs[0].path, policy.species, manifest)
-            database.written()
-            if not failed and not request.resume:
-                database.remove()
+            for each in (database, *others):
+                each.written()
+                if not failed and not request.resume:
+                    each.remove()
     except KeyboardInterrupt:
         done = 0 if meter is None else meter.done + meter.resumed
         raise RunInterrupted(done, len(wanted), path) from None
-    return RunSummary(request, tuple(wanted), tuple(entries), tuple(outcomes), manifest, classifier.provider, meter)
+    return RunSummary(
+        request, tuple(wanted), tuple(entries), tuple(outcomes), manifest, classifier.provider, meter, 1 + len(others)
+    )
 
 
 def _classifier(request: RunRequest, notice: Notice) -> OnnxClassifier:
@@ -214,7 +257,7 @@ def _parameters(
         **{name: getattr(settings, name) for name in class_rules()},
         "class": {code: asdict(own) for code, own in sorted(settings.class_.items())},
         "min_score": request.min_score,
-        "segments": keep_segments,
+        "segments": [request.blending.overlap, request.blending.row_s or manifest.row_s] if keep_segments else None,
         "filter": None if species is None else {"reason": str(species), "sha256": species.sha256},
     }
 
@@ -232,27 +275,22 @@ def _within(found: list[Job], period: Period, notice: Notice) -> list[Job]:
     return inside
 
 
-def _write(
-    request: RunRequest,
-    wanted: Sequence[Job],
-    failed: Sequence[Outcome],
-    database: RunDatabase,
-    words: Vocabulary,
-    parameters: dict[str, Any],
-    floors: FloatArray,
-    template: Template | None,
-    notice: Notice,
-) -> list[Entry]:
+def _write(tables: _Tables, wanted: Sequence[Job], failed: Sequence[Outcome], notice: Notice) -> list[Entry]:
+    request, database, words = tables.request, tables.database, tables.words
     bad = {outcome.job.key for outcome in failed}
-    results, entries = [], []
+    classes = len(words.manifest.labels)
+    jobs, results, entries = [], [], []
     for job in wanted:
         entry = None if job.key in bad else database.find(job)
         if entry is not None:
+            jobs.append(job)
             entries.append(entry)
-            results.append(result_of(job, entry, database, words.manifest, floors))
-    described = describe_run(results, failed, words, parameters)
+            results.append(result_of(job, entry, database, classes, tables.floors))
+    if any(output.form == "kaggle" for output in request.outputs):
+        results = blended_results(jobs, results, tables.members, request.blending, classes)
+    described = describe_run(results, failed, words, tables.parameters)
     for output in request.outputs:
-        absent = write_output(output, results, words, run=described, template=template)
+        absent = write_output(output, results, words, run=described, template=tables.template)
         if absent:
             verbs = ("has", "it is") if len(absent) == 1 else ("have", "they are")
             rows = f"{counted(len(absent), 'row')} of {request.template}"

@@ -49,9 +49,9 @@ CREATE TABLE piece (
 NO_FLOORS: FloatArray = np.zeros(0, np.float32)
 
 
-def database_path(out: Path) -> Path:
-    """The path of the database of a run that writes `out`."""
-    return out.with_name(out.name + ".journal")
+def database_path(out: Path, model: int = 1) -> Path:
+    """The path of the database of a run that writes `out`; one for each of several models, from 1."""
+    return out.with_name(out.name + (".journal" if model == 1 else f".{model}.journal"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
 from birdwatch.paths import text_of
-from birdwatch.scores.aggregation import RecordingFold, SegmentMaximum
+from birdwatch.scores.aggregation import Overlap, RecordingFold, segments_of
 from birdwatch.scores.pipeline import WindowStream, score_blocks
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import Event
@@ -33,8 +33,9 @@ class Scoring:
     """How recordings are scored, and what is kept.
 
     floors: float32 `(classes,)`, the score at or above which a window's row is kept. keep_segments: also keep the
-    scores of every class in every segment as long as a window. in_flight: see `OnnxClassifier.score_windows`.
-    decoders: what opens recordings.
+    scores of every class in every segment, which is `segment_s` long (None: a row of the model's) and made of
+    windows by `overlap`. in_flight: see
+    `OnnxClassifier.score_windows`. decoders: what opens recordings.
     """
 
     classifier: OnnxClassifier
@@ -42,6 +43,8 @@ class Scoring:
     hop_s: float | None
     floors: FloatArray
     keep_segments: bool
+    segment_s: float | None = None
+    overlap: Overlap = "max"
     in_flight: int | None = None
     decoders: Decoders = IN_PROCESS
 
@@ -55,8 +58,10 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     audio = scoring.decoders.open(job.path, channel=job.channel)
     pieces = _Pieces(database, job)
     fold = RecordingFold(scoring.policy, manifest.rate_hz)
-    # A segment belongs to the recording's own time, and is as long as a row of scores.
-    segments = SegmentMaximum(manifest.row_frames, len(manifest.labels))
+    # A segment belongs to the recording's own time.
+    segments = segments_of(
+        scoring.overlap, round((scoring.segment_s or manifest.row_s) * manifest.rate_hz), len(manifest.labels)
+    )
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
     blocks = audio.blocks()

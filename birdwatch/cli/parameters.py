@@ -1,15 +1,18 @@
-"""Parameters of the command line that click's own types take and birdwatch cannot: NaN, infinity, empty names."""
+"""Parameters of the command line that click's own types do not have: finite numbers, names, weights, durations."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["FiniteRange", "NamedPath"]
+__all__ = ["Duration", "FiniteRange", "Kernel", "NamedPath"]
+
+UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 class FiniteRange(click.FloatRange):
@@ -37,3 +40,44 @@ class NamedPath(click.Path):
         if not str(value):
             self.fail("the name is empty.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+if TYPE_CHECKING:
+    SecondsParam = click.ParamType[float, object]
+    WeightsParam = click.ParamType[tuple[float, ...], object]
+else:
+    # Older releases of click have no type parameters at run time.
+    SecondsParam = WeightsParam = click.ParamType
+
+
+class Duration(SecondsParam):
+    """A time such as 85min, 1.5h or 300s, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds, above 0."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"([0-9]*\.?[0-9]+) *(s|min|h)", str(value))
+        if match is None or float(match[1]) <= 0:
+            return self.fail(f"{value!r} is no time; expected one such as 85min, 1.5h or 300s", param, ctx)
+        return float(match[1]) * UNITS_S[match[2]]
+
+
+class Kernel(WeightsParam):
+    """Weights over neighbours, an odd number of them: `.2/.6/.2`."""
+
+    name = "weights"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """The weights, none below 0 and not all 0."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            weights = tuple(float(part) for part in str(value).split("/"))
+        except ValueError:
+            weights = ()
+        if len(weights) % 2 == 0 or not min(weights) >= 0 or not 0 < sum(weights) < math.inf:
+            return self.fail(f"{value!r} is no odd number of weights such as .2/.6/.2", param, ctx)
+        return weights

@@ -16,12 +16,14 @@ from birdwatch.batch.progress import json_view, terminal_view
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.run import RunInterrupted, named_inputs, open_inputs
 from birdwatch.batch.run import run as run_request
+from birdwatch.cli.blend_options import blend_options, blending_of
 from birdwatch.cli.options import setting_options
 from birdwatch.cli.run_options import run_options
 from birdwatch.cli.run_summary import print_summary
 from birdwatch.config.loading import Configuration
 from birdwatch.config.schema import SCORING
-from birdwatch.tables.formats import choose_outputs
+from birdwatch.scores.blending import UNBLENDED, Blending
+from birdwatch.tables.formats import Output, choose_outputs
 from birdwatch.tables.result import Rows
 from birdwatch.wording import audio_text, counted, printable
 
@@ -30,6 +32,7 @@ __all__ = ["run"]
 
 @click.command()
 @run_options
+@blend_options
 @setting_options(*SCORING)
 def run(
     outs: tuple[str, ...],
@@ -50,8 +53,11 @@ def run(
     outputs = choose_outputs(outs, formats, rows)
     if options["template"] is not None and not any(output.form == "kaggle" for output in outputs):
         raise click.UsageError("--template orders the columns of --format kaggle; add it, or leave --template out")
+    blending = blending_of(options, options.pop("blend_with"))
+    _check_blending(blending, outputs)
     request = RunRequest(
         outputs=tuple(outputs),
+        blending=blending,
         settings=settings,
         settings_files=() if config is None else (config,),
         **options,
@@ -71,6 +77,19 @@ def run(
         )
         sys.exit(130)
     sys.exit(print_summary(summary, json_progress=json_progress))
+
+
+def _check_blending(blending: Blending, outputs: Sequence[Output]) -> None:
+    kaggle = [output.form == "kaggle" for output in outputs]
+    if blending != UNBLENDED and not any(kaggle):
+        raise click.UsageError(
+            "--blend-with, --blend, --blend-power, --overlap, --smooth and --budget are about the rows of "
+            "--format kaggle; add it, or leave them out"
+        )
+    if blending.models and not all(kaggle):
+        raise click.UsageError(
+            "only the rows of --format kaggle are blended; the other tables are one model's: write them by another run"
+        )
 
 
 def _notice(line: str) -> None:

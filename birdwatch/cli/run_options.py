@@ -57,6 +57,12 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--template", type=click.Path(path_type=Path), help="A sample_submission.csv: kaggle takes its order."
     ),
     click.option(
+        "--blend-with",
+        multiple=True,
+        metavar="MODEL",
+        help="A further model for --format kaggle, the best first; may be repeated.",
+    ),
+    click.option(
         "--rows",
         type=click.Choice(["windows", "events"]),
         help="One row per window and species, or per event. [default: events for raven and audacity, else windows]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,10 @@ from birdwatch.scores.events import WindowResult
 from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import Event, SkippedWindow
 
-__all__ = ["Maximum", "RecordingFold", "SegmentMaximum", "segment_scores"]
+__all__ = ["Maximum", "Overlap", "RecordingFold", "SegmentMaximum", "SegmentMean", "segment_scores", "segments_of"]
+
+# What a segment's score is of the windows that overlap it: see SegmentMaximum and SegmentMean.
+Overlap = Literal["max", "mean"]
 
 
 class Maximum:
@@ -103,8 +107,55 @@ class SegmentMaximum:
         return rows
 
 
-def segment_scores(windows: Iterable[WindowScores], *, segment_frames: int, classes: int) -> npt.NDArray[np.float32]:
-    """All segments `(segments, classes)` of `SegmentMaximum`."""
-    segments = SegmentMaximum(segment_frames, classes)
+class SegmentMean:
+    """As `SegmentMaximum`, but a segment's score is the mean over all windows, weighed by the frames that they share.
+
+    Only a window's own audio counts, not what it is padded with. The last segment ends where the last audio does.
+    """
+
+    def __init__(self, segment_frames: int, classes: int) -> None:
+        self.segment_frames = segment_frames
+        self.classes = classes
+        self._given = 0
+        self._open: dict[int, tuple[npt.NDArray[np.float64], int]] = {}
+
+    def skip(self, window: SkippedWindow) -> list[FloatArray]:
+        """A window that was not scored counts with scores of 0."""
+        return self.push(WindowScores(window.start_frame, window.valid_frames, np.zeros(self.classes, np.float32)))
+
+    def push(self, window: WindowScores) -> list[FloatArray]:
+        """The segments that end before `window`; windows must come in order of their start."""
+        length, end = self.segment_frames, window.start_frame + window.valid_frames
+        first = window.start_frame // length
+        done = self._until(first)
+        for segment in range(first, -(-end // length)):
+            shared = min(end, (segment + 1) * length) - max(window.start_frame, segment * length)
+            total, weight = self._open.get(segment, (np.zeros(self.classes), 0))
+            self._open[segment] = total + shared * window.scores.astype(np.float64), weight + shared
+        return done
+
+    def finish(self) -> list[FloatArray]:
+        """The segments that the end completes."""
+        return self._until(max(self._open, default=self._given - 1) + 1)
+
+    def _until(self, segment: int) -> list[FloatArray]:
+        done = []
+        while self._given < segment:
+            total, weight = self._open.pop(self._given, (np.zeros(self.classes), 1))
+            done.append((total / weight).astype(np.float32))
+            self._given += 1
+        return done
+
+
+def segments_of(overlap: Overlap, segment_frames: int, classes: int) -> SegmentMaximum | SegmentMean:
+    """What makes segments of windows."""
+    return (SegmentMean if overlap == "mean" else SegmentMaximum)(segment_frames, classes)
+
+
+def segment_scores(
+    windows: Iterable[WindowScores], *, segment_frames: int, classes: int, overlap: Overlap = "max"
+) -> npt.NDArray[np.float32]:
+    """All segments `(segments, classes)` of windows in order."""
+    segments = segments_of(overlap, segment_frames, classes)
     rows = [row for window in windows for row in segments.push(window)] + segments.finish()
     return np.stack(rows) if rows else np.zeros((0, classes), np.float32)

@@ -54,12 +54,14 @@ class Vocabulary:
     """Turns a model's indices and frames into names and seconds.
 
     limits: detection thresholds float32 `(classes,)`. timezone: the zone in which tables also give times, or None.
+    segment_s: seconds of a segment of the competition's table, None for the model's own rows.
     """
 
     manifest: Manifest
     limits: FloatArray
     rows: Rows = "windows"
     timezone: str | None = None
+    segment_s: float | None = None
 
     @property
     def zone(self) -> tzinfo | None:

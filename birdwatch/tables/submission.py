@@ -59,7 +59,7 @@ def check_row_names(names: Iterable[str]) -> None:
 
 
 def kaggle_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Row]:
-    """`<recording>_<end second>` and one probability per class, for each segment as long as the model's window."""
+    """`<recording>_<end second>` and one probability per class, for each segment."""
     for result in results:
         for row_id, scores in _segments(result, words):
             yield row_id, *map(_text, scores.tolist())
@@ -163,10 +163,11 @@ def template_rows(results: Sequence[Result], words: Vocabulary, template: Templa
 
 def _segments(result: Result, words: Vocabulary) -> Iterator[tuple[str, FloatArray]]:
     stem, number = Path(result.name).name, 0
+    segment_s = words.segment_s or words.manifest.row_s
     for rows in result.segments():
         for scores in rows:
             number += 1
-            yield f"{stem}_{number * words.manifest.row_s:g}", scores
+            yield f"{stem}_{number * segment_s:g}", scores
 
 
 def _text(score: float) -> str:

@@ -33,7 +33,7 @@ def test_what_the_journal_keeps_is_what_analyze_finds(tmp_path, tiny_model, song
         warning = score_job(job, Scoring(classifier, policy, 1.0, floors, True), journal, seconds.append)
         entry = journal.find(job)
         assert entry is not None
-        result = result_of(job, entry, journal, classifier.manifest)
+        result = result_of(job, entry, journal, len(classifier.manifest.labels))
         detections = np.concatenate(list(result.rows("windows")))
         events = np.concatenate(list(result.rows("events")))
         segments = np.concatenate(list(result.segments()))

@@ -149,6 +149,28 @@ def test_kaggle_rows_are_single_windows_at_a_hop_of_5(run, recording, tmp_path, 
     np.testing.assert_allclose(got, expected_scores(tiny_model, song, 160000), rtol=0, atol=1e-3)
 
 
+def test_rows_are_blended_and_smoothed_on_the_command_line(run, recording, tmp_path, tiny_model):
+    kaggle = (recording, "--out", "k.csv", "--format", "kaggle", "--hop", "5")
+    assert run(*kaggle).returncode == 0
+    plain = np.array([row[1:] for row in rows(tmp_path / "k.csv")[1:]], np.float64)
+    same = run(*kaggle, "--blend-with", tiny_model, "--smooth", ".25/.5/.25", "--budget", "1h", "--overlap", "mean")
+    assert (same.returncode, same.stdout) == (0, "")
+    smoothed = np.array([row[1:] for row in rows(tmp_path / "k.csv")[1:]], np.float64)
+    np.testing.assert_allclose(smoothed[1], plain[0] / 4 + plain[1] / 2 + plain[2] / 4, atol=1e-5)
+    for wrong, said in (
+        (("--smooth", ".5/.5"), "odd number of weights"),
+        (("--budget", "ten"), "85min, 1.5h or 300s"),
+        (("--blend-power", "0"), "0"),
+        (("--out", "d.parquet", "--blend-with", tiny_model), "only the rows of --format kaggle are blended"),
+    ):
+        done = run(*kaggle, *wrong)
+        assert done.returncode == 2
+        assert said in done.stderr
+    done = run(recording, "--out", "sub.csv", "--smooth", "1/2/1")
+    assert done.returncode == 2
+    assert "--format kaggle; add it, or leave them out" in done.stderr
+
+
 def test_recordings_that_would_share_row_ids_are_refused_before_they_are_scored(run, tmp_path, song):
     for folder in ("may", "june"):
         (tmp_path / "season" / folder).mkdir(parents=True)

@@ -11,6 +11,7 @@ from small_checkpoint import ARCH, by_hand, small_checkpoint
 
 from birdwatch.errors import ModelError
 from birdwatch.model.classifier import OnnxClassifier
+from birdwatch.scores.blending import blended
 from export.clips import made_windows
 from export.source import Source, from_checkpoints, from_onnx
 from export.verify import Kind
@@ -39,6 +40,14 @@ def test_ensemble_is_one_graph_of_mean_probabilities(folds: list[Path], tmp_path
     )
     assert manifest.provenance["combined"] == "ensemble"
     assert len(manifest.provenance["checkpoints"]) == 2
+
+
+def test_ensemble_of_a_power_mean_is_the_blend_of_a_run(folds: list[Path], tmp_path: Path) -> None:
+    written = write_model(from_checkpoints(folds, ensemble=True, power=3.0), tmp_path / "ensemble.onnx", Kind())
+    expected = blended([by_hand(small_checkpoint(seed), WINDOWS) for seed in range(2)], "power", power=3.0)
+    classifier = OnnxClassifier(written.path, provider="cpu")
+    np.testing.assert_allclose(classifier.score(WINDOWS), expected, atol=1e-5)
+    assert classifier.manifest.provenance["combined"] == "ensemble, power mean of 3"
 
 
 @pytest.mark.usefixtures("no_graph")
