@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["audio_text", "counted", "printable", "speed_text"]
+from collections.abc import Sequence
+
+__all__ = ["audio_text", "counted", "listed", "printable", "speed_text"]
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
@@ -10,6 +12,11 @@ MINUTE_S, HOUR_S = 60.0, 3600.0
 def counted(number: int, word: str, plural: str | None = None) -> str:
     """`1 recording`, `2 recordings`; plural: where it is not the word with an s."""
     return f"{number} {word if number == 1 else plural or word + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """`a, b, c`, or the first `most` of them and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def speed_text(times_real_time: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from birdwatch.wording import audio_text, counted, printable
+from birdwatch.wording import audio_text, counted, listed, printable
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,14 @@ from birdwatch.wording import audio_text, counted, printable
 )
 def test_an_amount_of_audio_has_a_unit_of_its_size(seconds: float, text: str) -> None:
     assert audio_text(seconds) == text
+
+
+def test_long_lists_are_counted() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([]) == ""
+    assert listed([str(i) for i in range(10)]).endswith("8, 9")
+    assert listed([str(i) for i in range(12)]).endswith("8, 9 and 2 more")
+    assert listed(["a", "b", "c"], 1) == "a and 2 more"
 
 
 def test_one_has_no_plural() -> None:

@@ -129,7 +129,11 @@ def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -
 @click.option(
     "--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes, to be evaluated against --truth."
 )
-@click.option("--truth", type=click.Path(path_type=Path), help="csv: row_id, and a column a class or `birds`.")
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    help="csv with row_id and a column a class or `birds`; or onsets and offsets: csv, Raven, Audacity, a folder.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json, classes.csv and scores.csv.")
 def evaluate(
     checkpoint: Path,
@@ -145,7 +149,8 @@ def evaluate(
     """Evaluate a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
     from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
-    from .evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, recordings_of
+    from .evaluate import evaluate_recordings, held_out_recordings, recordings_of
+    from .evaluate_soundscapes import evaluate_soundscapes
 
     if (soundscapes is None) != (truth is None):
         raise ConfigError("--soundscapes and --truth belong together")

@@ -12,6 +12,7 @@ from pathlib import Path
 from birdwatch.audio.file import AUDIO_SUFFIXES
 from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label
+from birdwatch.wording import listed
 
 __all__ = [
     "Recording",
@@ -137,7 +138,7 @@ def labels_of(recordings: Sequence[Recording], taxonomy: str) -> tuple[Label, ..
     labels = read_taxonomy(Path(taxonomy))
     unknown = sorted(codes - {label.code for label in labels})
     if unknown:
-        raise ConfigError(f"{taxonomy} lacks {len(unknown)} labels of the recordings: {', '.join(unknown[:10])}")
+        raise ConfigError(f"{taxonomy} lacks {len(unknown)} labels of the recordings: {listed(unknown)}")
     return labels
 
 

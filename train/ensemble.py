@@ -12,14 +12,16 @@ import torch
 from torch import nn
 
 from birdwatch.audio.file import AudioFile
-from birdwatch.audio.types import Window
+from birdwatch.audio.types import FloatArray, Window
 from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
 from birdwatch.checkpoint.network import activated, build_network, pool_input
+from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ModelError
 from birdwatch.model.frontend import log_mel
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.pipeline import WindowStream
+from birdwatch.scores.rows import RowMean, rows_of
 
 __all__ = ["Ensemble", "checkpoints_of", "load_ensemble"]
 
@@ -49,8 +51,16 @@ class Ensemble:
         """The labels and front end of all of them."""
         return self.checkpoint.manifest
 
+    @property
+    def row_frames(self) -> int:
+        """Frames that a row of scores is about: a segment of a window where the networks score segments."""
+        return self.manifest.window_frames // self.checkpoint.model.segments
+
     def score_file(self, path: Path, *, hop_s: float) -> list[WindowScores]:
-        """The scores of a recording's windows; raises DecodeError if it cannot be read."""
+        """The rows of a recording, as `birdwatch run` has them of the exported model; raises DecodeError.
+
+        A row is a window, or a segment of windows: the mean over those that overlap there.
+        """
         file = AudioFile(path)
         stream = WindowStream(file.rate_hz, self.manifest, hop_s=hop_s)
 
@@ -60,27 +70,35 @@ class Ensemble:
             yield from (item for item in stream.finish() if isinstance(item, Window))
 
         remaining = windows()
+        mean = RowMean(stream.hop_frames) if self.checkpoint.model.segments > 1 else None
         scored: list[WindowScores] = []
         while batch := list(islice(remaining, BATCH)):
-            scored += self._score(batch)
-        return scored
+            for window, scores in zip(batch, self._score(batch), strict=True):
+                rows = rows_of(window, scores, self.row_frames)
+                scored += rows if mean is None else mean.push(rows)
+        return scored if mean is None else scored + mean.finish()
 
     @torch.inference_mode()
-    def _score(self, windows: Sequence[Window]) -> list[WindowScores]:
+    def _score(self, windows: Sequence[Window]) -> FloatArray:
+        """Scores `(B, segments, classes)`."""
         spec = self.manifest.frontend
         assert spec is not None
         images = torch.from_numpy(log_mel(np.stack([window.samples for window in windows]), spec)).to(self.device)
         scores = torch.stack(
             [
-                activated(network(pool_input(images, pool)).float(), self.manifest.activation)
+                activated(logits_of(network, pool_input(images, pool)).float(), self.manifest.activation)
                 for network, pool in self.networks
             ]
         )
-        mean = scores.mean(dim=0).cpu().numpy()  # (B, classes)
-        return [
-            WindowScores(window.start_frame, window.valid_frames, row)
-            for window, row in zip(windows, mean, strict=True)
-        ]
+        return np.asarray(scores.mean(dim=0).cpu().numpy(), np.float32)
+
+
+def logits_of(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Logits `(B, segments, classes)` of pooled images; a network without segments has one."""
+    if isinstance(network, SedNetwork) and network.segments > 1:
+        return network.outputs(images)[2]
+    logits: torch.Tensor = network(images)
+    return logits[:, None]
 
 
 def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
@@ -89,9 +107,11 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
     first = checkpoints[0]
     for path, checkpoint in zip(paths, checkpoints, strict=True):
         manifest = checkpoint.manifest
-        if (manifest.codes, manifest.frontend) != (first.manifest.codes, first.manifest.frontend):
+        same = (first.manifest.codes, first.manifest.frontend, first.model.segments)
+        if (manifest.codes, manifest.frontend, checkpoint.model.segments) != same:
             raise ModelError(
-                f"{path} has other labels or another front end than {paths[0]}; use checkpoints of one run"
+                f"{path} has other labels, another front end or other segments than {paths[0]}; "
+                "use checkpoints of one run"
             )
     networks = []
     for checkpoint in checkpoints:

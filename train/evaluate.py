@@ -1,4 +1,4 @@
-"""How good a checkpoint is: on labelled recordings, or on soundscapes with a table of which class occurs when."""
+"""How good a checkpoint is on labelled recordings, and the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.audio.types import FloatArray
-from birdwatch.errors import ConfigError, SourceError
-from birdwatch.evaluation.metrics import average_precision, macro, precision_recall, roc_auc
+from birdwatch.errors import ConfigError
+from birdwatch.evaluation.metrics import average_precision, precision_recall, roc_auc
 from birdwatch.model.types import WindowScores
-from birdwatch.scores.aggregation import segment_scores
+from birdwatch.wording import listed
 
-from .dataset import Recording, read_folder, read_table, read_unlabelled
+from .dataset import Recording, read_folder, read_table
 from .ensemble import Ensemble
 from .predictions import Predictions, metrics_of
 from .progress import tracked
 from .tables import write_json, write_table
 from .windows import Source
 
-__all__ = ["evaluate_recordings", "evaluate_soundscapes", "held_out_recordings", "read_truth", "recordings_of"]
+__all__ = ["Say", "evaluate_recordings", "held_out_recordings", "recordings_of", "score_files", "write_results"]
 
 Say = Callable[[str], None]
 
@@ -43,9 +43,7 @@ def evaluate_recordings(
     index = {code: number for number, code in enumerate(codes)}
     unknown = sorted({recording.label for recording in recordings} - set(codes))
     if unknown:
-        raise ConfigError(
-            f"the checkpoint does not know {len(unknown)} labels of the recordings: {', '.join(unknown[:10])}"
-        )
+        raise ConfigError(f"the checkpoint does not know {len(unknown)} labels of the recordings: {listed(unknown)}")
     windows = score_files(ensemble, [recording.path for recording in recordings], hop_s=hop_s, quiet=quiet)
     with_secondary = ensemble.checkpoint.config.get("secondary", "used") == "used"
     sources = []
@@ -67,44 +65,6 @@ def evaluate_recordings(
     for name, value in metrics.items():
         say(f"  {name:<20} {'-' if value is None else format(value, '.4f')}")
     write_results(ensemble, metrics, [recording.filename for recording in recordings], highest, truth, out)
-    return metrics
-
-
-def evaluate_soundscapes(
-    ensemble: Ensemble, folder: Path, truth_path: Path, *, out: Path | None, say: Say, quiet: bool = False
-) -> dict[str, float | None]:
-    """The competition's metric on the rows of `truth_path`: each a segment of a window's length of a soundscape."""
-    manifest = ensemble.manifest
-    row_ids, truth = read_truth(truth_path, manifest.codes)
-    files = {recording.path.stem: recording.path for recording in read_unlabelled(folder)}
-    stems = sorted({row_id.rpartition("_")[0] for row_id in row_ids})
-    missing = [stem for stem in stems if stem not in files]
-    if missing:
-        raise SourceError(
-            f"{folder} lacks {len(missing)} of the {len(stems)} soundscapes of {truth_path}: {', '.join(missing[:5])}"
-        )
-    window_s = manifest.window_frames / manifest.rate_hz
-    scored = score_files(ensemble, [files[stem] for stem in stems], hop_s=window_s, quiet=quiet)
-    found: dict[str, FloatArray] = {}
-    for stem, windows in zip(stems, scored, strict=True):
-        rows = segment_scores(windows, segment_frames=manifest.window_frames, classes=len(manifest.labels))
-        found |= {f"{stem}_{(i + 1) * window_s:g}": row for i, row in enumerate(rows)}
-    beyond = [row_id for row_id in row_ids if row_id not in found]
-    if beyond:
-        raise SourceError(
-            f"{truth_path} has {len(beyond)} rows that no segment of {window_s:g} s matches, such as {beyond[0]}"
-        )
-    scores = np.stack([found[row_id] for row_id in row_ids])
-    values = {
-        "rows": float(len(row_ids)),
-        "classes_with_positives": float(truth.any(axis=0).sum()),
-        "auc": macro(roc_auc(scores, truth)),
-        "cmap": macro(average_precision(scores, truth)),
-    }
-    metrics = {name: None if np.isnan(value) else value for name, value in values.items()}
-    for name, value in metrics.items():
-        say(f"  {name:<22} {'-' if value is None else format(value, '.6g')}")
-    write_results(ensemble, metrics, row_ids, scores, truth, out)
     return metrics
 
 
@@ -182,35 +142,3 @@ def recordings_of(data: str, audio_root: str) -> list[Recording]:
     if not audio_root:
         raise ConfigError("give --audio-root (and --data), or --soundscapes and --truth")
     return read_table(Path(data), Path(audio_root)) if data else read_folder(Path(audio_root))
-
-
-def read_truth(path: Path, codes: Sequence[str]) -> tuple[list[str], npt.NDArray[np.bool_]]:
-    """Row ids and truth `(rows, classes)` of a table of segments.
-
-    `row_id` (`<stem>_<end second>`) and either a column of 0 and 1 for each class, or `birds`: codes with spaces
-    between. Raises ConfigError where it is neither.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), reader.fieldnames or []
-    except OSError as error:
-        raise ConfigError(f"no table {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} is not a csv table: {error}") from None
-    if "row_id" not in columns or not rows:
-        raise ConfigError(f"{path} must have a column row_id, and rows")
-    known = [code for code in codes if code in columns]
-    truth = np.zeros((len(rows), len(codes)), np.bool_)
-    for number, row in enumerate(rows):
-        if "birds" in columns:
-            present = set(row["birds"].split())
-        elif known:
-            faulty = [code for code in known if row[code] not in ("0", "1", "0.0", "1.0")]
-            if faulty:
-                raise ConfigError(f"{path}, line {number + 2}: {faulty[0]} is {row[faulty[0]]!r}, expected 0 or 1")
-            present = {code for code in known if float(row[code]) == 1.0}
-        else:
-            raise ConfigError(f"{path} has neither a column birds nor one for any of the checkpoint's classes")
-        truth[number] = [code in present for code in codes]
-    return [row["row_id"] for row in rows], truth

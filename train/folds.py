@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from birdwatch.errors import ConfigError
+from birdwatch.wording import listed
 
 from .dataset import Recording
 
@@ -89,20 +90,18 @@ def _notes(recordings: Sequence[Recording], groups: npt.NDArray[np.int64], folds
     notes = []
     small = sorted(label for label, number in count.items() if number < folds)
     if small:
-        notes.append(f"{len(small)} classes have fewer recordings than the {folds} folds: {', '.join(small)}")
+        notes.append(f"{len(small)} classes have fewer recordings than the {folds} folds: {listed(small)}")
     alone = sorted(label for label, found in of_class.items() if len(found) == 1)
     if alone and grouped:
         notes.append(
             f"{len(alone)} classes have only one group, so they are never trained on and evaluated at once: "
-            + ", ".join(alone)
+            + listed(alone)
         )
     single = sorted(
         label for label, found in authors.items() if len(found) == 1 and count[label] > 1 and "" not in found
     )
     if single and grouped:
-        notes.append(
-            f"{len(single)} classes have one recordist, who is on both sides of the split: {', '.join(single)}"
-        )
+        notes.append(f"{len(single)} classes have one recordist, who is on both sides of the split: {listed(single)}")
     if not grouped:
         notes.append("split stratified puts recordists on both sides: its scores are too good")
     return notes

@@ -28,19 +28,19 @@ def write_pseudo_labels(
 ) -> tuple[int, list[str]]:
     """Write the soft labels of all audio under `soundscapes` to `out`; returns the rows and a line for each bad file.
 
-    A window's score to the power `power` is written where it is at least `least`.
+    A row's score to the power `power` is written where it is at least `least`.
     """
     check_writable(out)
     recordings = read_unlabelled(soundscapes)
     manifest = ensemble.manifest
-    rate_hz, window_s = manifest.rate_hz, manifest.window_frames / manifest.rate_hz
+    rate_hz, row_s = manifest.rate_hz, ensemble.row_frames / manifest.rate_hz
     rows, faults = 0, []
     with written_beside(out) as stream:
         writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
         writer.writerow(COLUMNS)
         for recording in tracked(recordings, len(recordings), "pseudo-labels", quiet=quiet):
             try:
-                windows = ensemble.score_file(recording.path, hop_s=window_s)
+                windows = ensemble.score_file(recording.path, hop_s=manifest.window_s)
             except DecodeError as error:
                 faults.append(str(error))
                 continue
@@ -48,7 +48,7 @@ def write_pseudo_labels(
                 scores = window.scores**power
                 start_s = window.start_frame / rate_hz
                 for label in np.flatnonzero(scores >= least):
-                    span = (f"{start_s:g}", f"{start_s + window_s:g}")
+                    span = (f"{start_s:g}", f"{start_s + row_s:g}")
                     writer.writerow((recording.filename, *span, manifest.codes[label], f"{scores[label]:.5f}"))
                     rows += 1
     return rows, faults

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from birdwatch.errors import ConfigError
+from birdwatch.extras import install_command
 
 __all__ = ["log_epoch", "require_tensorboard"]
 
@@ -14,7 +15,9 @@ __all__ = ["log_epoch", "require_tensorboard"]
 def require_tensorboard() -> None:
     """Raise ConfigError, before anything is computed, where the package is missing."""
     if find_spec("tensorboard") is None:
-        raise ConfigError("--tensorboard needs a package: pip install tensorboard (curves.png shows the same)")
+        raise ConfigError(
+            f"--tensorboard needs a package: {install_command('tensorboard')} (curves.png shows the same)"
+        )
 
 
 def log_epoch(folder: Path, metrics: Mapping[str, float | None]) -> None:

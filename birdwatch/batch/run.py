@@ -51,11 +51,13 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.tables.formats import write_output
 from birdwatch.tables.result import Vocabulary
 from birdwatch.tables.submission import Template, check_row_names, read_template
-from birdwatch.wording import counted
+from birdwatch.wording import counted, listed
 
 __all__ = ["RunInterrupted", "RunSummary", "named_inputs", "open_inputs", "run"]
 
 Notice = Callable[[str], None]
+# Names in a message.
+SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +237,8 @@ def _warn_of_columns(template: Template, manifest: Manifest, notice: Notice) -> 
     if strange:
         notice(
             f"birdwatch: warning: {len(strange)} of {len(template[0])} columns of the template are no classes of the "
-            f"model {manifest.name}; they are 0: {_some(strange)}"
+            f"model {manifest.name}; they are 0: {listed(strange, SHOWN)}"
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _parameters(
@@ -294,5 +292,5 @@ def _write(tables: _Tables, wanted: Sequence[Job], failed: Sequence[Outcome], no
         if absent:
             verbs = ("has", "it is") if len(absent) == 1 else ("have", "they are")
             rows = f"{counted(len(absent), 'row')} of {request.template}"
-            notice(f"birdwatch: {rows} {verbs[0]} no recording; {verbs[1]} 0: {_some(absent)}")
+            notice(f"birdwatch: {rows} {verbs[0]} no recording; {verbs[1]} 0: {listed(absent, SHOWN)}")
     return entries

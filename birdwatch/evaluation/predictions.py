@@ -12,7 +12,7 @@ from birdwatch.evaluation.class_names import ClassNames
 from birdwatch.tables.reading import read_detections
 from birdwatch.tables.submission import is_submission, read_submission
 
-__all__ = ["PredictedRow", "Predictions", "read_predictions", "ways_to_call"]
+__all__ = ["PredictedRow", "Predictions", "read_predictions", "recording_keys", "ways_to_call"]
 
 
 class PredictedRow(NamedTuple):
@@ -79,7 +79,7 @@ def read_predictions(path: Path, threshold: float | None = None) -> Predictions:
         rows,
         dict(lengths),
         ClassNames.of([*names, *(listed or ())], complete=listed is not None),
-        _keys(paths),
+        recording_keys(paths),
         window_s,
         lists_recordings=recordings is not None,
         exact_lengths=recordings is not None,
@@ -93,10 +93,12 @@ def _submission(path: Path, threshold: float) -> Predictions:
         for name, start_s, end_s, label, score in table.rows
     ]
     names = ClassNames.of([(label, "", "") for label in table.labels], complete=True)
-    return Predictions(rows, table.lengths, names, _keys({name: name for name in table.lengths}), table.window_s)
+    return Predictions(
+        rows, table.lengths, names, recording_keys({name: name for name in table.lengths}), table.window_s
+    )
 
 
-def _keys(paths: Mapping[str, str]) -> dict[str, str]:
+def recording_keys(paths: Mapping[str, str]) -> dict[str, str]:
     """Every way in which labels may call a recording that only one recording can mean."""
     ways = [(way, name) for name, path in paths.items() for way in {*ways_to_call(name), *ways_to_call(path)}]
     count = Counter(way for way, _ in ways)

@@ -91,3 +91,13 @@ def test_too_few_recordings_are_refused() -> None:
         split(recordings({"a": {"r1": 3}}), folds=5, seed=0, grouped=True)
     with pytest.raises(ConfigError, match="cannot be split into 3 folds"):
         split(recordings({"a": {"r1": 2}, "b": {"r2": 2}}), folds=3, seed=0, grouped=False)
+
+
+def test_notes_name_at_most_ten_of_hundreds_of_classes() -> None:
+    rare = recordings({f"rare{c:03}": {"r1": 2} for c in range(300)} | {"common": {f"r{a}": 5 for a in range(8)}})
+    notes = split(rare, folds=5, seed=1, grouped=True).notes
+    assert any(
+        note.startswith("300 classes have fewer recordings than the 5 folds: rare000, rare001") for note in notes
+    )
+    for note in notes:
+        assert note.endswith("rare009 and 290 more")

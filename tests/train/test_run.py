@@ -15,7 +15,8 @@ from train.__main__ import train
 from train.dataset import read_table, read_unlabelled
 from train.device import choose_device
 from train.ensemble import checkpoints_of, load_ensemble
-from train.evaluate import evaluate_recordings, evaluate_soundscapes, held_out_recordings, read_truth
+from train.evaluate import evaluate_recordings, held_out_recordings
+from train.evaluate_soundscapes import evaluate_soundscapes, read_truth
 from train.pseudo_label import write_pseudo_labels
 from train.run import fit
 from train.settings import Settings, read_toml
@@ -205,6 +206,24 @@ def test_evaluate_judges_the_rows_of_soundscapes(finished, birds: Path, tmp_path
     rows = rows_of(tmp_path / "e" / "scores.csv")
     scores = np.array([[float(row[code]) for code in CODES] for row in rows])
     assert metrics["auc"] == pytest.approx(roc_auc_score(truth[:, [0, 2]], scores[:, [0, 2]]), abs=1e-4)
+    # The same truth by onset and offset, by code or by name, in a csv and in Raven's tables.
+    spans = tmp_path / "spans.csv"
+    spans.write_text(
+        "filename,onset,offset,label\nnight.wav,0.5,7.0,lowbird\ndawn.wav,0,6.0,highbird\nnight.wav,1,2,crow\n"
+    )
+    raven = tmp_path / "raven"
+    raven.mkdir()
+    header = "Selection\tBegin Time (s)\tEnd Time (s)\tSpecies\n"
+    (raven / "night.Table.1.selections.txt").write_text(header + "1\t0.5\t7.0\tlowbird\n")
+    (raven / "dawn.Table.1.selections.txt").write_text(header + "1\t0\t6.0\thighbird\n")
+    lines: list[str] = []
+    for table in (spans, raven):
+        assert (
+            evaluate_soundscapes(ensemble, folder, table, out=tmp_path / "s", say=lines.append, quiet=True) == metrics
+        )
+        by_row = {row["row_id"]: row for row in rows_of(tmp_path / "s" / "scores.csv")}
+        assert [by_row[row["row_id"]] for row in rows] == rows
+    assert "1 label outside the checkpoint's classes, not compared: crow (1)" in lines
 
 
 def test_tables_of_segments_that_do_not_fit_are_refused(finished, tmp_path: Path, birds: Path) -> None:

@@ -15,6 +15,10 @@ from birdwatch.model.frontend import log_mel
 from export.source import from_checkpoints
 from export.verify import Kind
 from export.write import write_model
+from train.device import choose_device
+from train.ensemble import load_ensemble
+from train.evaluate_soundscapes import evaluate_soundscapes
+from train.pseudo_label import write_pseudo_labels
 from train.run import fit
 from train.settings import Settings
 
@@ -60,3 +64,27 @@ def test_ten_seconds_give_rows_of_five(quick: Settings, tmp_path: Path) -> None:
         assert found[number].scores == pytest.approx(parts[number].numpy(), abs=1e-5)
     overlapped = analyze(tmp_path / "a.wav", classifier, hop_s=5.0).windows
     assert [row.start_frame // 160000 for row in overlapped] == [0, 1, 2, 3, 4]
+
+
+def test_soundscapes_are_evaluated_and_pseudo_labelled_in_the_rows_of_a_run(quick: Settings, tmp_path: Path) -> None:
+    settings = replace(quick, head="sed", window_s=10.0, epochs=1, cache=str(tmp_path / "mels"))
+    out = fit(settings, resume=False, say=lambda _: None, quiet=True)
+    (tmp_path / "scapes").mkdir()
+    samples = np.random.default_rng(1).normal(0, 0.1, 23 * 32000).astype(np.float32)
+    soundfile.write(tmp_path / "scapes" / "a.wav", samples, 32000, subtype="FLOAT")
+    ensemble = load_ensemble([out / "fold0" / "best.pt"], choose_device("cpu"))
+    path = write_model(from_checkpoints([out / "fold0" / "best.pt"]), tmp_path / "model.onnx", Kind()).path
+    for hop_s in (10.0, 5.0):
+        expected = analyze(tmp_path / "scapes" / "a.wav", path, hop_s=hop_s).windows
+        found = ensemble.score_file(tmp_path / "scapes" / "a.wav", hop_s=hop_s)
+        assert [(row.start_frame, row.valid_frames) for row in found] == [
+            (row.start_frame, row.valid_frames) for row in expected
+        ]
+        np.testing.assert_allclose([r.scores for r in found], [r.scores for r in expected], atol=1e-5)
+    codes = ensemble.manifest.codes
+    (tmp_path / "t.csv").write_text("row_id,birds\n" + "".join(f"a_{5 * i},{codes[i % 2]}\n" for i in range(1, 6)))
+    options = {"out": None, "say": lambda _: None, "quiet": True}
+    assert evaluate_soundscapes(ensemble, tmp_path / "scapes", tmp_path / "t.csv", **options)["rows"] == 5
+    write_pseudo_labels(ensemble, tmp_path / "scapes", tmp_path / "p.csv", power=1.0, least=0.001, quiet=True)
+    spans = {tuple(line.split(",")[1:3]) for line in (tmp_path / "p.csv").read_text().splitlines()[1:]}
+    assert spans == {(f"{5 * i}", f"{5 * i + 5}") for i in range(5)}
