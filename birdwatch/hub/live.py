@@ -1,4 +1,4 @@
-"""What is live, to all browsers: each message is written once as a server-sent event, however many listen."""
+"""What is live, to all browsers: each message is encoded once as a server-sent event, however many are connected."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ class Live:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
-        self._listeners: set[asyncio.Queue[bytes | None]] = set()
+        # Each browser's queue, and the station that it wants; None for all.
+        self._listeners: dict[asyncio.Queue[bytes | None], str | None] = {}
 
     @property
     def listeners(self) -> int:
-        """How many browsers listen."""
+        """How many browsers are connected."""
         return len(self._listeners)
 
     def tell(self, kind: str, value: dict[str, Any]) -> None:
-        """Send a message to all who listen now."""
+        """Send a message to the browsers that are connected now and want its station."""
         loop = self._loop
         if loop is None or not self._listeners or loop.is_closed():
             return
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         data = f"event: {kind}\ndata: {text}\n\n".encode("utf-8", "replace")
-        loop.call_soon_threadsafe(self._deliver, data)
+        loop.call_soon_threadsafe(self._deliver, data, value.get("station"))
 
     def close(self) -> None:
         """End all streams."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, None)
+            self._loop.call_soon_threadsafe(self._deliver, None, None)
 
-    async def listen(self) -> AsyncIterator[bytes]:
-        """Events as they come, until `close` or until the browser is too slow."""
+    async def listen(self, station: str | None = None) -> AsyncIterator[bytes]:
+        """Messages of `station` (None: of all) as they come, until `close` or until the browser is too slow."""
         waiting: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_WAITING + 1)
         self._loop = asyncio.get_running_loop()
-        self._listeners.add(waiting)
+        self._listeners[waiting] = station
         try:
             yield b": birdwatch\nretry: 3000\n\n"
             while True:
@@ -56,18 +57,21 @@ class Live:
                 except TimeoutError:
                     yield b": still here\n\n"
                     continue
+                # What came together leaves together; None is the end.
+                parts: list[bytes] = []
+                while data is not None and not waiting.empty():
+                    parts.append(data)
+                    data = waiting.get_nowait()
+                yield b"".join([*parts, data or b""])
                 if data is None:
                     return
-                # What came together leaves together.
-                parts = [data]
-                while not waiting.empty() and (more := waiting.get_nowait()) is not None:
-                    parts.append(more)
-                yield b"".join(parts)
         finally:
-            self._listeners.discard(waiting)
+            self._listeners.pop(waiting, None)
 
-    def _deliver(self, data: bytes | None) -> None:
-        for waiting in self._listeners:
+    def _deliver(self, data: bytes | None, station: str | None) -> None:
+        for waiting, wanted in self._listeners.items():
+            if data is not None and wanted is not None and wanted != station:
+                continue
             if waiting.qsize() < MAX_WAITING and data is not None:
                 waiting.put_nowait(data)
             elif not waiting.full():

@@ -108,7 +108,7 @@ def thresholds(request: Request, station: Text = None) -> Response:
 
 
 @router.get("/live", responses=errors(401, 403), response_class=StreamingResponse)
-async def live(request: Request) -> StreamingResponse:
-    """Server-sent events: detection, event, status, gap, spectrum, as they come."""
+async def live(request: Request, station: Text = None) -> StreamingResponse:
+    """Server-sent events: detection, event, status, gap, spectrum, as they come; of one station, or of all."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub_of(request).live.listen(), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(hub_of(request).live.listen(station or None), media_type="text/event-stream", headers=headers)
