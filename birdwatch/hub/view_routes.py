@@ -111,4 +111,5 @@ def thresholds(request: Request, station: Text = None) -> Response:
 async def live(request: Request, station: Text = None) -> StreamingResponse:
     """Server-sent events: detection, event, status, gap, spectrum, as they come; of one station, or of all."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(hub_of(request).live.listen(station or None), media_type="text/event-stream", headers=headers)
+    stream = hub_of(request).live.listen(station or None)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
