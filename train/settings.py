@@ -189,8 +189,6 @@ class Settings:
             faults.append(f"stop_epoch is {self.stop_epoch}, expected 0 (none) to epochs, {self.epochs}")
         if not 1.0 <= self.window_s <= 60.0 or self.image_width < 0 or self.sed_frame_weight < 0:
             faults.append("window_s must be 1 to 60, image_width and sed_frame_weight at least 0")
-        if self.head == "sed" and self.teacher:
-            faults.append("a teacher's classifier needs head linear")
         if not 0.0 <= self.label_smoothing < 1.0 or not 0.0 <= self.focal_alpha <= 1.0 or self.focal_gamma < 0.0:
             faults.append("label_smoothing must be 0 to below 1, focal_alpha 0 to 1, focal_gamma at least 0")
         if not 0.0 <= self.ema < 1.0:

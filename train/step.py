@@ -54,9 +54,10 @@ class Forward:
         if isinstance(answer, SedAnswer):
             by_frame = classification_loss(answer.highest.float(), shown.targets, shown.weights, settings)
             clip = classification_loss(answer.clip.float(), shown.targets, shown.weights, settings)
-            return clip + settings.sed_frame_weight * by_frame
-        logits, embedding = answer if isinstance(answer, tuple) else (answer, None)
-        loss = classification_loss(logits.float(), shown.targets, shown.weights, settings)
+            loss, embedding = clip + settings.sed_frame_weight * by_frame, answer.embedding
+        else:
+            logits, embedding = answer if isinstance(answer, tuple) else (answer, None)
+            loss = classification_loss(logits.float(), shown.targets, shown.weights, settings)
         if embedding is not None and shown.embeddings is not None and shown.embedding_weights is not None:
             apart = embedding_loss(embedding.float(), shown.embeddings, shown.embedding_weights)
             loss = loss + settings.teacher_weight * apart

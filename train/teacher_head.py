@@ -26,8 +26,9 @@ class TeacherHead(nn.Module):
     """A head that gives the teacher's embedding, and logits by the teacher's classifier.
 
     In training it returns logits `(B, classes)` and the embedding `(B, size)` in units of the teacher's spread about
-    its mean; in evaluation only the logits. A gain and an offset a class adapt the teacher's logits to the labels
-    (whose odds the recordist's word has raised); classes that the teacher does not know get a row of their own.
+    its mean; in evaluation only the logits. Of features `(B, T, features)` it gives both for each frame. A gain and an
+    offset a class adapt the teacher's logits to the labels (whose odds the recordist's word has raised); classes that
+    the teacher does not know get a row of their own.
     """
 
     weight: torch.Tensor
@@ -50,11 +51,11 @@ class TeacherHead(nn.Module):
             nn.init.constant_(self.unknown.bias, math.log(prior / (1.0 - prior)))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Features `(B, features)` to logits, with the embedding in training."""
+        """Features `(..., features)` to logits, with the embedding in training."""
         embedding = self.project(features)
         logits = F.linear(embedding, self.weight, self.bias) * self.gain + self.offset
         if self.unknown is not None:
-            logits = logits.index_add(1, self.rows, self.unknown(features))
+            logits = logits.index_add(-1, self.rows, self.unknown(features))
         return (logits, embedding) if self.training else logits
 
     @torch.no_grad()
@@ -70,7 +71,7 @@ class TeacherHead(nn.Module):
 
 
 def put_teacher_head(network: nn.Module, teacher: Teacher, *, prior: float) -> None:
-    """Replace a timm network's new head by a TeacherHead. prior: the score that unknown classes start from; 0: any."""
+    """Replace a network's new head by a TeacherHead. prior: the score that unknown classes start from; 0: any."""
     name = head_name(network)
     parent, _, leaf = name.rpartition(".")
     head = network.get_submodule(name)

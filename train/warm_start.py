@@ -19,6 +19,7 @@ from torch import nn
 
 from birdwatch.checkpoint.frontend import images_of
 from birdwatch.checkpoint.network import pool_input
+from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError, ModelError
 
 from .settings import Settings
@@ -58,14 +59,21 @@ def start_warm(
             known = batch["embedding_weight"] > 0
             if known.any():
                 with torch.inference_mode():
-                    maps = network.forward_features(images[known])  # type: ignore[operator]
-                    features.append(network.forward_head(maps, pre_logits=True).numpy())  # type: ignore[operator]
+                    features.append(pooled_features(network, images[known]).numpy())
                 embeddings.append(batch["embedding"][known].numpy())
         if not features:
             raise ConfigError("head_ridge needs recordings with the teacher's embeddings; there are none")
         start_by_ridge(head, np.concatenate(features), np.concatenate(embeddings), settings.head_ridge)
         lines.append(f"the head starts from the ridge regression over {sum(map(len, features))} windows")
     return lines
+
+
+def pooled_features(network: Any, images: torch.Tensor) -> torch.Tensor:
+    """Features `(B, features)` under the head; of a sed head their mean over the frames."""
+    if isinstance(network, SedNetwork):
+        return network.frames(images)[0].mean(dim=1)
+    features: torch.Tensor = network.forward_head(network.forward_features(images), pre_logits=True)
+    return features
 
 
 def spread(draws: Sequence[Draw], most: int) -> list[Draw]:
@@ -212,6 +220,7 @@ def frozen_stages(network: nn.Module, stages: int) -> list[nn.Module]:
     """The stem and the first `stages` stages of a timm EfficientNet; none for 0."""
     if not stages:
         return []
+    network = network.body if isinstance(network, SedNetwork) else network
     return [network.conv_stem, network.bn1, *network.blocks[:stages]]  # type: ignore[list-item, index]
 
 

@@ -120,10 +120,12 @@ def build_network(
 
 
 def head_name(network: nn.Module) -> str:
-    """The dotted name of a timm network's last linear layer: `classifier`, `head.fc`, `fc`, ...
+    """The dotted name of a network's last linear layer: `classifier`, `head.fc`, `fc`, ...
 
     Raises ConfigError where the network does not end in one linear layer.
     """
+    if isinstance(network, SedNetwork):
+        return "classifier"
     name = getattr(network, "pretrained_cfg", {}).get("classifier")
     if not isinstance(name, str) or not isinstance(network.get_submodule(name), nn.Linear):
         raise ConfigError(f"the network does not end in one linear layer (timm names {name!r}); choose another --arch")

@@ -25,10 +25,14 @@ LEAST = 1e-6
 
 
 class SedAnswer(NamedTuple):
-    """In training: logits of the window `(B, classes)`, and the highest of its frames' `(B, classes)`."""
+    """In training: logits of the window `(B, classes)`, and the highest of its frames' `(B, classes)`.
+
+    embedding: the mean over the frames `(B, size)` of what a teacher's head gives beside its logits, None without one.
+    """
 
     clip: torch.Tensor
     highest: torch.Tensor
+    embedding: torch.Tensor | None = None
 
 
 @lru_cache(maxsize=16)
@@ -56,8 +60,11 @@ class SedNetwork(nn.Module):
         self.attention = nn.Linear(body.num_features, classes)
         self.classifier = nn.Linear(body.num_features, classes)
 
-    def frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features `(B, T, features)`, attention `(B, T, classes)` above 0, and logits `(B, T, classes)`."""
+    def frames(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Features `(B, T, features)`, attention `(B, T, classes)` above 0, and logits `(B, T, classes)`.
+
+        In training a teacher's head gives a pair instead of logits: these, and its embedding `(B, T, size)`.
+        """
         maps = self.body.forward_features(images)  # (B, features, F, T)
         if maps.ndim != 4 or maps.shape[1] != self.body.num_features:
             raise ConfigError("a sed head needs a backbone that gives maps (batch, features, frequency, time)")
@@ -67,9 +74,12 @@ class SedNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> SedAnswer | torch.Tensor:
         """The window's logits `(B, classes)`; a SedAnswer in training."""
-        _, attention, logits = self.frames(images)
-        clip = (attention * logits).sum(dim=1) / attention.sum(dim=1)
-        return SedAnswer(clip, logits.amax(dim=1)) if self.training else clip
+        _, attention, answer = self.frames(images)
+        logits, embedding = answer if isinstance(answer, tuple) else (answer, None)
+        clip: torch.Tensor = (attention * logits).sum(dim=1) / attention.sum(dim=1)
+        if not self.training:
+            return clip
+        return SedAnswer(clip, logits.amax(dim=1), None if embedding is None else embedding.mean(dim=1))
 
     def outputs(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """For export: the window's logits, its embedding, and the segments' logits `(B, segments, classes)`."""

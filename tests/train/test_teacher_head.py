@@ -60,6 +60,25 @@ def test_any_backbone_that_ends_in_a_linear_layer_takes_a_teachers_head(arch: st
         torch.testing.assert_close(plain.eval()(images), network.eval()(images), rtol=1e-3, atol=1e-4)
 
 
+def test_attention_over_time_takes_a_teachers_head() -> None:
+    arguments = ModelArguments(3, "test_efficientnet", head="sed", segments=2)
+    network = build_network(arguments)
+    put_teacher_head(network, teacher([True, True, False]), prior=0.01)
+    images = torch.rand(2, 1, 64, 160, generator=torch.Generator().manual_seed(3))
+    answer = network.train()(images)
+    assert (answer.clip.shape, answer.embedding.shape) == ((2, 3), (2, SIZE))
+    head = network.classifier
+    features = torch.rand(2, 5, head.project.in_features)
+    by_frame = [head.train()(features[:, frame]) for frame in range(5)]
+    for whole, parts in zip(head(features), zip(*by_frame, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.stack(parts, dim=1))
+    plain = build_network(arguments)
+    plain.load_state_dict(plain_state(network))
+    with torch.no_grad():
+        for one, other in zip(plain.eval().outputs(images), network.eval().outputs(images), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_a_network_without_one_linear_head_is_refused() -> None:
     network = build_network(ModelArguments(3, "test_efficientnet"))
     network.classifier = torch.nn.Identity()
@@ -117,8 +136,10 @@ def taught(quick: Settings) -> Settings:
     return replace(quick, teacher=quick.out + ".npz", ema=0.9, average_last=2)
 
 
-def test_training_by_a_teacher_leaves_an_ordinary_checkpoint(taught: Settings) -> None:
+@pytest.mark.parametrize("changes", [{}, {"head": "sed", "window_s": 10.0, "head_ridge": 0.1}])
+def test_training_by_a_teacher_leaves_an_ordinary_checkpoint(taught: Settings, changes: dict[str, object]) -> None:
     lines: list[str] = []
+    taught = replace(taught, **changes, cache=taught.cache + str(len(changes)))
     out = fit(taught, resume=False, say=lines.append)
     assert any("embeddings for 18 of 18 recordings, its classifier for 3 of 3 classes" in line for line in lines)
     for name in ("best.pt", "average.pt"):
@@ -145,7 +166,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(taught: Settings) -> Non
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_embedding_is_learnt(taught: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("head", ["linear", "sed"])
+def test_the_embedding_is_learnt(head: str, taught: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     import train.step as loop
 
     seen: list[float] = []
@@ -156,5 +178,9 @@ def test_the_embedding_is_learnt(taught: Settings, monkeypatch: pytest.MonkeyPat
         return value
 
     monkeypatch.setattr(loop, "embedding_loss", watched)
-    fit(replace(taught, epochs=12, teacher_weight=5.0, lr=3e-3, mixup_prob=0.0), resume=False, say=lambda _: None)
+    fit(
+        replace(taught, head=head, epochs=12, teacher_weight=5.0, lr=3e-3, mixup_prob=0.0),
+        resume=False,
+        say=lambda _: None,
+    )
     assert np.mean(seen[-4:]) < 0.8 * np.mean(seen[:4])
