@@ -60,7 +60,7 @@ lint: $(TEST_VENV)/installed
 	$(TEST)/ruff check .
 	$(TEST)/ruff format --check .
 	$(TEST)/mypy
-	$(TEST)/mypy tests benchmarks scripts
+	$(TEST)/mypy tests benchmarks scripts examples
 
 fmt: $(TEST_VENV)/installed
 	$(TEST)/ruff check --fix .

@@ -1,6 +1,6 @@
 """A miniature competition from labelled recordings, to try every command of docs/training.md on a small machine.
 
-    python examples/miniature.py FOLDER OUT
+    python -m examples.miniature FOLDER OUT
 
 FOLDER is laid out as BirdCLEF 2025 and has `background/` with other sounds. OUT gets the same layout: train.csv,
 taxonomy.csv and train_audio of the commonest classes, soundscapes made of recordings that are not among them
