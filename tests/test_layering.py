@@ -24,7 +24,7 @@ FLOORS: list[set[str]] = [
     {"evaluation"},
     {"live", "batch", "report", "convert", "checkpoint"},
     {"api"},
-    {"hub"},
+    {"hub", "cluster"},
     {"bench"},
     {"cli"},
     {"__init__", "__main__"},
@@ -56,6 +56,8 @@ DOORS = {
         "birdwatch/hub/foreign.py",
         "birdwatch/hub/store.py",
     },
+    "distributed": {"birdwatch/cluster/dask_engine.py"},
+    "dask": {"birdwatch/cluster/dask_engine.py"},
     "alembic": {
         "birdwatch/hub/store.py",
         "birdwatch/hub/migrations/env.py",

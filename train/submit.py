@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from birdwatch.batch.members import View
+from birdwatch.batch.local_runner import View
 from birdwatch.batch.progress import terminal_view
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.run import run

@@ -1,21 +1,25 @@
-"""Scores several recordings at once into the run database; one that fails costs no other."""
+"""Scores several recordings at once and has the results kept; one that fails costs no other."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
-from birdwatch.batch.run_database import RunDatabase
-from birdwatch.batch.scoring import Scoring, score_job
+from birdwatch.batch.request import RunRequest
+from birdwatch.batch.scoring import Keeper, Scoring, score_job
 from birdwatch.errors import InferenceError, SourceError
+from birdwatch.model.session import CPU
+from birdwatch.process import cores
 
-__all__ = ["Outcome", "score_jobs"]
+__all__ = ["Outcome", "View", "score_all", "score_jobs"]
+
+View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
 
 # How often the progress is shown, and a stop is noticed, in seconds.
 LOOK_UP_S = 0.2
@@ -34,10 +38,22 @@ class Outcome:
     warning: str = ""
 
 
+def score_all(
+    request: RunRequest, jobs: Sequence[Job], scoring: Scoring, keeper: Keeper, meter: Meter, view: View
+) -> list[Outcome]:
+    """Score jobs with one model, several recordings at once."""
+    at_once = min(request.jobs, max(1, len(jobs)))
+    # Recordings scored at once share the cores; each keeps at least one.
+    in_flight = max(1, -(-cores() // at_once)) if scoring.classifier.provider == CPU else None
+    scoring = replace(scoring, in_flight=in_flight, floors=keeper.floors)
+    with view(meter) as show:
+        return score_jobs(jobs, scoring, keeper, meter, at_once=at_once, show=show)
+
+
 def score_jobs(
     jobs: Sequence[Job],
     scoring: Scoring,
-    database: RunDatabase,
+    keeper: Keeper,
     meter: Meter,
     *,
     at_once: int,
@@ -46,7 +62,7 @@ def score_jobs(
     """Score `jobs`, `at_once` of them side by side, and say how each went, in their order.
 
     show: called a few times a second. Whatever ends the run early (KeyboardInterrupt, SinkError ...) is raised once
-    all threads have stopped; the database then holds the recordings that were done.
+    all threads have stopped; `keeper` then has the recordings that were done.
     """
     stop = threading.Event()
 
@@ -62,7 +78,7 @@ def score_jobs(
             if job.fault is not None:
                 meter.finish(job, failed=True)
                 return Outcome(job, fault=job.fault)
-            warning = score_job(job, scoring, database, advance)
+            warning = score_job(job, scoring, keeper, advance)
         except (SourceError, InferenceError) as error:
             meter.finish(job, failed=True)
             return Outcome(job, fault=str(error))

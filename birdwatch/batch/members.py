@@ -7,7 +7,7 @@ before it took, so what a budget drops is a model and never the table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
@@ -18,7 +18,7 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.jobs import Job
-from birdwatch.batch.local_runner import Outcome, score_jobs
+from birdwatch.batch.local_runner import View, score_all
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.results import result_of
@@ -27,15 +27,11 @@ from birdwatch.batch.scoring import Scoring
 from birdwatch.errors import ConfigError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model
-from birdwatch.model.session import CPU
-from birdwatch.process import cores
 from birdwatch.scores.blending import Blending, blended, extended, smoothed_over_time
 from birdwatch.tables.result import Result
 from birdwatch.wording import counted
 
-__all__ = ["Budget", "View", "blended_results", "open_members", "score_all", "score_members", "unscored"]
-
-View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
+__all__ = ["Budget", "blended_results", "open_members", "score_members", "unscored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +58,6 @@ def open_members(request: RunRequest, first: OnnxClassifier) -> list[OnnxClassif
 def unscored(wanted: Sequence[Job], database: RunDatabase) -> list[Job]:
     """The jobs that the database has no result of; those that cannot be read are among them, to be reported."""
     return [job for job in wanted if job.fault is not None or database.find(job) is None]
-
-
-def score_all(
-    request: RunRequest, todo: Sequence[Job], scoring: Scoring, database: RunDatabase, meter: Meter, view: View
-) -> list[Outcome]:
-    """Score jobs with one model, several recordings at once."""
-    at_once = min(request.jobs, max(1, len(todo)))
-    # Recordings scored at once share the cores; each keeps at least one.
-    in_flight = max(1, -(-cores() // at_once)) if scoring.classifier.provider == CPU else None
-    scoring = replace(scoring, in_flight=in_flight, floors=database.floors)
-    with view(meter) as show:
-        return score_jobs(todo, scoring, database, meter, at_once=at_once, show=show)
 
 
 def score_members(

@@ -25,7 +25,7 @@ from birdwatch.batch.jobs import Job
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.wording import counted
 
-__all__ = ["PRESENT", "Entry", "Kind", "Piece", "RunDatabase", "database_path"]
+__all__ = ["PRESENT", "Entry", "Facts", "Kind", "Piece", "RunDatabase", "database_path"]
 
 # The version of the tables below; another one's journal is refused, not guessed at.
 SCHEMA = 3
@@ -55,19 +55,25 @@ def database_path(out: Path, model: int = 1) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A recording that is done. Frames at the model's rate: all, those of digital silence, and those in no window.
+class Facts:
+    """What is known of a scored recording. Frames at the model's rate: all, of digital silence, and in no window.
 
     present: `(n,)` of `PRESENT`, the classes whose maximum over the recording reached their limit, with that maximum.
     """
 
-    id: int
     frames: int
     silent_frames: int
     unscored_frames: int
     windows: int
     present: npt.NDArray[np.void]
     warning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Facts):
+    """A recording that is done: what is known of it, and its number in the database."""
+
+    id: int
 
 
 class RunDatabase:
@@ -179,7 +185,7 @@ class RunDatabase:
         if row is None:
             return None
         number, frames, silent, unscored, windows, present, warning = row
-        return Entry(number, frames, silent, unscored, windows, np.frombuffer(present, PRESENT), warning)
+        return Entry(frames, silent, unscored, windows, np.frombuffer(present, PRESENT), warning, number)
 
     def begin(self, job: Job) -> int:
         """A recording whose pieces come before it is done; results of an earlier state of it are removed. Its id."""
@@ -191,19 +197,7 @@ class RunDatabase:
         with self._transaction():
             self._insert_pieces(recording, [piece])
 
-    def finish(
-        self,
-        job: Job,
-        recording: int | None,
-        pieces: Sequence[Piece],
-        *,
-        frames: int,
-        silent_frames: int,
-        unscored_frames: int,
-        windows: int,
-        present: npt.NDArray[np.void],
-        warning: str,
-    ) -> None:
+    def finish(self, job: Job, recording: int | None, pieces: Sequence[Piece], facts: Facts) -> None:
         """The recording is done, with its last pieces: from now on it counts. recording: its id, if it has begun.
 
         One transaction, so that ten thousand short recordings wait for the disk ten thousand times and no more.
@@ -214,7 +208,15 @@ class RunDatabase:
             self._db.execute(
                 "UPDATE recording SET done = 1, frames = ?, silent = ?, unscored = ?, windows = ?, present = ?, "
                 "warning = ? WHERE id = ?",
-                (frames, silent_frames, unscored_frames, windows, present.tobytes(), warning, recording),
+                (
+                    facts.frames,
+                    facts.silent_frames,
+                    facts.unscored_frames,
+                    facts.windows,
+                    facts.present.tobytes(),
+                    facts.warning,
+                    recording,
+                ),
             )
 
     @contextmanager

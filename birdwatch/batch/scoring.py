@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import IN_PROCESS, Job
 from birdwatch.batch.joining import continued_blocks
-from birdwatch.batch.run_database import PRESENT, Kind, Piece, RunDatabase
+from birdwatch.batch.run_database import PRESENT, Facts, Kind, Piece
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.types import WindowScores
 from birdwatch.paths import text_of
@@ -22,7 +23,7 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import Event
 from birdwatch.tables.result import DETECTIONS, EVENTS
 
-__all__ = ["Scoring", "score_job"]
+__all__ = ["Keeper", "Scoring", "score_job"]
 
 # A piece of the database: some thousand detections, or a few segments of a model of thousands of classes.
 PIECE_BYTES = 1 << 17
@@ -49,14 +50,31 @@ class Scoring:
     decoders: Decoders = IN_PROCESS
 
 
-def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callable[[float], None]) -> str:
+class Keeper(Protocol):
+    """What keeps the results of recordings: the run database, or a store that several machines share."""
+
+    @property
+    def floors(self) -> FloatArray:
+        """The score of each class from which rows are kept, `(classes,)`."""
+
+    def begin(self, job: Job) -> int:
+        """A recording whose pieces come before it is done. Its number."""
+
+    def add(self, recording: int, piece: Piece) -> None:
+        """Keep a piece of a recording that has begun."""
+
+    def finish(self, job: Job, recording: int | None, pieces: Sequence[Piece], facts: Facts) -> None:
+        """The recording is done, with its last pieces. recording: its number, if it has begun."""
+
+
+def score_job(job: Job, scoring: Scoring, keeper: Keeper, advance: Callable[[float], None]) -> str:
     """Score one recording and mark it done; returns a warning, or an empty text.
 
     advance: is called with the seconds of audio done since the last call. Raises SourceError or InferenceError.
     """
     manifest = scoring.classifier.manifest
     audio = scoring.decoders.open(job.path, channel=job.channel)
-    pieces = _Pieces(database, job)
+    pieces = _Pieces(keeper, job)
     fold = RecordingFold(scoring.policy, manifest.rate_hz)
     # A segment belongs to the recording's own time.
     segments = segments_of(
@@ -94,17 +112,15 @@ def score_job(job: Job, scoring: Scoring, database: RunDatabase, advance: Callab
     labels = np.flatnonzero(fold.maximum.scores >= scoring.policy.thresholds)
     present = np.empty(len(labels), PRESENT)
     present["label"], present["score"] = labels, fold.maximum.scores[labels]
-    database.finish(
-        job,
-        pieces.recording,
-        [pieces.take(kind) for kind in pieces.held],
-        frames=stream.end_frame,
-        silent_frames=fold.accounting.skipped_silent,
-        unscored_frames=fold.accounting.dropped,
-        windows=fold.maximum.windows,
-        present=present,
-        warning=warning,
+    facts = Facts(
+        stream.end_frame,
+        fold.accounting.skipped_silent,
+        fold.accounting.dropped,
+        fold.maximum.windows,
+        present,
+        warning,
     )
+    keeper.finish(job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
     return warning
 
 
@@ -124,10 +140,10 @@ def _events(events: Iterable[Event]) -> bytes:
 
 
 class _Pieces:
-    """Gathers bytes of each kind and writes them to the database piece by piece, so that memory is flat."""
+    """Gathers bytes of each kind and hands them over piece by piece, so that memory is flat."""
 
-    def __init__(self, database: RunDatabase, job: Job) -> None:
-        self.database, self.job = database, job
+    def __init__(self, keeper: Keeper, job: Job) -> None:
+        self.keeper, self.job = keeper, job
         self.recording: int | None = None
         self.held: dict[Kind, bytearray] = {}
         self.number: Counter[Kind] = Counter()
@@ -137,8 +153,8 @@ class _Pieces:
         held += data
         if len(held) >= PIECE_BYTES:
             if self.recording is None:
-                self.recording = self.database.begin(self.job)
-            self.database.add(self.recording, self.take(kind))
+                self.recording = self.keeper.begin(self.job)
+            self.keeper.add(self.recording, self.take(kind))
 
     def take(self, kind: Kind) -> Piece:
         data = bytes(self.held[kind])

@@ -21,6 +21,9 @@ __all__ = ["main"]
 # here so that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
+    "plan": ("plan", "Plan a run that several machines share."),
+    "work": ("work", "Score a share of a planned run."),
+    "merge": ("merge", "Write the tables of a planned run."),
     "evaluate": ("evaluate", "Evaluate a table against ground truth."),
     "report": ("report", "Make a page of spectrograms and sounds of what was detected."),
     "embed": ("embed", "Write one embedding per window, to cluster and search."),

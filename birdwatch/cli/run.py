@@ -14,18 +14,18 @@ from birdwatch.audio.timestamps import utc_text
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import json_view, terminal_view
 from birdwatch.batch.request import RunRequest
-from birdwatch.batch.run import RunInterrupted, named_inputs, open_inputs
-from birdwatch.batch.run import run as run_request
-from birdwatch.cli.blend_options import blend_options, blending_of
+from birdwatch.batch.run import Engine, RunInterrupted, score_here
+from birdwatch.batch.run import run as run_batch
+from birdwatch.batch.run_inputs import named_inputs, open_inputs
+from birdwatch.cli.blend_options import blend_options
+from birdwatch.cli.engine_options import engine_options
 from birdwatch.cli.options import setting_options
 from birdwatch.cli.run_options import run_options
+from birdwatch.cli.run_request import notice, run_request
 from birdwatch.cli.run_summary import print_summary
-from birdwatch.config.loading import Configuration
 from birdwatch.config.schema import SCORING
-from birdwatch.scores.blending import UNBLENDED, Blending
-from birdwatch.tables.formats import Output, choose_outputs
 from birdwatch.tables.result import Rows
-from birdwatch.wording import audio_text, counted, printable
+from birdwatch.wording import audio_text, counted
 
 __all__ = ["run"]
 
@@ -33,6 +33,7 @@ __all__ = ["run"]
 @click.command()
 @run_options
 @blend_options
+@engine_options
 @setting_options(*SCORING)
 def run(
     outs: tuple[str, ...],
@@ -49,26 +50,16 @@ def run(
     """
     if not outs and not dry_run:
         raise click.UsageError("Missing option '--out'; name a table to write, such as --out sub.csv, or add --dry-run")
-    settings = Configuration(config, {name: options.pop(name) for name in SCORING}).read().settings
-    outputs = choose_outputs(outs, formats, rows)
-    if options["template"] is not None and not any(output.form == "kaggle" for output in outputs):
-        raise click.UsageError("--template orders the columns of --format kaggle; add it, or leave --template out")
-    blending = blending_of(options, options.pop("blend_with"))
-    _check_blending(blending, outputs)
-    request = RunRequest(
-        outputs=tuple(outputs),
-        blending=blending,
-        settings=settings,
-        settings_files=() if config is None else (config,),
-        **options,
-    )
+    where = {name: options.pop(name) for name in ("engine", "cluster", "workers", "scheduler", "store")}
+    request = run_request(outs, formats, rows, config, options)
     if dry_run:
-        _list(open_inputs(request, named_inputs(request, _notice), _notice))
+        _list(open_inputs(request, named_inputs(request, notice), notice))
         return
     # A service manager's stop is like the user's: both leave a run that can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    view = json_view if json_progress else terminal_view
     try:
-        summary = run_request(request, notice=_notice, view=json_view if json_progress else terminal_view)
+        summary = run_batch(request, notice=notice, view=view, engine=_engine(request, **where))
     except RunInterrupted as stop:
         click.echo(
             f"birdwatch: stopped; {stop.done} of {stop.total} recordings are scored and kept in {stop.path}; "
@@ -79,21 +70,20 @@ def run(
     sys.exit(print_summary(summary, json_progress=json_progress))
 
 
-def _check_blending(blending: Blending, outputs: Sequence[Output]) -> None:
-    kaggle = [output.form == "kaggle" for output in outputs]
-    if blending != UNBLENDED and not any(kaggle):
-        raise click.UsageError(
-            "--blend-with, --blend, --blend-power, --overlap, --smooth and --budget are about the rows of "
-            "--format kaggle; add it, or leave them out"
-        )
-    if blending.models and not all(kaggle):
-        raise click.UsageError(
-            "only the rows of --format kaggle are blended; the other tables are one model's: write them by another run"
-        )
+def _engine(
+    request: RunRequest, *, engine: str, cluster: Any, workers: int, scheduler: str | None, store: Path | None
+) -> Engine:
+    if engine == "local":
+        if scheduler is not None or store is not None:
+            raise click.UsageError("--scheduler and --store are for --engine dask; add it, or leave them out")
+        return score_here
+    if request.blending.models:
+        raise click.UsageError("--blend-with is for --engine local; blend on one machine, or leave it out")
+    from birdwatch.cluster.dask_engine import DaskEngine
 
-
-def _notice(line: str) -> None:
-    click.echo(printable(line), err=True)
+    first = request.outputs[0].path
+    folder = store or first.with_name(first.name + ".store")
+    return DaskEngine(folder.absolute(), cluster, workers, scheduler, notice)
 
 
 def _list(jobs: Sequence[Job]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from birdwatch.batch.jobs import Job
-from birdwatch.batch.run_database import PRESENT, RunDatabase, database_path
+from birdwatch.batch.run_database import PRESENT, Facts, RunDatabase, database_path
 from birdwatch.errors import ConfigError, SinkError
 
 PARAMETERS = {"model": "tiny", "hop_s": 2.5, "threshold": None}
@@ -23,17 +23,7 @@ def score(database, job, *pieces, begun=False):
             database.add(recording, value)
         values = []
     present = np.array([(3, 0.75)], PRESENT)
-    database.finish(
-        job,
-        recording,
-        values,
-        frames=7,
-        silent_frames=2,
-        unscored_frames=1,
-        windows=2,
-        present=present,
-        warning="short",
-    )
+    database.finish(job, recording, values, Facts(7, 2, 1, 2, present, "short"))
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""The recordings of a request: found, opened, and those of its period."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from birdwatch.atomic_write import check_writable, identities
+from birdwatch.audio.isolated import Decoders
+from birdwatch.audio.timestamps import parse_time, zone
+from birdwatch.batch.inputs import Input, find_inputs
+from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
+from birdwatch.batch.joining import joined
+from birdwatch.batch.request import RunRequest
+from birdwatch.batch.results import (
+    errors_path,
+    filtered_path,
+)
+from birdwatch.batch.run_database import database_path
+from birdwatch.errors import ConfigError
+from birdwatch.model.registry import find_model
+from birdwatch.wording import counted
+
+__all__ = ["named_inputs", "open_inputs"]
+
+Notice = Callable[[str], None]
+
+
+def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
+    """The recordings that a request names, unopened. Raises ConfigError for lists, folders or times that are wrong."""
+    period_of(request.since, request.until, zone(request.timezone))
+    inputs = find_inputs(
+        request.recordings,
+        recursive=request.recursive,
+        include=request.include,
+        # A competition's test folder is empty while a notebook is saved: its template is then written as it is.
+        allow_empty=request.template is not None,
+        notice=notice,
+    )
+    if request.start is not None and len(inputs) > 1:
+        raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
+    read = identities([*(item.path for item in inputs), *_files_read(request)])
+    for output in request.outputs:
+        output.check(len(inputs), names=[item.name for item in inputs], inputs=read)
+    if request.outputs:
+        first = request.outputs[0].path
+        models = range(1, len(request.blending.models) + 2)
+        for beside in (errors_path(first), filtered_path(first), *(database_path(first, n) for n in models)):
+            check_writable(beside, inputs=read)
+    return inputs
+
+
+def _files_read(request: RunRequest) -> list[Path]:
+    """What a run reads beside recordings, as far as it is named by a path."""
+    settings = request.settings
+    lists = [name[1:] for name in request.recordings if name.startswith("@")]
+    named = [request.template, settings.species, settings.locale, *lists, *request.settings_files]
+    models = [find_model(name) for name in (settings.model, *request.blending.models)]
+    return [*models, *(Path(name) for name in named if name is not None)]
+
+
+def open_inputs(
+    request: RunRequest, inputs: Sequence[Input], notice: Notice, decoders: Decoders = IN_PROCESS
+) -> list[Job]:
+    """Open each recording for its length, channels and start; the jobs that lie in the request's period."""
+    where = zone(request.timezone)
+    start_ns = None if request.start is None else parse_time(request.start, where)
+    looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns, decoders=decoders)
+    period = period_of(request.since, request.until, where)
+    inside = _within([job for found in looked for job in found], period, notice)
+    return joined(inside) if request.join else inside
+
+
+def _within(found: list[Job], period: Period, notice: Notice) -> list[Job]:
+    """The jobs whose start lies in the period; what cannot be read stays, so that it is reported."""
+    inside = [job for job in found if job.fault is not None or job.start_utc_ns in period]
+    unknown = sum(job.start_utc_ns is None for job in found if job.fault is None)
+    if period != Period() and unknown:
+        notice(
+            f"birdwatch: without a known start, and left out by --since and --until: {counted(unknown, 'recording')}"
+        )
+    if period != Period() and all(job.fault is not None for job in inside):
+        raise ConfigError(f"none of {len(found)} recordings began in that period; widen --since and --until")
+    return inside

@@ -1,0 +1,39 @@
+"""`birdwatch merge`: the tables of a planned run, from what its workers have scored."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+import click
+
+from birdwatch.batch.members import Budget
+from birdwatch.batch.prepared import prepare
+from birdwatch.batch.progress import terminal_view
+from birdwatch.batch.run import score_and_write
+from birdwatch.cli.run_request import notice
+from birdwatch.cli.run_summary import print_summary
+from birdwatch.cluster.commits import CommitStore
+from birdwatch.cluster.folding import Folding
+from birdwatch.cluster.plan import read_plan
+
+__all__ = ["merge"]
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--partial", is_flag=True, help="Write what is there; recordings that are not scored yet are failures.")
+def merge(store: Path, partial: bool) -> None:
+    """Write the tables of the run that was planned in STORE, as one machine would have written them."""
+    plan = read_plan(store.absolute())
+    # The commits keep it all: a database that an interrupted merge left is started again.
+    prepared = prepare(replace(plan.request, resume=False), notice=notice)
+    prepared = replace(prepared, parameters=dict(plan.parameters))
+    folding = Folding(CommitStore(plan.store, plan.parameters), partial)
+    unlimited = Budget(0.0, 0.0, monotonic)
+    summary = score_and_write(prepared, plan.jobs, folding, budget=unlimited, notice=notice, view=terminal_view)
+    for line in folding.differing():
+        notice(f"birdwatch: warning: {line}")
+    sys.exit(print_summary(summary, json_progress=False))

@@ -1,0 +1,69 @@
+"""`birdwatch plan`: what a shared run is to do, for `work` on any number of machines and `merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from birdwatch.audio.isolated import Decoders
+from birdwatch.batch.prepared import prepare
+from birdwatch.batch.run_inputs import named_inputs, open_inputs
+from birdwatch.cli.blend_options import blend_options
+from birdwatch.cli.options import setting_options
+from birdwatch.cli.run_options import run_options
+from birdwatch.cli.run_request import notice, run_request
+from birdwatch.cluster.plan import write_plan
+from birdwatch.config.schema import SCORING
+from birdwatch.tables.result import Rows
+from birdwatch.wording import audio_text, counted
+
+__all__ = ["plan"]
+
+
+@click.command()
+@run_options
+@blend_options
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder for the plan and what is scored; all workers reach it under this path.",
+)
+@setting_options(*SCORING)
+def plan(
+    outs: tuple[str, ...],
+    formats: tuple[str, ...],
+    rows: Rows | None,
+    dry_run: bool,
+    json_progress: bool,
+    store: Path,
+    config: Path | None,
+    **options: Any,
+) -> None:
+    """Plan a run over RECORDINGS that several machines share; the options are those of `run`.
+
+    Then `birdwatch work STORE` on each machine, and `birdwatch merge STORE` writes the tables.
+    """
+    if not outs:
+        raise click.UsageError("Missing option '--out'; name the table that `birdwatch merge` will write")
+    if json_progress:
+        raise click.UsageError("--json-progress is for `birdwatch run`; a plan has no progress to show")
+    request = run_request(outs, formats, rows, config, options)
+    if request.blending.models:
+        raise click.UsageError("--blend-with is for `birdwatch run`; a plan has one model")
+    inputs = named_inputs(request, notice)
+    with Decoders(request.jobs) as decoders:
+        prepared = prepare(request, notice=notice, decoders=decoders)
+        jobs = open_inputs(request, inputs, notice, decoders)
+    audio = audio_text(sum(job.duration_s for job in jobs))
+    if dry_run:
+        click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
+        return
+    written = write_plan(store.absolute(), request, prepared.parameters, jobs)
+    click.echo(
+        f"{store}: {counted(len(jobs), 'recording')}, {audio} of audio in {counted(len(written.units), 'unit')}; run "
+        f"`birdwatch work {store}` on each machine, or `--shard $SLURM_ARRAY_TASK_ID/N` in N jobs",
+        err=True,
+    )

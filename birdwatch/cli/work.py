@@ -1,0 +1,60 @@
+"""`birdwatch work`: score a share of a planned run."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from birdwatch.audio.isolated import Decoders
+from birdwatch.batch.progress import Meter, json_view, terminal_view
+from birdwatch.cli.run_request import notice
+from birdwatch.cluster.plan import read_plan
+from birdwatch.cluster.worker import Worker, shard
+from birdwatch.wording import counted
+
+__all__ = ["work"]
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--shard", "share", default="0/1", show_default=True, metavar="I/N", help="The I-th of N equal shares.")
+@click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs.")
+def work(store: Path, share: str, json_progress: bool) -> None:
+    """Score what is not scored yet of the run that was planned in STORE.
+
+    May be killed and started again at any time, and run on any number of machines at once.
+    """
+    index, count = _share(share)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    plan = read_plan(store.absolute())
+    units = shard(plan.units, index, count)
+    with Decoders(plan.request.jobs) as decoders:
+        worker = Worker.open(plan, decoders=decoders)
+        left = worker.left(units)
+        meter = Meter(left, resumed=sum(map(len, units)) - len(left))
+        failed = 0
+        try:
+            with (json_view if json_progress else terminal_view)(meter) as show:
+                for numbers in units:
+                    outcomes = worker.score(numbers, meter=meter, view=lambda _: nullcontext(show))
+                    failed += sum(bool(outcome.fault) for outcome in outcomes)
+        except KeyboardInterrupt:
+            notice(f"birdwatch: stopped; {counted(meter.done, 'recording')} were scored; start it again to continue")
+            sys.exit(130)
+    notice(
+        f"{counted(meter.done, 'recording')} scored, {meter.resumed} were before, {failed} failed; on "
+        f"{worker.identity['host']}, {worker.identity['provider']}"
+    )
+    sys.exit(3 if failed else 0)
+
+
+def _share(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if found is None or not int(found[2]) or int(found[1]) > int(found[2]):
+        raise click.BadParameter(f"{text!r}, expected I/N with I from 0 to N, such as 3/100", param_hint="--shard")
+    return int(found[1]), int(found[2])

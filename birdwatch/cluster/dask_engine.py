@@ -1,0 +1,213 @@
+"""The engine of many machines: Dask hands out units; the store, not Dask, remembers what is done.
+
+Tasks return only how each recording went. Whatever dies, worker, scheduler or driver, a run that is started again with
+--resume scores what is not committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from birdwatch.audio.isolated import Decoders
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.local_runner import Outcome, View
+from birdwatch.batch.prepared import Prepared
+from birdwatch.batch.progress import Meter
+from birdwatch.batch.run_database import RunDatabase
+from birdwatch.cluster.commits import CommitStore
+from birdwatch.cluster.folding import Folding
+from birdwatch.cluster.plan import Plan, read_plan, write_plan
+from birdwatch.cluster.worker import Worker, default_threads
+from birdwatch.errors import ConfigError
+from birdwatch.extras import install_command
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["CLUSTERS", "DaskEngine", "score_unit"]
+
+ClusterName = Literal["local", "slurm", "pbs", "sge"]
+CLUSTERS: tuple[ClusterName, ...] = ("local", "slurm", "pbs", "sge")
+# Units that wait at the scheduler for each worker: enough that none waits, few enough that it stays small.
+WINDOW = 2
+LOOK_UP_S = 0.2
+# A unit whose worker died is tried again, recording by recording; what kills a worker alone is not tried a third time.
+ALLOWED_FAILURES = 0
+
+_workers: dict[str, tuple[Worker, Decoders]] = {}
+
+
+def score_unit(store: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
+    """On a worker: score recordings of the plan in `store`; number and fault (empty: none) of each.
+
+    The model is loaded once per process.
+    """
+    if store not in _workers:
+        default_threads()
+        plan = read_plan(Path(store))
+        decoders = Decoders(plan.request.jobs)
+        _workers[store] = Worker.open(plan, decoders=decoders), decoders
+    worker, _ = _workers[store]
+    faults = {outcome.job.key: outcome.fault for outcome in worker.score(numbers)}
+    return [(number, faults.get(worker.plan.jobs[number].key, "")) for number in numbers]
+
+
+@dataclass(slots=True)
+class DaskEngine:
+    """An engine over Dask workers. store: a folder that all of them can read and write.
+
+    cluster: where workers are started, `count` of them; scheduler: the address of one that runs already, instead.
+    notice: is called with lines for the user.
+    """
+
+    store: Path
+    cluster: ClusterName
+    count: int
+    scheduler: str | None
+    notice: Callable[[str], None]
+    folding: Folding | None = field(default=None, init=False)
+
+    def __call__(
+        self, jobs: Sequence[Job], plan: Prepared, database: RunDatabase, meter: Meter, view: View
+    ) -> list[Outcome]:
+        """Score `jobs` and fold each as it is committed. Raises BirdwatchError."""
+        store = CommitStore(self.store, plan.parameters)
+        names = hashlib.sha256("".join(store.path_of(job).name for job in jobs).encode()).hexdigest()
+        # A resumed run has other recordings left: each has a plan of its own, and the commits are shared.
+        folder = self.store / "plans" / names[:16]
+        shared = write_plan(folder, plan.request, plan.parameters, jobs, store=self.store)
+        folding = Folding(store)
+        self.folding = folding
+        outcomes: dict[int, Outcome] = {}
+
+        def take(numbers: Sequence[int], lost: str = "") -> None:
+            for number in numbers:
+                outcome = folding.take(jobs[number], database, meter, show)
+                if outcome is None:
+                    meter.finish(jobs[number], failed=True)
+                    outcome = Outcome(jobs[number], fault=lost or "it was not scored; see the workers' logs")
+                outcomes[number] = outcome
+
+        with view(meter) as show, self._client() as client:
+            self.notice(f"birdwatch: Dask's dashboard: {client.dashboard_link}")
+            left = [unit for unit in shared.units if any(not folding.store.has(jobs[number]) for number in unit)]
+            for unit in shared.units:
+                if unit not in left:
+                    take(unit)
+            for numbers, error in results(client, shared, left, window=WINDOW * max(1, self.count), show=show):
+                if error is None:
+                    take(numbers)
+                    continue
+                # Which recording it was, if any: each alone, and what is committed already is not scored again.
+                alone = [(number,) for number in numbers if not folding.store.has(jobs[number])]
+                take([number for number in numbers if (number,) not in alone])
+                for single, fault in results(client, shared, alone, window=max(1, self.count), show=show):
+                    take(single, lost="" if fault is None else f"it ended the worker that scored it ({fault})")
+        for line in folding.differing():
+            self.notice(f"birdwatch: warning: {line}")
+        return [outcomes[number] for number in range(len(jobs))]
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        """A client of the workers; those that were started here end with it."""
+        try:
+            import dask
+            from distributed import Client, LocalCluster
+            from distributed.security import Security
+        except ImportError:
+            raise ConfigError(f"--engine dask needs dask: {install_command('cluster')}") from None
+        settings = {
+            "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+            "distributed.worker.daemon": False,
+            "distributed.scheduler.work-stealing": False,
+        }
+        # Its servers say hello and goodbye on stderr, which is no news to the user.
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        with ExitStack() as stack:
+            stack.enter_context(dask.config.set(settings))
+            if self.scheduler is not None:
+                if not self.scheduler.startswith("tls://"):
+                    self.notice(
+                        f"birdwatch: warning: whoever can reach {self.scheduler} can run programs on its workers; use "
+                        "tls:// with Dask's certificates"
+                    )
+                yield stack.enter_context(Client(self.scheduler))
+                return
+            # Whoever reaches a scheduler can run programs on its workers: only who has this run's certificate may.
+            security = Security.temporary()
+            cluster: Any
+            if self.cluster == "local":
+                cluster = LocalCluster(
+                    n_workers=self.count,
+                    threads_per_worker=1,
+                    processes=True,
+                    security=security,
+                    protocol="tls://",
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                )
+            else:
+                cluster = job_queue(self.cluster, security, self.store)
+                cluster.scale(self.count)
+            stack.enter_context(cluster)
+            yield stack.enter_context(Client(cluster))
+
+
+def job_queue(name: ClusterName, security: Any, folder: Path) -> Any:
+    """A cluster whose workers are batch jobs; queue, walltime and memory come from Dask's own configuration."""
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise ConfigError(f"--cluster {name} needs dask-jobqueue: {install_command('cluster')}") from None
+    kinds = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return getattr(dask_jobqueue, kinds[name])(
+            cores=1, processes=1, security=security, protocol="tls://", shared_temp_directory=str(folder)
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"--cluster {name} lacks a setting ({error}); write it into ~/.config/dask/jobqueue.yaml, see "
+            "docs/cluster.md"
+        ) from None
+
+
+def results(
+    client: Client,
+    plan: Plan,
+    units: Sequence[tuple[int, ...]],
+    *,
+    window: int,
+    show: Callable[[], None],
+) -> Iterator[tuple[tuple[int, ...], str | None]]:
+    """Each unit as it is done, with why its worker died, or None; at most `window` are at the scheduler at once."""
+    from distributed import wait
+
+    waiting = iter(units)
+    running: dict[Any, tuple[int, ...]] = {}
+
+    def submit(count: int) -> None:
+        for unit in islice(waiting, count):
+            # Not pure: a key made of the arguments would give back an old failure.
+            running[client.submit(score_unit, str(plan.folder), unit, pure=False, retries=0)] = unit
+
+    submit(window)
+    while running:
+        with suppress(TimeoutError):
+            wait(list(running), timeout=LOOK_UP_S, return_when="FIRST_COMPLETED")
+        show()
+        for future in [future for future in running if future.done()]:
+            unit = running.pop(future)
+            error = future.exception()
+            if error is not None and type(error).__name__ not in ("KilledWorker", "CancelledError"):
+                raise error
+            submit(1)
+            yield unit, None if error is None else type(error).__name__
+            future.release()

@@ -1,0 +1,94 @@
+"""From commits to the run database of the driver, which alone writes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.local_runner import Outcome, View
+from birdwatch.batch.prepared import Prepared
+from birdwatch.batch.progress import Meter
+from birdwatch.batch.run_database import RunDatabase
+from birdwatch.cluster.commits import Commit, CommitStore
+from birdwatch.errors import ConfigError
+from birdwatch.wording import counted
+
+__all__ = ["Folding", "fold"]
+
+# Pieces that wait for the last of their recording: as many as a short one has.
+AT_ONCE = 8
+
+
+def fold(job: Job, commit: Commit, database: RunDatabase) -> Outcome:
+    """Put a committed recording into the run database."""
+    recording: int | None = None
+    held = []
+    for piece in commit.pieces():
+        held.append(piece)
+        if len(held) > AT_ONCE:
+            recording = database.begin(job) if recording is None else recording
+            database.add(recording, held.pop(0))
+    database.finish(job, recording, held, commit.facts)
+    return Outcome(job, warning=commit.facts.warning)
+
+
+@dataclass(slots=True)
+class Folding:
+    """The engine of `merge`: what workers have committed. partial: recordings that are not scored yet are left out."""
+
+    store: CommitStore
+    partial: bool = False
+    workers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def __call__(
+        self, jobs: Sequence[Job], plan: Prepared, database: RunDatabase, meter: Meter, view: View
+    ) -> list[Outcome]:
+        """Fold what is there, in the order of the jobs. Raises ConfigError where recordings are missing."""
+        with view(meter) as show:
+            outcomes = [self.take(job, database, meter, show) for job in jobs]
+        missing = [job for job, outcome in zip(jobs, outcomes, strict=True) if outcome is None]
+        if missing and not self.partial:
+            raise ConfigError(
+                f"{counted(len(missing), 'recording')} of {len(jobs)} are not scored yet, such as {missing[0].path}; "
+                f"run `birdwatch work {self.store.folder}`, or add --partial to write what is there"
+            )
+        return [
+            Outcome(job, fault="not scored yet") if outcome is None else outcome
+            for job, outcome in zip(jobs, outcomes, strict=True)
+        ]
+
+    def take(self, job: Job, database: RunDatabase, meter: Meter, show: Callable[[], None]) -> Outcome | None:
+        """Fold one recording, or None where it is not scored yet."""
+        if job.fault is not None:
+            meter.finish(job, failed=True)
+            return Outcome(job, fault=job.fault)
+        commit = self.store.read(job)
+        if commit is None:
+            fault = self.store.fault(job)
+            if fault is None:
+                return None
+            meter.finish(job, failed=True)
+            return Outcome(job, fault=fault)
+        worker = commit.worker
+        self.workers[worker.get("probe", ""), worker.get("provider", ""), worker.get("host", "")] += 1
+        outcome = fold(job, commit, database)
+        meter.advance(job, job.duration_s)
+        meter.finish(job, warned=bool(outcome.warning))
+        show()
+        return outcome
+
+    def differing(self) -> list[str]:
+        """A line for each machine whose probe differs from that of most recordings."""
+        by_probe: Counter[str] = Counter()
+        for (probe, *_), count in self.workers.items():
+            by_probe[probe] += count
+        if len(by_probe) < 2:
+            return []
+        (usual, _), *_ = by_probe.most_common(1)
+        return [
+            f"{host} ({provider}) gives other last digits than most workers; it scored {counted(count, 'recording')}"
+            for (probe, provider, host), count in sorted(self.workers.items())
+            if probe != usual
+        ]

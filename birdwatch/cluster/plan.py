@@ -1,0 +1,178 @@
+"""The plan of a shared run: the request, its settings and recordings, in a folder that every worker can read.
+
+plan.json holds the request with its settings as they were resolved where the run was planned, so that no worker's own
+configuration matters; jobs.jsonl a recording per line, with the unit that it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+from birdwatch.atomic_write import written_beside
+from birdwatch.audio.continuation import Place
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.request import RunRequest
+from birdwatch.cluster.units import bundles
+from birdwatch.config.schema import ClassRules, Settings
+from birdwatch.errors import ConfigError
+from birdwatch.model.registry import find_model
+from birdwatch.scores.blending import Blending
+from birdwatch.tables.formats import Output
+
+__all__ = ["Plan", "read_plan", "write_plan"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A shared run.
+
+    store: the folder of the commits. parameters: what the results depend on. units: the jobs' numbers in each bundle.
+    """
+
+    folder: Path
+    store: Path
+    request: RunRequest
+    parameters: Mapping[str, Any]
+    jobs: tuple[Job, ...]
+    units: tuple[tuple[int, ...], ...]
+
+
+def write_plan(
+    folder: Path,
+    request: RunRequest,
+    parameters: Mapping[str, Any],
+    jobs: Sequence[Job],
+    *,
+    store: Path | None = None,
+) -> Plan:
+    """Write a run's plan; the same plan again is welcome. Raises ConfigError where `folder` holds another one.
+
+    store: where commits are kept, if not in `folder`.
+    """
+    request = _absolute(request)
+    units = bundles(jobs)
+    unit_of = {number: unit for unit, numbers in enumerate(units) for number in numbers}
+    head = {
+        "schema": SCHEMA,
+        "store": None if store is None else str(store.absolute()),
+        "request": _plain(request),
+        "parameters": dict(parameters),
+        "recordings": len(jobs),
+        "units": len(units),
+    }
+    text = json.dumps(head, indent=1) + "\n"
+    path = folder / "plan.json"
+    lines = [json.dumps({"unit": unit_of[number], **_job(job)}) for number, job in enumerate(jobs)]
+    body = "".join(line + "\n" for line in lines)
+    if path.exists():
+        if path.read_text("utf-8") != text or (folder / "jobs.jsonl").read_text("utf-8") != body:
+            raise ConfigError(f"{folder} holds the plan of another run; use another folder, or delete it")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_beside(folder / "jobs.jsonl") as stream:
+            cast(IO[str], stream).write(body)
+        with written_beside(path) as stream:
+            cast(IO[str], stream).write(text)
+    return Plan(folder, store or folder, request, parameters, tuple(jobs), tuple(map(tuple, units)))
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan in a folder. Raises ConfigError where there is none, or one of another version."""
+    try:
+        head = json.loads((folder / "plan.json").read_text("utf-8"))
+        if head["schema"] != SCHEMA:
+            raise ConfigError(
+                f"{folder} was planned by another version of birdwatch (schema {head['schema']}, this one reads "
+                f"{SCHEMA}); plan again"
+            )
+        jobs: list[Job] = []
+        units: list[list[int]] = [[] for _ in range(head["units"])]
+        for values in _lines(folder / "jobs.jsonl"):
+            units[values.pop("unit")].append(len(jobs))
+            jobs.append(_job_of(values))
+        if len(jobs) != head["recordings"]:
+            raise ValueError(f"{len(jobs)} of {head['recordings']} recordings")
+        store = folder if head["store"] is None else Path(head["store"])
+        request = _request(head["request"])
+        return Plan(folder, store, request, head["parameters"], tuple(jobs), tuple(map(tuple, units)))
+    except OSError as error:
+        raise ConfigError(f"{folder} holds no plan ({error.strerror}); `birdwatch plan` writes one") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ConfigError(f"the plan in {folder} cannot be read ({error}); plan again") from error
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            yield json.loads(line)
+
+
+def _absolute(request: RunRequest) -> RunRequest:
+    """With absolute paths: workers start elsewhere."""
+    settings = request.settings
+    changed: dict[str, Any] = {
+        item.name: value.absolute()
+        for item in fields(settings)
+        if isinstance(value := getattr(settings, item.name), Path)
+    }
+    changed["model"] = find_model(settings.model).absolute()
+    # The names of a locale are labels in the tables, which the driver writes.
+    changed.pop("locale", None)
+    outputs = tuple(replace(output, path=output.path.absolute()) for output in request.outputs)
+    template = None if request.template is None else request.template.absolute()
+    return replace(request, settings=replace(settings, **changed), outputs=outputs, template=template)
+
+
+def _plain(request: RunRequest) -> dict[str, Any]:
+    """A request as JSON has it; the recordings are in jobs.jsonl."""
+    values = asdict(replace(request, recordings=(), settings_files=()))
+    return cast(dict[str, Any], json.loads(json.dumps(values, default=str)))
+
+
+def _request(values: dict[str, Any]) -> RunRequest:
+    outputs = tuple(Output(**{**output, "path": Path(output["path"])}) for output in values.pop("outputs"))
+    settings = dict(values.pop("settings"))
+    classes = {code: ClassRules(**own) for code, own in settings.pop("class_").items()}
+    for item in fields(Settings):
+        rule = item.metadata.get("rule")
+        if rule is not None and rule.kind is Path and settings.get(item.name) is not None:
+            settings[item.name] = Path(settings[item.name])
+    template = values.pop("template")
+    blending: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.pop("blending").items()
+    }
+    for name in ("recordings", "include", "settings_files"):
+        values[name] = tuple(values[name])
+    return RunRequest(
+        outputs=outputs,
+        settings=Settings(**settings, class_=classes),
+        blending=Blending(**blending),
+        template=None if template is None else Path(template),
+        **values,
+    )
+
+
+def _job(job: Job) -> dict[str, Any]:
+    values = {item.name: getattr(job, item.name) for item in fields(job)}
+    values["path"] = str(job.path.absolute())
+    values["place"] = None if job.place is None else asdict(job.place)
+    values["rest"] = [_job(part) for part in job.rest]
+    return values
+
+
+def _job_of(values: dict[str, Any]) -> Job:
+    place = values.pop("place")
+    return Job(
+        **{
+            **values,
+            "path": Path(values["path"]),
+            "place": None if place is None else Place(**place),
+            "rest": tuple(_job_of(part) for part in values["rest"]),
+        }
+    )
