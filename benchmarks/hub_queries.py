@@ -128,7 +128,7 @@ def views(years: int) -> dict[str, Callable[[Connection, random.Random], object]
         return f"s{pick.randrange(1, 100)}"
 
     return {
-        "stations": lambda c, pick: all_stations(c, {}, now_ms=moment(pick)),
+        "stations": lambda c, pick: all_stations(c, {}, now_ms=moment(pick), exact=True),
         "accounting, a week by hour": lambda c, pick: accounting(
             c, station(pick), from_ms=(at := moment(pick)), to_ms=at + 7 * DAY_MS, step="hour"
         ),

@@ -82,7 +82,7 @@ PURE = [
         for name in ("types", "frontend", "frontend_spec", "mel_spectrum", "manifest", "manifest_faults")
     ),
     *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
-    *(f"messaging/{name}" for name in ("messages", "zmtp", "broadcast")),
+    *(f"messaging/{name}" for name in ("messages", "station_status", "zmtp", "broadcast")),
     *(
         f"live/{name}"
         for name in (

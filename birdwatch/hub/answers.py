@@ -14,7 +14,18 @@ from starlette.exceptions import HTTPException
 from birdwatch.hub.access import Session
 from birdwatch.hub.hub import Hub
 
-__all__ = ["COOKIE", "CSRF", "answer", "errors", "hub_of", "may_read", "may_write", "not_there", "session_of"]
+__all__ = [
+    "COOKIE",
+    "CSRF",
+    "answer",
+    "errors",
+    "hub_of",
+    "may_read",
+    "may_write",
+    "not_there",
+    "session_of",
+    "signed_in",
+]
 
 COOKIE = "birdwatch_session"
 CSRF = "X-CSRF-Token"

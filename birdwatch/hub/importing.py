@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.hub.clock import hours_of
 from birdwatch.hub.foreign import Foreign, read_foreign
-from birdwatch.hub.ingest import Ingest
+from birdwatch.hub.numbers import Numbers
 from birdwatch.hub.schema import events
 from birdwatch.hub.store import Store
 from birdwatch.hub.sums import add_listened, add_sums, write_sums
@@ -43,9 +43,9 @@ def import_archive(store: Store, path: Path, *, station: str, where: tzinfo) -> 
     """
     is_table = path.suffix in TABLES
     rows, effort = _table(path) if is_table else (read_foreign(path, where), {})
-    ingest = Ingest(store)
+    numbers = Numbers(store)
     with store.writing() as connection:
-        number = ingest.station(connection, f"import:{station}", station)
+        number = numbers.station(connection, f"import:{station}", station)
     with store.reading() as connection:
         wanted = select(events.c.uid).where(events.c.station == number, events.c.uid.is_not(None))
         known = set(connection.scalars(wanted))
@@ -64,10 +64,10 @@ def import_archive(store: Store, path: Path, *, station: str, where: tzinfo) -> 
             known.add(row.uid)
             batch.append(row)
         if len(batch) >= BATCH:
-            _store(store, ingest, batch, number, next_id, codes)
+            _store(store, numbers, batch, number, next_id, codes)
             new, next_id = new + len(batch), next_id + len(batch)
             batch = []
-    _store(store, ingest, batch, number, next_id, codes)
+    _store(store, numbers, batch, number, next_id, codes)
     if effort and first_time:
         with store.writing() as connection:
             add_listened(store, connection, {(number, hour): seconds for hour, seconds in effort.items()})
@@ -75,7 +75,7 @@ def import_archive(store: Store, path: Path, *, station: str, where: tzinfo) -> 
 
 
 def _store(
-    store: Store, ingest: Ingest, batch: list[Foreign], station: int, first: int, codes: Mapping[str, tuple[str, str]]
+    store: Store, numbers: Numbers, batch: list[Foreign], station: int, first: int, codes: Mapping[str, tuple[str, str]]
 ) -> None:
     rows: list[dict[str, Any]] = []
     weeks: dict[tuple[int, int, int], int] = {}
@@ -83,7 +83,7 @@ def _store(
     with store.writing() as connection:
         for place, row in enumerate(batch):
             code, name = codes.get(row.scientific, (row.code or row.scientific, row.name))
-            kind = ingest.species(connection, code[:100], row.name or name, row.scientific)
+            kind = numbers.species(connection, code[:100], row.name or name, row.scientific)
             if kind is None:
                 raise ConfigError("the store holds more species than there are; is this a table of birdwatch?")
             rows.append(

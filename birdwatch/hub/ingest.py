@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, update
 
 from birdwatch.hub.clock import hours_of, iso
+from birdwatch.hub.numbers import Boot, Numbers
 from birdwatch.hub.records import Detection, Event, Gap, Record, Recording, Status
 from birdwatch.hub.schema import (
     boots,
@@ -22,7 +23,6 @@ from birdwatch.hub.schema import (
     events,
     gaps,
     recordings,
-    species,
     stations,
     statuses,
 )
@@ -31,8 +31,6 @@ from birdwatch.hub.sums import add_listened, add_sums, write_sums
 
 __all__ = ["Ingest", "Item", "Position"]
 
-# All labels of all models known today together are a quarter of this.
-MAX_SPECIES = 60_000
 # A station that was away longer than this says nothing about the hours between.
 LONGEST_STATUS_MS = 31 * 86_400_000
 # Windows are analysed in bursts: between two statuses more may be than their distance.
@@ -61,14 +59,6 @@ class Item:
 
 
 @dataclass(slots=True)
-class _Boot:
-    id: int
-    station: int
-    listened_s: float
-    sent_ms: int | None
-
-
-@dataclass(slots=True)
 class _Batch:
     """Rows of one transaction, by table, and sums to be added."""
 
@@ -76,7 +66,7 @@ class _Batch:
     listened: dict[tuple[int, int], float] = field(default_factory=lambda: defaultdict(float))
     weeks: dict[tuple[int, int, int], int] = field(default_factory=lambda: defaultdict(int))
     sums: dict[tuple[int, int], tuple[int, int, int]] = field(default_factory=dict)
-    positions: dict[int, tuple[_Boot, Position]] = field(default_factory=dict)
+    positions: dict[int, tuple[Boot, Position]] = field(default_factory=dict)
     status: dict[int, tuple[int, str]] = field(default_factory=dict)
     unreadable: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     live: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -87,24 +77,7 @@ class Ingest:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._load()
-
-    def _load(self) -> None:
-        with self._store.reading() as connection:
-            self._stations = {
-                (row.origin, row.sent_name): row.id
-                for row in connection.execute(select(stations.c.origin, stations.c.sent_name, stations.c.id))
-            }
-            self._names = {row.id: row.name for row in connection.execute(select(stations.c.id, stations.c.name))}
-            self._boots = {
-                (row.station, row.boot_id): _Boot(row.id, row.station, row.listened_s, row.sent_ms)
-                for row in connection.execute(select(boots))
-            }
-            self._species = {
-                row.code: (row.id, row.name)
-                for row in connection.execute(select(species.c.code, species.c.id, species.c.name))
-            }
-            self._next_event = (connection.scalar(select(func.max(events.c.id))) or 0) + 1
+        self._numbers = Numbers(store)
 
     def apply(self, items: Sequence[Item]) -> list[tuple[str, dict[str, Any]]]:
         """Store these in one transaction. Raises SinkError, and nothing of them is then in the store."""
@@ -115,16 +88,16 @@ class Ingest:
                     self._take(connection, batch, item)
                 self._write(connection, batch)
         except BaseException:
-            self._load()
+            self._numbers.load()
             raise
         return batch.live
 
     def _take(self, connection: Connection, batch: _Batch, item: Item) -> None:
-        station = self.station(connection, item.origin, item.station)
+        station = self._numbers.station(connection, item.origin, item.station)
         batch.unreadable[station] += item.unreadable
         if item.position is None:
             return
-        boot = self._boot(connection, station, item.boot_id)
+        boot = self._numbers.boot(connection, station, item.boot_id)
         batch.positions[boot.id] = (boot, item.position)
         record = item.record
         if record is None:
@@ -134,7 +107,7 @@ class Ingest:
         key = {"boot": boot.id, "seq": record.seq, "station": station}
         content = record.body
         if isinstance(content, Event | Detection):
-            known = self._species_of(connection, content)
+            known = self._numbers.species(connection, content.code, content.name, content.scientific)
             if known is None:
                 batch.unreadable[station] += 1
             elif isinstance(content, Event):
@@ -145,7 +118,7 @@ class Ingest:
             row = {"at_ms": content.start_ms, "seconds": content.seconds, "reason": content.reason[:100]}
             batch.rows["gaps"].append({**key, **row})
             told = {"utc": iso(content.start_ms), "seconds": content.seconds, "reason": content.reason}
-            batch.live.append(("gap", {"station": self._names[station], **told}))
+            batch.live.append(("gap", {"station": self._numbers.names[station], **told}))
         elif isinstance(content, Recording):
             row = {"at_ms": content.start_ms, "end_ms": content.end_ms, "windows": content.windows}
             batch.rows["recordings"].append({**key, **row, "present": json.dumps(content.present)})
@@ -153,8 +126,7 @@ class Ingest:
             self._status(batch, key, boot, record, content)
 
     def _event(self, batch: _Batch, key: dict[str, Any], content: Event, known: int) -> None:
-        number, station = self._next_event, key["station"]
-        self._next_event += 1
+        number, station = self._numbers.next_event(), key["station"]
         batch.rows["events"].append(
             {
                 **key,
@@ -170,7 +142,7 @@ class Ingest:
         add_sums(batch.weeks, batch.sums, species=known, station=station, start_ms=content.start_ms)
         told = {
             "id": number,
-            "station": self._names[station],
+            "station": self._numbers.names[station],
             "code": content.code,
             "name": content.name or content.scientific or content.code,
             "start_utc": iso(content.start_ms),
@@ -185,7 +157,7 @@ class Ingest:
         row = {"species": known, "at_ms": content.start_ms, "end_ms": content.end_ms, "score": content.score}
         batch.rows["detections"].append({**key, **row, "uid": content.uid})
         told = {
-            "station": self._names[key["station"]],
+            "station": self._numbers.names[key["station"]],
             "code": content.code,
             "name": content.name or content.scientific or content.code,
             "start_utc": iso(content.start_ms),
@@ -194,7 +166,7 @@ class Ingest:
         }
         batch.live.append(("detection", told))
 
-    def _status(self, batch: _Batch, key: dict[str, Any], boot: _Boot, record: Record, content: Status) -> None:
+    def _status(self, batch: _Batch, key: dict[str, Any], boot: Boot, record: Record, content: Status) -> None:
         row = {"at_ms": record.sent_ms, "state": content.state[:40], "latency_p95_ms": content.latency_p95_ms}
         batch.rows["statuses"].append({**key, **row})
         since_ms = boot.sent_ms if boot.sent_ms is not None else record.sent_ms - round(content.listened_s * 1000)
@@ -209,8 +181,10 @@ class Ingest:
             boot.sent_ms = record.sent_ms
             if record.sent_ms > batch.status.get(key["station"], (0, ""))[0]:
                 batch.status[key["station"]] = (record.sent_ms, content.text)
-        told = {"station": self._names[key["station"]], "state": content.state, "utc": iso(record.sent_ms)}
-        batch.live.append(("status", {**told, "latency_p95_ms": content.latency_p95_ms}))
+        told = {"station": self._numbers.names[key["station"]], "state": content.state, "utc": iso(record.sent_ms)}
+        batch.live.append(
+            ("status", {**told, "latency_p95_ms": content.latency_p95_ms, "level_dbfs": content.level_dbfs})
+        )
 
     def _write(self, connection: Connection, batch: _Batch) -> None:
         for table in (events, detections, gaps, recordings, statuses):
@@ -238,62 +212,3 @@ class Ingest:
                 connection.execute(
                     update(stations).where(stations.c.id == station).values(unreadable=stations.c.unreadable + count)
                 )
-
-    def station(self, connection: Connection, origin: str, sent_name: str) -> int:
-        """The number of a station, which is added where it is new."""
-        known: int | None = self._stations.get((origin, sent_name))
-        if known is not None:
-            return known
-        taken = set(self._names.values())
-        # The name that the user gave, where there is one station there; else the station's own, made unique.
-        given = origin if "://" not in origin and ":" not in origin and origin not in taken else ""
-        base = (given or sent_name).replace("/", "-")[:150]
-        if not given and base in taken:
-            base = f"{base}@{origin}".replace("/", "-")[:190]
-        name, number = base, 2
-        while name in taken:
-            name, number = f"{base[:190]}-{number}", number + 1
-        found: int = max(self._names, default=0) + 1
-        connection.execute(
-            insert(stations).values(id=found, origin=origin, sent_name=sent_name, name=name, unreadable=0)
-        )
-        self._stations[origin, sent_name] = found
-        self._names[found] = name
-        return found
-
-    def _boot(self, connection: Connection, station: int, boot_id: str) -> _Boot:
-        known = self._boots.get((station, boot_id))
-        if known is None:
-            known = _Boot(max((boot.id for boot in self._boots.values()), default=0) + 1, station, 0.0, None)
-            connection.execute(
-                insert(boots).values(
-                    id=known.id, station=station, boot_id=boot_id, through=0, holes="[]", lost=0, listened_s=0.0
-                )
-            )
-            self._boots[station, boot_id] = known
-        return known
-
-    def _species_of(self, connection: Connection, found: Event | Detection) -> int | None:
-        return self.species(connection, found.code, found.name, found.scientific)
-
-    def species(self, connection: Connection, code: str, name: str, scientific: str) -> int | None:
-        """The number of a species, which is added where it is new; None where there are too many."""
-        known = self._species.get(code)
-        if known is not None:
-            return int(known[0])
-        # An archive may have named it by its scientific name alone, before any station did.
-        earlier = self._species.pop(scientific, None) if scientific and scientific != code else None
-        if earlier is not None:
-            connection.execute(
-                update(species).where(species.c.id == earlier[0]).values(code=code, name=name or earlier[1])
-            )
-            self._species[code] = (earlier[0], name)
-            return int(earlier[0])
-        if len(self._species) >= MAX_SPECIES:
-            return None
-        number: int = max((row[0] for row in self._species.values()), default=0) + 1
-        connection.execute(
-            insert(species).values(id=number, code=code, name=name or scientific or code, scientific=scientific)
-        )
-        self._species[code] = (number, name)
-        return number

@@ -82,6 +82,7 @@ class Status:
     state: str
     listened_s: float
     latency_p95_ms: float | None
+    level_dbfs: float | None
     text: str
 
 
@@ -226,9 +227,11 @@ def _recording(read: _Reader) -> Recording:
 def _status(read: _Reader) -> Status:
     seconds, latency = read.sub("seconds"), read.sub("latency_ms")
     p95 = None if latency._value.get("p95") is None else latency.number("p95", -1e9, 1e9)
+    # Stations of earlier versions do not send it.
+    level = None if read._value.get("level_dbfs") is None else read.number("level_dbfs", -1000, 1000)
     listened_s = seconds.number("analysed", 0, 1e12) + seconds.number("skipped_silent", 0, 1e12)
     text = read.whole_text()
-    return Status(read.text("state"), listened_s, p95, text)
+    return Status(read.text("state"), listened_s, p95, level, text)
 
 
 _KINDS: dict[str, Callable[[_Reader], Body]] = {

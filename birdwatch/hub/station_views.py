@@ -18,8 +18,11 @@ __all__ = ["accounting", "all_stations"]
 SILENT_MS, LOST_MS = 20_000, 120_000
 
 
-def all_stations(connection: Connection, faults: Mapping[str, str], *, now_ms: int) -> dict[str, Any]:
-    """Every station with its newest status. faults: by origin, why it cannot be reached."""
+def all_stations(connection: Connection, faults: Mapping[str, str], *, now_ms: int, exact: bool) -> dict[str, Any]:
+    """Every station with its newest status. faults: by origin, why it cannot be reached.
+
+    exact: its place as the station sent it; else to a tenth of a degree, which is enough for the times of sunrise.
+    """
     newest = {row.station: row for row in connection.execute(select(boots).order_by(boots.c.id))}
     lost = dict(
         tuple(row)
@@ -45,8 +48,8 @@ def all_stations(connection: Connection, faults: Mapping[str, str], *, now_ms: i
                 "latency_p95_ms": _number(_object(status.get("latency_ms")).get("p95")),
                 "level_dbfs": _number(status.get("level_dbfs")),
                 "last_seen_utc": None if row.last_seen_ms is None else iso(row.last_seen_ms),
-                "lat": row.lat,
-                "lon": row.lon,
+                "lat": _rounded(status.get("lat"), 90.0, exact=exact),
+                "lon": _rounded(status.get("lon"), 180.0, exact=exact),
                 "dropped": int(lost.get(row.id) or 0),
                 "unreadable": row.unreadable,
             }
@@ -90,6 +93,13 @@ def _text(value: object) -> str | None:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _rounded(value: object, most: float, *, exact: bool) -> float | None:
+    number = _number(value)
+    if number is None or not abs(number) <= most:
+        return None
+    return number if exact else round(number, 1)
 
 
 def _list(value: object) -> list[Any]:

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 
 from birdwatch.audio.timestamps import zone
 from birdwatch.errors import ConfigError
-from birdwatch.hub.answers import answer, errors, hub_of, may_read, not_there
+from birdwatch.hub.answers import answer, errors, hub_of, may_read, not_there, signed_in
 from birdwatch.hub.clock import HOUR_MS, parse_iso
 from birdwatch.hub.names import label_names
 from birdwatch.hub.station_views import accounting, all_stations
@@ -31,7 +31,8 @@ def list_stations(request: Request) -> Response:
     """All stations and how they are."""
     hub = hub_of(request)
     with hub.store.reading() as connection:
-        return answer(request, all_stations(connection, hub.faults(), now_ms=hub.now_ms()))
+        found = all_stations(connection, hub.faults(), now_ms=hub.now_ms(), exact=signed_in(request))
+    return answer(request, found)
 
 
 @router.get("/stations/{name}/accounting", responses=errors(400, 401, 403, 404))

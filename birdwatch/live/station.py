@@ -58,6 +58,8 @@ class Station:
         self.reporter = reporter
         self.outlet = outlet
         self.enough_waiting = ENOUGH_WAITING
+        # Latitude and longitude as configured, for its status.
+        self.place: tuple[float, float] | None = None
         self._clock = clock
         self._pause = pause
         self._connection = Connection(source, clock)
@@ -149,6 +151,8 @@ class Station:
         accounting, rate_hz, scorer = self.listener.accounting, self.listener.rate_hz, self.listener.scorer
         missing, inactive = self._missing()
         unset = ("clock-unset",) if self.listener.clock_sync.clock_unset else ()
+        # The meter shows whole seconds, and an outage has no level.
+        measured = self.state in ("listening", "degraded") and accounting.captured >= rate_hz
         return Status(
             state=self.state,
             device=self.source.name,
@@ -172,6 +176,8 @@ class Station:
             rss_mb=rss_mb(),
             reason=self.reason,
             flags=(*self.listener.level.flags, *unset),
+            level_dbfs=self.listener.level.rms_db if measured else None,
+            place=self.place,
         )
 
     def _missing(self) -> tuple[int, int]:

@@ -118,6 +118,7 @@ class Stations:
                 one.settings = settings
                 one.policy.apply(settings)
                 one.station.listener.use(one.policy.policy)
+                one.station.place = _place(settings)
                 one.describe()
         for name, prepared in plan.new.items():
             self._members[name] = self._made(prepared)
@@ -217,6 +218,7 @@ class Stations:
             listener, reporter = self._pipelines.make(settings, policy.policy, publisher, part)
             pause = pauses(settings, self._clock, live=source.live)
             station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
+        station.place = _place(settings)
         return _Member(settings, station, policy, publisher)
 
     def close(self) -> None:
@@ -225,6 +227,10 @@ class Stations:
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock.now().utc_ns // 1_000_000_000, UTC).date()
+
+
+def _place(settings: Settings) -> tuple[float, float] | None:
+    return None if settings.lat is None or settings.lon is None else (settings.lat, settings.lon)
 
 
 def _reopens(old: Settings, new: Settings) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import FloatArray, Gap
+from birdwatch.messaging.station_status import Seconds, State, Status
 from birdwatch.model.manifest import Label
 from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
@@ -46,7 +47,6 @@ SCHEMA = "birdwatch/1"
 Kind = Literal["detection", "event", "recording", "gap", "status", "spectrum"]
 # The kinds that carry a `seq` and are kept in the message log; `spectrum` is neither.
 KINDS: tuple[Kind, ...] = ("detection", "event", "recording", "gap", "status")
-State = Literal["starting", "listening", "waiting-device", "degraded", "asleep", "stopping"]
 
 # The label's place in the topic of a kind that has none.
 NO_LABEL = "-"
@@ -73,47 +73,6 @@ class Envelope:
     boot_id: str
     filter: str | None = None
     version: str = __version__
-
-
-@dataclass(frozen=True, slots=True)
-class Seconds:
-    """Where every second of audio went: captured = analysed + skipped_silent + dropped + pending.
-
-    drift: how far the device's clock has run slow. inactive: what was not captured on purpose, by schedule. Wall time =
-    captured + gap + inactive + drift.
-    """
-
-    captured: float = 0.0
-    analysed: float = 0.0
-    skipped_silent: float = 0.0
-    dropped: float = 0.0
-    gap: float = 0.0
-    pending: float = 0.0
-    drift: float = 0.0
-    inactive: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How the daemon is.
-
-    latency_p50_ms, latency_p95_ms: from the end of a window to its messages; None before the first window.
-    reason: why the state is not `listening`. flags: what is odd about the audio (silence, stuck-dc, clipping ...).
-    """
-
-    state: State
-    device: str | None
-    provider: str
-    model: str
-    model_sha256: str
-    seconds: Seconds = field(default_factory=Seconds)
-    latency_p50_ms: float | None = None
-    latency_p95_ms: float | None = None
-    windows: int = 0
-    detections: int = 0
-    rss_mb: float = 0.0
-    reason: str | None = None
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +164,9 @@ def status(value: Status) -> Message:
         "reason": value.reason,
         "flags": list(value.flags),
         "device": value.device,
+        "level_dbfs": None if value.level_dbfs is None else round(value.level_dbfs, 1),
+        "lat": None if value.place is None else value.place[0],
+        "lon": None if value.place is None else value.place[1],
         "provider": value.provider,
         "model": value.model,
         "model_sha256": value.model_sha256,

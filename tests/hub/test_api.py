@@ -164,6 +164,27 @@ def test_a_public_hub_is_read_by_all_and_changed_by_none(tmp_path):
         assert client.post(f"{API}/events/1/review", json={"verdict": "right"}, headers=headers).status_code == 401
 
 
+def test_a_public_hub_tells_strangers_a_station_s_place_roughly(tmp_path):
+    hub = opened(tmp_path, public=True)
+    fill(hub, 1, lat=52.51234, lon=-13.40567)
+    with TestClient(make_app(hub)) as client:
+        (station,) = client.get(f"{API}/stations").json()["stations"]
+        assert (station["lat"], station["lon"], station["level_dbfs"]) == (52.5, -13.4, -42.5)
+        hub.access.set_password("correct horse")
+        headers = {"X-CSRF-Token": client.get(f"{API}/session").json()["csrf"]}
+        client.post(f"{API}/login", json={"password": "correct horse"}, headers=headers)
+        (station,) = client.get(f"{API}/stations").json()["stations"]
+        assert (station["lat"], station["lon"]) == (52.51234, -13.40567)
+
+
+@pytest.mark.parametrize("lat", [None, "north", 91, True])
+def test_a_place_that_is_none_is_not_shown(tmp_path, lat):
+    hub = opened(tmp_path)
+    fill(hub, 1, lat=lat)
+    with TestClient(make_app(hub)) as client:
+        assert client.get(f"{API}/stations").json()["stations"][0]["lat"] is None
+
+
 def test_accounting_is_by_hour_or_day(client):
     rows = client.get(
         f"{API}/stations/garden/accounting", params={"from": "2026-05-01", "to": "2026-05-02", "step": "hour"}

@@ -184,6 +184,23 @@ def test_a_reload_adds_removes_and_changes_without_touching_the_others(site):
         assert (status["state"], status["seconds"]["pending"]) == ("stopping", 0)
 
 
+def test_the_status_has_the_level_and_the_place_also_after_a_reload(site):
+    site.run(12)
+    site.file.write_text('lat = 52.5\nlon = 13.25\n[source.garden]\ndevice = "usb"\n[source.pond]\ndevice = "line"\n')
+    first, *_, last = [m for m in site.messages() if m["kind"] == "status" and m["station"] == "garden"]
+    assert (first["lat"], first["lon"]) == (None, None)
+    # The source is noise of 0.1 of full scale.
+    assert last["level_dbfs"] == pytest.approx(-20, abs=0.2)
+    site.daemon.reload()
+    site.run(12)
+    newest = [m for m in site.messages() if m["kind"] == "status" and m["station"] == "garden"][-1]
+    assert (newest["lat"], newest["lon"]) == (52.5, 13.25)
+    site.sources["garden"].gone = site.sources["garden"].absent = True
+    site.run(12)
+    newest = [m for m in site.messages() if m["kind"] == "status" and m["station"] == "garden"][-1]
+    assert (newest["state"], newest["level_dbfs"]) == ("waiting-device", None)
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [

@@ -116,7 +116,8 @@ def eventually(condition: Callable[[], Any]) -> None:
 API = "/api/v1"
 
 
-def fill(hub: Hub, count: int = 30) -> None:
+def fill(hub: Hub, count: int = 30, **more: Any) -> None:
+    """So many events and a status, with `more` in it."""
     ingest = Ingest(hub.store)
     for number in range(count):
         code = ("houspa", "eurrob1", "kinfis")[0 if number % 3 == 0 else 1 if number < count - 2 else 2]
@@ -125,7 +126,7 @@ def fill(hub: Hub, count: int = 30) -> None:
         assert record.fault is None
         ingest.apply([Item("garden", "garden", "b0", Position(number + 1, "[]", 0), record)])
     status = next(message for message in samples() if message.kind == "status")
-    record = parse(body("status", count + 1, dict(status.fields)), now_ms=2_000_000_000_000)
+    record = parse(body("status", count + 1, dict(status.fields), **more), now_ms=2_000_000_000_000)
     ingest.apply([Item("garden", "garden", "b0", Position(count + 1, "[]", 0), record)])
 
 

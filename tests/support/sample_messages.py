@@ -36,6 +36,8 @@ def status_message(state: str = "listening") -> Message:
         seconds=Seconds(captured=10.0, analysed=7.5, pending=2.5),
         latency_p50_ms=12.34,
         rss_mb=123.456,
+        level_dbfs=-42.49,
+        place=(52.5, 13.25),
     )
     return status(value)
 
