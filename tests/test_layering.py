@@ -79,9 +79,12 @@ PURE = [
     ),
     *(
         f"model/{name}"
-        for name in ("types", "frontend", "frontend_spec", "mel_spectrum", "manifest", "manifest_faults")
+        for name in ("activation", "types", "frontend", "frontend_spec", "mel_spectrum", "manifest", "manifest_faults")
     ),
-    *(f"scores/{name}" for name in ("types", "accounting", "aggregation", "events", "policy", "recordings")),
+    *(
+        f"scores/{name}"
+        for name in ("types", "accounting", "aggregation", "blending", "events", "policy", "recordings", "rows")
+    ),
     *(f"messaging/{name}" for name in ("messages", "station_status", "zmtp", "broadcast")),
     *(
         f"live/{name}"

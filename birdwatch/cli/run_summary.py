@@ -36,9 +36,11 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     # Nothing was scored where an earlier run has done it all.
     speed = f" ({speed_text(state['times_real_time'])} times real time)" if summary.meter.done_s else ""
     warned = f", {len(warnings)} with a warning" if warnings else ""
+    further = len(summary.request.blending.models)
+    models = f"; {summary.models} of {further + 1} models" if further else ""
     click.echo(
         f"{counted(len(summary.entries), 'recording')}{resumed}, {audio_text(summary.meter.done_s)} of audio in "
-        f"{state['elapsed_s']:.1f} s{speed} on {summary.provider}{warned}; "
+        f"{state['elapsed_s']:.1f} s{speed} on {summary.provider}{warned}{models}; "
         f"{species} species; {', '.join(outputs)}",
         err=True,
     )

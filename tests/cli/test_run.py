@@ -155,6 +155,7 @@ def test_rows_are_blended_and_smoothed_on_the_command_line(run, recording, tmp_p
     plain = np.array([row[1:] for row in rows(tmp_path / "k.csv")[1:]], np.float64)
     same = run(*kaggle, "--blend-with", tiny_model, "--smooth", ".25/.5/.25", "--budget", "1h", "--overlap", "mean")
     assert (same.returncode, same.stdout) == (0, "")
+    assert "; 2 of 2 models; " in same.stderr
     smoothed = np.array([row[1:] for row in rows(tmp_path / "k.csv")[1:]], np.float64)
     np.testing.assert_allclose(smoothed[1], plain[0] / 4 + plain[1] / 2 + plain[2] / 4, atol=1e-5)
     for wrong, said in (
