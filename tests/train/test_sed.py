@@ -62,6 +62,8 @@ def test_ten_seconds_give_rows_of_five(quick: Settings, tmp_path: Path) -> None:
         parts = torch.sigmoid(network.outputs(torch.nn.functional.avg_pool2d(mel, 4))[2])[0]
     for number in range(2):
         assert found[number].scores == pytest.approx(parts[number].numpy(), abs=1e-5)
+    rows = classifier.score_rows(samples[None, :320000])
+    np.testing.assert_array_equal(rows, np.stack([row.scores for row in found[:2]])[None])
     overlapped = analyze(tmp_path / "a.wav", classifier, hop_s=5.0).windows
     assert [row.start_frame // 160000 for row in overlapped] == [0, 1, 2, 3, 4]
 
