@@ -13,6 +13,7 @@ from birdwatch.batch.members import Budget
 from birdwatch.batch.prepared import prepare
 from birdwatch.batch.progress import terminal_view
 from birdwatch.batch.run import score_and_write
+from birdwatch.batch.run_database import database_path
 from birdwatch.cli.run_request import notice
 from birdwatch.cli.run_summary import print_summary
 from birdwatch.cluster.commits import CommitStore
@@ -28,12 +29,14 @@ __all__ = ["merge"]
 def merge(store: Path, partial: bool) -> None:
     """Write the tables of the run that was planned in STORE, as one machine would have written them."""
     plan = read_plan(store.absolute())
-    # The commits keep it all: a database that an interrupted merge left is started again.
-    prepared = prepare(replace(plan.request, resume=False), notice=notice)
+    # What an interrupted merge has folded in stays, and is removed when the tables are written: the commits keep it all.
+    prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))
     folding = Folding(CommitStore(plan.store, plan.parameters), partial)
     unlimited = Budget(0.0, 0.0, monotonic)
     summary = score_and_write(prepared, plan.jobs, folding, budget=unlimited, notice=notice, view=terminal_view)
+    if not any(outcome.fault for outcome in summary.outcomes):
+        database_path(plan.request.outputs[0].path).unlink(missing_ok=True)
     for line in folding.differing():
         notice(f"birdwatch: warning: {line}")
     sys.exit(print_summary(summary, json_progress=False))

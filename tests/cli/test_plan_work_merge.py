@@ -139,3 +139,21 @@ def test_a_worker_with_another_model_is_refused(tmp_path, birdwatch, plan, tiny_
     done = birdwatch("work", "store")
     assert done.returncode == 1
     assert "would give other results: model_sha256 is" in done.stderr
+
+
+def test_an_interrupted_merge_is_continued_and_leaves_no_database(tmp_path, birdwatch, plan, season, alone):
+    (season / "broken.wav").unlink()
+    assert plan().returncode == 0
+    assert birdwatch("work", "store").returncode == 0
+    command = [sys.executable, "-m", "birdwatch", "merge", "store"]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while first.poll() is None and time.monotonic() < until and not (tmp_path / "d.parquet.journal").exists():
+        pass
+    first.kill()
+    first.wait()
+    for _ in range(2):
+        done = birdwatch("merge", "store")
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "d.parquet.journal").exists()
+        assert (tmp_path / "d.csv").read_bytes() == alone["d.csv"]
