@@ -21,7 +21,7 @@ Text = Annotated[str | None, Query(max_length=200)]
 
 
 class Verdict(BaseModel):
-    """What a person says of an event. code: of the other species, for `other`. by: who says it."""
+    """A person's verdict. code: for `other`, a label of the model or the code of a detected species. by: a name."""
 
     model_config = ConfigDict(extra="forbid")
     verdict: Annotated[str, Field(pattern="^(right|wrong|other|unsure)$")]
@@ -100,7 +100,15 @@ def give_review(request: Request, number: Number, body: Verdict) -> Response:
     """Give an event a verdict; answers the event."""
     hub = hub_of(request)
     verdict: Review = body.verdict  # type: ignore[assignment]
-    found = review(hub.store, number, verdict=verdict, code=body.code, by=body.by, now_ms=hub.now_ms())
+    found = review(
+        hub.store,
+        number,
+        verdict=verdict,
+        code=body.code,
+        by=body.by,
+        now_ms=hub.now_ms(),
+        labels=hub.labels.read,
+    )
     if found is None:
         raise not_there(f"there is no event {number}")
     return answer(request, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,10 @@ from sqlalchemy import Connection, Select, and_, func, insert, or_, select, upda
 
 from birdwatch.errors import ConfigError
 from birdwatch.hub.clock import iso
+from birdwatch.hub.numbers import add_species
 from birdwatch.hub.schema import events, reviews, species, species_stations, stations
 from birdwatch.hub.store import Store
+from birdwatch.model.manifest import Label
 
 __all__ = ["EventQuery", "next_to_review", "one_event", "page_of_events", "review", "shown"]
 
@@ -146,18 +149,31 @@ def one_event(connection: Connection, number: int) -> dict[str, Any] | None:
 
 
 def review(
-    store: Store, number: int, *, verdict: Review | None, code: str | None, by: str | None, now_ms: int
+    store: Store,
+    number: int,
+    *,
+    verdict: Review | None,
+    code: str | None,
+    by: str | None,
+    now_ms: int,
+    labels: Callable[[], Mapping[str, Label]] = dict,
 ) -> dict[str, Any] | None:
     """Give an event a verdict, or with None take it back; None where there is no such event.
 
-    Raises ConfigError for a code that no station has sent.
+    code: of the other species. labels: by code, those that are accepted beside the ones that were detected. Raises
+    ConfigError for any other.
     """
+    with store.reading() as connection:
+        detected = connection.scalar(select(species.c.id).where(species.c.code == code)) is not None
+    label = None if code is None or detected else labels().get(code)
+    if code is not None and not detected and label is None:
+        raise ConfigError(f"code is {code!r:.60}, expected a label of the model or the code of a detected species")
     with store.writing() as connection:
         other = None
-        if code is not None:
+        if label is not None:
+            other = add_species(connection, label.code, label.common_name, label.scientific_name)
+        elif code is not None:
             other = connection.scalar(select(species.c.id).where(species.c.code == code))
-            if other is None:
-                raise ConfigError(f"code is {code!r:.60}, expected the code of a species that was detected")
         if one_event(connection, number) is None:
             return None
         gone = verdict is None

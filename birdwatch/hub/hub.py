@@ -11,6 +11,7 @@ from birdwatch.hub.access import Access
 from birdwatch.hub.clips import Clips
 from birdwatch.hub.intake import Intake
 from birdwatch.hub.live import Live
+from birdwatch.hub.model_labels import ModelLabels
 from birdwatch.hub.origin import Origin
 from birdwatch.hub.spectra import Spectra
 from birdwatch.hub.store import Store
@@ -22,8 +23,9 @@ __all__ = ["Hub", "HubSettings"]
 class HubSettings:
     """How a hub is run.
 
-    public: whoever comes may look, only who signs in may change. hosts: names under which browsers may call it, beside
-    loopback's, while no password is set. model: whose label languages the page offers.
+    public: all may look, only users who signed in may change. hosts: names under which browsers may call it, beside
+    loopback's, while no password is set. model: whose labels and their languages the page offers; None: the built-in
+    one's labels.
     """
 
     origins: tuple[Origin, ...]
@@ -42,6 +44,7 @@ class Hub:
         self.settings = settings
         self.store = Store(settings.store_url)
         self.access = Access(self.store)
+        self.labels = ModelLabels(settings.model)
         self.live = Live()
         self.intake = Intake(self.store, settings.origins, self._tell)
         self.spectra = Spectra(self.store, settings.origins, self.live)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from birdwatch.hub.model_labels import ModelLabels
 from birdwatch.hub.schema import species
 from birdwatch.hub.store import Store
 from birdwatch.model.label_names import locale_names
@@ -15,13 +15,18 @@ from birdwatch.model.registry import locale_folder
 __all__ = ["label_names"]
 
 
-def label_names(store: Store, model: Path | None, locale: str | None) -> dict[str, Any]:
-    """Common names by code in `locale` (None: as the stations sent them). Raises ConfigError for an unknown one."""
-    known = [] if model is None else sorted(path.stem for path in locale_folder(model).glob("*.txt"))
+def label_names(store: Store, model: ModelLabels, locale: str | None, *, every: bool) -> dict[str, Any]:
+    """Common names by code in `locale` (None, or one that the model does not have: as the stations sent them).
+
+    every: also of the model's labels that were never detected. Raises ConfigError, ModelError.
+    """
+    path = model.path
+    known = [] if path is None else sorted(file.stem for file in locale_folder(path).glob("*.txt"))
     with store.reading() as connection:
-        rows = list(connection.execute(select(species)))
-    names = {row.code: row.name for row in rows}
-    if locale is not None and (locale in known or model is None or not known):
-        in_locale = locale_names(locale, model) if model is not None and locale in known else {}
-        names = {row.code: in_locale.get(row.scientific) or row.name for row in rows}
+        rows = {row.code: (row.scientific, row.name) for row in connection.execute(select(species))}
+    if every:
+        of_model = {label.code: (label.scientific_name, label.common_name) for label in model.read().values()}
+        rows = {**of_model, **rows}
+    in_locale = locale_names(locale, path) if path is not None and locale in known and locale is not None else {}
+    names = {code: in_locale.get(scientific) or name or scientific or code for code, (scientific, name) in rows.items()}
     return {"locale": locale if locale in known else None, "locales": known, "names": names}

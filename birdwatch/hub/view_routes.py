@@ -95,10 +95,12 @@ def species(request: Request, code: Name, tz: ZoneName = "UTC") -> Response:
 
 
 @router.get("/labels", responses=errors(400, 401, 403))
-def labels(request: Request, locale: Annotated[str | None, Query(max_length=20)] = None) -> Response:
-    """Names of the species that were detected in a language that the model brings."""
+def labels(
+    request: Request, locale: Annotated[str | None, Query(max_length=20)] = None, every: bool = False
+) -> Response:
+    """Names of the species that were detected in a language that the model brings; `every`: of all its labels."""
     hub = hub_of(request)
-    return answer(request, label_names(hub.store, hub.settings.model, locale))
+    return answer(request, label_names(hub.store, hub.labels, locale, every=every))
 
 
 @router.get("/settings/thresholds", responses=errors(401, 403))

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from hubs import API, START_MS, fill, opened
+from hubs import API, START_MS, body, event, fill, opened
 
 from birdwatch.hub.app import make_app
 from birdwatch.hub.hub import Hub
+from birdwatch.hub.ingest import Ingest, Item, Position
+from birdwatch.hub.records import parse
 
 
 @pytest.fixture
@@ -93,6 +95,24 @@ def test_a_review_is_given_and_taken_back(client):
     assert client.get(f"{API}/review/next").json()["left"] == 30
     wrong = client.post(f"{API}/events/{number}/review", json={"verdict": "other", "code": "dodo"})
     assert (wrong.status_code, "dodo" in wrong.json()["detail"]) == (400, True)
+
+
+def test_another_species_may_be_any_label_of_the_model(client, hub):
+    ingest = Ingest(hub.store)
+    every = client.get(f"{API}/labels", params={"every": True}).json()["names"]
+    assert every["carcro1"] == "Carrion Crow"
+    assert "carcro1" not in client.get(f"{API}/labels").json()["names"]
+    given = client.post(f"{API}/events/3/review", json={"verdict": "other", "code": "carcro1"})
+    assert given.json()["review"]["code"] == "carcro1"
+    # What was never detected is in no list of the detected.
+    assert "carcro1" not in {row["code"] for row in client.get(f"{API}/species").json()["species"]}
+    # A station that sends it afterwards, or another that is new to a writer that has run since before, is stored.
+    for seq, code in enumerate(("carcro1", "newone"), 50):
+        fields = dict(event(seq, code=code).fields)
+        record = parse(body("event", seq, fields), now_ms=2_000_000_000_000)
+        ingest.apply([Item("garden", "garden", "b0", Position(seq, "[]", 0), record)])
+    found = client.get(f"{API}/events", params={"species": "carcro1"}).json()["events"]
+    assert [row["name"] for row in found] == ["Carrion Crow"]
 
 
 def test_an_etag_saves_the_body(client):

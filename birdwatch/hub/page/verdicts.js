@@ -26,7 +26,7 @@ export async function undo(event) {
 export function askSpecies(event) {
   return new Promise((resolve) => {
     let chosen = "";
-    const { input, options } = speciesBox("", (code) => { chosen = code; go.disabled = !code; }, "Type a name");
+    const { input, options } = speciesBox("", (code) => { chosen = code; go.disabled = !code; }, { placeholder: "Type a name", every: true });
     const go = el("button", { class: "button primary", type: "submit", disabled: true }, "It was this");
     const dialog = el("dialog", { "aria-labelledby": "which" },
       el("form", { onsubmit: (submitted) => { submitted.preventDefault(); if (chosen) { resolve(chosen); dialog.close(); } } },
