@@ -29,7 +29,7 @@ __all__ = ["merge"]
 def merge(store: Path, partial: bool) -> None:
     """Write the tables of the run that was planned in STORE, as one machine would have written them."""
     plan = read_plan(store.absolute())
-    # What an interrupted merge has folded in stays, and is removed when the tables are written: the commits keep it all.
+    # What an interrupted merge has folded in stays until the tables are written: the commits keep it all.
     prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))
     folding = Folding(CommitStore(plan.store, plan.parameters), partial)
