@@ -6,7 +6,7 @@ before it took, so what a budget drops is a model and never the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,21 +116,12 @@ def blended_results(
         length = max(map(len, found))
         return [extended(part, length) for part in found]
 
-    def smoothed(rows: FloatArray) -> list[FloatArray]:
-        return [smoothed_over_time(rows, blending.kernel)]
+    def segments_of(number: int) -> Iterator[FloatArray]:
+        table = blended(parts_of(number), blending.how, power=blending.power)
+        yield smoothed_over_time(table, blending.kernel)
 
-    if blending.how != "rank":
-        return [
-            replace(
-                result,
-                segments=partial(
-                    lambda number: iter(smoothed(blended(parts_of(number), blending.how, power=blending.power))), number
-                ),
-            )
-            for number, result in enumerate(results)
-        ]
-    if not results:
-        return []
+    if blending.how != "rank" or not results:
+        return [replace(result, segments=partial(segments_of, number)) for number, result in enumerate(results)]
     everything = [parts_of(number) for number in range(len(results))]
     # A model that failed on a recording ranks it as the first one does.
     columns = [
@@ -140,7 +131,8 @@ def blended_results(
     ends = list(accumulate(len(parts[0]) for parts in everything))
     tables = np.split(blended(columns, "rank"), ends[:-1])
     return [
-        replace(result, segments=partial(iter, smoothed(table))) for result, table in zip(results, tables, strict=True)
+        replace(result, segments=partial(iter, [smoothed_over_time(table, blending.kernel)]))
+        for result, table in zip(results, tables, strict=True)
     ]
 
 
