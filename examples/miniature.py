@@ -3,9 +3,9 @@
     python -m examples.miniature FOLDER OUT
 
 FOLDER is laid out as BirdCLEF 2025 and has `background/` with other sounds. OUT gets the same layout: train.csv,
-taxonomy.csv and train_audio of the commonest classes, soundscapes made of recordings that are not among them
-(unlabelled ones to learn from, others to test on), sample_submission.csv, and the truth of the test soundscapes, by
-rows (truth.csv) and by onset and offset (times.csv).
+taxonomy.csv and train_audio of the commonest classes, soundscapes made of recordings by other recordists (unlabelled
+ones to learn from, and of different recordings those to test on), sample_submission.csv, and the truth of the test
+soundscapes, by rows (truth.csv) and by onset and offset (times.csv).
 """
 
 from __future__ import annotations
@@ -54,10 +54,8 @@ def main(folder: Path, out: Path, classes: int, most: int, minutes: int, seed: i
     rows = read(folder / "train.csv")
     counts = Counter(row["primary_label"] for row in rows)
     chosen = sorted(label for label, _ in counts.most_common(classes))
-    # A third of each class is kept aside for the soundscapes.
-    of_class = {label: [row for row in rows if row["primary_label"] == label] for label in chosen}
-    aside = [row for label in chosen for row in of_class[label][::3][:most]]
-    inside = [row for label in chosen for row in [r for r in of_class[label] if r not in aside][:most]]
+    parts = [kept_aside([row for row in rows if row["primary_label"] == label]) for label in chosen]
+    inside = [row for _, others in parts for row in others[:most]]
     out.mkdir(parents=True, exist_ok=True)
     for row in inside:
         target = out / "train_audio" / row["filename"]
@@ -65,10 +63,12 @@ def main(folder: Path, out: Path, classes: int, most: int, minutes: int, seed: i
         shutil.copyfile(folder / "train_audio" / row["filename"], target)
     write(out / "train.csv", inside)
     write(out / "taxonomy.csv", [row for row in read(folder / "taxonomy.csv") if row["primary_label"] in chosen])
-    clips = [(row["primary_label"], mono(folder / "train_audio" / row["filename"])) for row in aside]
+    # Of the recordings kept aside, every second one is for the soundscapes to learn from.
+    aside = [[row for kept, _ in parts for row in kept[:most][first::2] or kept[:1]] for first in (1, 0)]
     sounds = [mono(path) for path in sorted((folder / "background").iterdir())[:40]]
     placed: list[Placed] = []
     for number, kind in enumerate(("train_soundscapes", "test_soundscapes")):
+        clips = [(row["primary_label"], mono(folder / "train_audio" / row["filename"])) for row in aside[number]]
         (out / kind).mkdir(exist_ok=True)
         for minute in range(minutes):
             rng = np.random.default_rng((seed, number, minute))
@@ -78,6 +78,23 @@ def main(folder: Path, out: Path, classes: int, most: int, minutes: int, seed: i
             placed += here if kind == "test_soundscapes" else []
     write_truth(out, chosen, placed, minutes)
     print(f"{out}: {len(inside)} recordings of {len(chosen)} classes, {minutes} minutes of soundscapes of either kind")
+
+
+def kept_aside(rows: Sequence[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """A class's recordings for the soundscapes, about a third, and the others, in their order.
+
+    All of one recordist are on one side, as far as there is another one.
+    """
+    recordist = [row.get("author") or row["filename"] for row in rows]
+    found = Counter(recordist)
+    aside: set[str] = set()
+    # The least prolific first, so that the third is met closely; the last one stays for training.
+    for name in sorted(found, key=lambda name: (found[name], name))[:-1]:
+        if sum(found[other] for other in aside) < len(rows) / 3:
+            aside.add(name)
+    # A class of one recordist is split by recording.
+    kept = [row for row, name in zip(rows, recordist, strict=True) if name in aside] or list(rows[::3])
+    return kept, [row for row in rows if row not in kept]
 
 
 def soundscape(

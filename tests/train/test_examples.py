@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from birdwatch.api import analyze
+from examples.miniature import kept_aside
 
 CODES = ("lowbird", "midbird", "highbird")
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,15 @@ def test_from_recordings_to_a_submission(birds: Path, tmp_path: Path) -> None:
     first, second = analyze(data / "test_soundscapes" / "dawn.wav", model, hop_s=5.0).windows
     expected = 0.9 * first.scores + 0.1 * second.scores
     np.testing.assert_allclose([float(rows[0][code]) for code in CODES], expected, atol=1e-5)
+
+
+def test_soundscapes_are_of_recordists_that_are_not_trained_on() -> None:
+    rows = [{"filename": f"{i}", "author": author} for i, author in enumerate("aaaabbcd")]
+    aside, inside = kept_aside(rows)
+    assert [row["author"] for row in aside] == ["b", "b", "c", "d"]
+    assert [row["author"] for row in inside] == ["a"] * 4
+    one = [{"filename": f"{i}", "author": "a"} for i in range(4)]
+    assert kept_aside(one) == ([one[0], one[3]], [one[1], one[2]]), "one recordist: by recording"
 
 
 def test_a_miniature_is_laid_out_as_the_competition(birds: Path, tmp_path: Path) -> None:
