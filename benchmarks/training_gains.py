@@ -136,7 +136,7 @@ class Bench:
         """The rows of the test soundscapes by the mean of the folds; groups: soundscapes."""
         model, out = run / "folds.onnx", run / "submission.csv"
         if not model.exists():
-            write_model(from_checkpoints(sorted(run.glob("fold*/best.pt"))), model, Kind())
+            write_model(from_checkpoints(sorted(run.glob("fold*/best.pt")), ensemble=True), model, Kind())
         blending = Blending(overlap=after.get("overlap", "max"), kernel=after.get("kernel", (1.0,)), row_s=5.0)
         template, audio = self.mini / "sample_submission.csv", self.mini / "test_soundscapes"
         options = SubmitOptions((model,), audio, out, blending, template, hop_s=after.get("hop_s", 5.0))

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.std_conv import ScaledStdConv2d, ScaledStdConv2dSame, StdConv2d, StdConv2dSame
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,6 +18,8 @@ from birdwatch.errors import ModelError
 from birdwatch.scores.blending import power_mean
 
 __all__ = ["Ensemble", "Network", "average_states", "count_macs", "count_parameters"]
+
+STANDARDISED = (StdConv2d, StdConv2dSame, ScaledStdConv2d, ScaledStdConv2dSame)
 
 
 class Network(nn.Module):
@@ -33,6 +38,7 @@ class Network(nn.Module):
         self.body.load_state_dict(dict(state))
         if keep is not None:
             _keep_outputs(self.body, keep)
+        _settle_convolutions(self.body)
         self.eval().requires_grad_(False)
 
     def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -41,7 +47,10 @@ class Network(nn.Module):
             clip, embedding, parts = self.body.outputs(pool_input(mel, self.pool))
             return (clip, embedding, parts) if self.body.segments > 1 else (clip, embedding)
         embedding = self.body.forward_head(self.body.forward_features(pool_input(mel, self.pool)), pre_logits=True)
-        return self.body.get_classifier()(embedding), embedding
+        head = self.body.get_classifier()
+        if isinstance(head, nn.Conv2d):  # one of 1 x 1, as in timm's ResNetV2
+            return head(embedding[:, :, None, None]).flatten(1), embedding
+        return head(embedding), embedding
 
 
 def _keep_outputs(body: Any, keep: Sequence[int]) -> None:
@@ -57,6 +66,28 @@ def _keep_outputs(body: Any, keep: Sequence[int]) -> None:
     with torch.no_grad():
         new.weight.copy_(old.weight[torch.tensor(keep)])
         new.bias.copy_(old.bias[torch.tensor(keep)])
+
+
+@torch.no_grad()
+def _settle_convolutions(body: nn.Module) -> None:
+    """Replace convolutions that standardise their weights at each call by plain ones with the standardised weights."""
+    for name, layer in list(body.named_modules()):
+        if not isinstance(layer, STANDARDISED):
+            continue
+        old: Any = layer
+        gain = (old.gain * old.scale).view(-1) if isinstance(layer, (ScaledStdConv2d, ScaledStdConv2dSame)) else None
+        rows = old.weight.reshape(1, old.out_channels, -1)
+        weight = F.batch_norm(rows, None, None, weight=gain, training=True, momentum=0.0, eps=old.eps)
+        plain: Any = Conv2dSame if getattr(old, "same_pad", False) else nn.Conv2d
+        new = plain(
+            old.in_channels, old.out_channels, old.kernel_size, stride=old.stride, padding=old.padding,
+            dilation=old.dilation, groups=old.groups, bias=old.bias is not None,
+        )  # fmt: skip
+        new.weight.copy_(weight.reshape_as(old.weight))
+        if old.bias is not None:
+            new.bias.copy_(old.bias)
+        parent, _, leaf = name.rpartition(".")
+        setattr(body.get_submodule(parent), leaf, new)
 
 
 def _rows_of(layer: nn.Linear, keep: Sequence[int]) -> nn.Linear:

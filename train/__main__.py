@@ -84,7 +84,7 @@ def teach(
     floor: float,
 ) -> None:
     """Soft labels by a teacher: the scores of another model for each second of the recordings."""
-    from .dataset import read_table
+    from .dataset import read_table, with_codes
     from .tables import write_table
     from .teach import TeachOptions, read_labels
     from .teach import teach as listen
@@ -93,6 +93,7 @@ def teach(
         raise ConfigError("teach needs --taxonomy, and --data and --audio-root in pairs")
     recordings = [item for table, root in zip(data, audio_root, strict=True) for item in read_table(table, root)]
     labels = read_labels(taxonomy)
+    recordings = with_codes(recordings, labels)
     if labels_out is not None:
         names = ("primary_label", "scientific_name", "common_name")
         values = [(label.code, label.scientific_name, label.common_name) for label in labels]

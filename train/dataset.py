@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
+import json
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from birdwatch.audio.file import AUDIO_SUFFIXES
@@ -23,7 +25,12 @@ __all__ = [
     "read_table",
     "read_taxonomy",
     "read_unlabelled",
+    "read_xeno_canto",
+    "with_codes",
 ]
+
+# A file of xeno-canto: `XC123.mp3`, or `123.mp3`.
+CATALOGUED = re.compile(r"(?:XC)?(\d+)(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,12 @@ def _secondary(text: str, where: str) -> tuple[str, ...]:
 
 
 def read_table(path: Path, root: Path) -> list[Recording]:
-    """The recordings of a `train.csv`, whose filenames are relative to `root`; raises ConfigError if it is not one."""
+    """The recordings of a `train.csv`, whose filenames are relative to `root`; raises ConfigError if it is not one.
+
+    A `.json` file, or a folder of them, is xeno-canto's metadata.
+    """
+    if path.is_dir() or path.suffix == ".json":
+        return read_xeno_canto(path, root)
     recordings = []
     seen: dict[str, int] = {}
     for number, row in enumerate(_rows(path, ("primary_label", "filename")), start=2):
@@ -95,6 +107,48 @@ def read_table(path: Path, root: Path) -> list[Recording]:
             )
         )
     return recordings
+
+
+def read_xeno_canto(path: Path, root: Path) -> list[Recording]:
+    """The recordings under `root` that answers of xeno-canto's API describe: a json file, or a folder of such pages.
+
+    A file is known by its catalogue number, `XC123.mp3` or `123 - Wren.ogg`; recordings without a file are left out.
+    Labels are scientific names. Raises ConfigError if there is none.
+    """
+    pages = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = {found[1]: file for file in _audio_files(root) if (found := CATALOGUED.match(file.name))}
+    recordings: dict[str, Recording] = {}
+    for page in pages:
+        try:
+            entries = [
+                (str(entry["id"]), f"{entry['gen']} {entry['sp']}", entry.get("also") or [], entry.get("rec") or "")
+                for entry in json.loads(page.read_text("utf-8"))["recordings"]
+            ]
+        except OSError as error:
+            raise ConfigError(f"{page} could not be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(f"{page} is no answer of xeno-canto: it has no recordings with id, gen and sp") from None
+        for number, label, also, author in entries:
+            if number in files:
+                name = files[number].relative_to(root).as_posix()
+                recordings[name] = Recording(name, files[number], label, tuple(filter(None, also)), author.strip())
+    if not recordings:
+        raise ConfigError(f"{path} describes no file under {root}; files are to be named XC123.mp3 or 123.mp3")
+    return list(recordings.values())
+
+
+def with_codes(recordings: Sequence[Recording], labels: Sequence[Label]) -> list[Recording]:
+    """The recordings with the classes' codes where their labels are the classes' scientific names."""
+    code_of = {label.scientific_name: label.code for label in labels if label.scientific_name}
+    code_of |= {label.code: label.code for label in labels}
+    return [
+        replace(
+            recording,
+            label=code_of.get(recording.label, recording.label),
+            secondary=tuple(code_of.get(name, name) for name in recording.secondary),
+        )
+        for recording in recordings
+    ]
 
 
 def _audio_files(root: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from birdwatch.evaluation.metrics import average_precision, precision_recall, ro
 from birdwatch.model.types import WindowScores
 from birdwatch.wording import listed
 
-from .dataset import Recording, read_folder, read_table
+from .dataset import Recording, read_folder, read_table, with_codes
 from .ensemble import Ensemble
 from .predictions import Predictions, metrics_of
 from .progress import tracked
@@ -40,6 +40,7 @@ def evaluate_recordings(
 ) -> dict[str, float | None]:
     """Metrics of labelled recordings, by window and by recording, as the daemon scores them."""
     codes = ensemble.manifest.codes
+    recordings = with_codes(recordings, ensemble.manifest.labels)
     index = {code: number for number, code in enumerate(codes)}
     unknown = sorted({recording.label for recording in recordings} - set(codes))
     if unknown:

@@ -11,7 +11,17 @@ from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Label
 
 from .cache import MelCache
-from .dataset import Recording, file_digest, fingerprint, labels_of, read_folder, read_table, read_unlabelled
+from .dataset import (
+    Recording,
+    file_digest,
+    fingerprint,
+    labels_of,
+    read_folder,
+    read_table,
+    read_taxonomy,
+    read_unlabelled,
+    with_codes,
+)
 from .prepare import prepare
 from .settings import Settings
 from .soft_labels import SoftLabels, read_soft_labels
@@ -56,6 +66,8 @@ def labelled_recordings(settings: Settings) -> tuple[list[Recording], tuple[Labe
         raise ConfigError("give the recordings' folder with --audio-root")
     root = Path(settings.audio_root)
     recordings = read_table(Path(settings.data), root) if settings.data else read_folder(root)
+    if settings.taxonomy:
+        recordings = with_codes(recordings, read_taxonomy(Path(settings.taxonomy)))
     return recordings, labels_of(recordings, settings.taxonomy)
 
 
@@ -69,9 +81,11 @@ class Found:
     pseudo_labels: SoftLabels
 
 
-def find(settings: Settings, codes: Sequence[str]) -> Found:
+def find(settings: Settings, labels: Sequence[Label]) -> Found:
     """Read the tables and folders that the settings name beside the data set."""
+    codes = [label.code for label in labels]
     extra = read_table(Path(settings.extra_data), Path(settings.extra_root)) if settings.extra_data else []
+    extra = with_codes(extra, labels)
     negatives = read_unlabelled(Path(settings.negatives)) if settings.negatives else []
     backgrounds = read_unlabelled(Path(settings.background)) if settings.background else []
     pseudo_labels = SoftLabels({}, 0)
@@ -141,7 +155,7 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Say, quiet: bool = Fa
         raise ConfigError("give a folder for the mel spectrograms with --cache")
     recordings, labels = labelled_recordings(settings)
     codes = [label.code for label in labels]
-    found = find(settings, codes)
+    found = find(settings, labels)
     everything = [*recordings, *found.extra, *found.backgrounds, *found.soundscapes]
     arrays, broken = cached(settings, spec, everything, say=say, quiet=quiet)
     soft = read_soft_labels(Path(settings.soft_labels), codes) if settings.soft_labels else SoftLabels({}, 0)

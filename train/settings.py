@@ -31,7 +31,9 @@ class Settings:
     """
 
     data: str = setting(
-        "", "train.csv of the competition; without it audio-root is a folder with one sub-folder a class"
+        "",
+        "train.csv of the competition, or xeno-canto's json (a file or folder); without it audio-root is a folder with "
+        "one sub-folder a class",
     )
     audio_root: str = setting("", "folder that the csv's filenames are relative to")
     taxonomy: str = setting("", "taxonomy.csv: the classes in their order; without it the data's labels, sorted")

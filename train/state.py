@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from birdwatch.checkpoint.file import load_tensors, save_tensors
-from birdwatch.checkpoint.network import ModelArguments, build_network, start_head
+from birdwatch.checkpoint.network import ModelArguments, build_network, pool_input, start_head
 from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError
 
+from .frontend import frontend_of
 from .gather import Data
 from .optimise import move_average
 from .settings import RUNTIME, Settings
@@ -39,6 +40,7 @@ def initial_network(
         drop_path_rate=settings.drop_path_rate,
         pretrained=settings.pretrained,
     )
+    require_images(network, settings, arguments)
     if settings.head_prior > 0:
         start_head(network, settings.head_prior)
     if settings.init:
@@ -48,6 +50,21 @@ def initial_network(
     if data.teacher is not None:
         put_teacher_head(network, data.teacher, prior=settings.head_prior)
     return network
+
+
+@torch.no_grad()
+def require_images(network: nn.Module, settings: Settings, arguments: ModelArguments) -> None:
+    """Raise ConfigError where the network does not take the images of the front end: many of timm's have one size."""
+    spec = frontend_of(settings)
+    images = pool_input(torch.zeros(1, 1, spec.height, spec.width), arguments.pool)
+    try:
+        network.eval()(images)
+    except (RuntimeError, AssertionError) as error:
+        size = " x ".join(map(str, images.shape[2:]))
+        raise ConfigError(
+            f"{arguments.arch} takes no images of {size} ({str(error).splitlines()[0][:120]}); choose another --arch, "
+            "--input-pool or --image-width"
+        ) from None
 
 
 @dataclass(slots=True)

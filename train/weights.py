@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from birdwatch.checkpoint.network import head_name
 from birdwatch.errors import ModelError
 
 from .warm_start import read_exported
@@ -29,15 +28,15 @@ def load_initial(network: nn.Module, path: Path, *, codes: Sequence[str]) -> lis
     The file is `.safetensors`, an ONNX file that birdwatch exported, or what torch.load(weights_only=True) reads: a
     state dict with timm's names, or with torchvision's or lukemelas' (whose tensors come in the same order). A stem for
     RGB is summed to the network's one channel. The head is replaced, unless the file is a checkpoint of ours for the
-    same classes (`codes`, in order).
+    same classes (`codes`, in order). Of a checkpoint with attention over time only the backbone is taken.
     Raises ModelError if nothing fits.
     """
     own = network.state_dict()
     tensors, same_head = (read_exported(path, own), False) if path.suffix == ".onnx" else _read(path, codes)
-    # A network without a head is the backbone of a sed head.
-    headless = network.num_classes == 0
-    own_head = "classifier" if headless else head_name(network)
-    head = [name for name in own if name.startswith(f"{own_head}.")]
+    # The backbone of a sed head has none of these.
+    named = network.pretrained_cfg["classifier"]  # type: ignore[index]
+    heads = (named,) if isinstance(named, str) else tuple(named or ())
+    head = [name for name in own if name.startswith(tuple(f"{layer}." for layer in heads))]
     if len(set(own) & set(tensors)) < len(own) // 2:
         body = [name for name in own if name not in head]
         ported = any(name.startswith("_blocks.") for name in tensors)
@@ -95,6 +94,9 @@ def _read(path: Path, codes: Sequence[str]) -> tuple[dict[str, torch.Tensor], bo
     for prefix in ("module.", "model."):
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    # Of one of our networks with attention over time: its backbone.
+    if "attention.weight" in tensors and any(name.startswith("body.") for name in tensors):
+        tensors, same_head = {name.removeprefix("body."): value for name, value in tensors.items()}, False
     return tensors, same_head
 
 

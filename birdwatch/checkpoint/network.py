@@ -96,6 +96,8 @@ def build_network(
     """
     if not timm.is_model(arguments.arch):
         raise ConfigError(f"timm {timm.__version__} knows no architecture {arguments.arch!r}; see timm.list_models()")
+    # Not every network of timm has stochastic depth.
+    depth: dict[str, Any] = {"drop_path_rate": drop_path_rate} if drop_path_rate > 0 else {}
     try:
         network = timm.create_model(
             arguments.arch,
@@ -103,8 +105,12 @@ def build_network(
             in_chans=arguments.in_chans,
             num_classes=0 if arguments.head == "sed" else arguments.num_classes,
             drop_rate=drop_rate,
-            drop_path_rate=drop_path_rate,
+            **depth,
         )
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise ConfigError(f"{arguments.arch} has no stochastic depth; give --drop-path-rate 0") from None
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
@@ -146,7 +152,8 @@ def start_head(network: nn.Module, prior: float) -> None:
     """
     sed = isinstance(network, SedNetwork)
     head = network.classifier if sed else network.get_classifier()  # type: ignore[operator]
-    assert isinstance(head, nn.Linear)
+    if not isinstance(head, (nn.Linear, nn.Conv2d)) or head.bias is None:
+        raise ConfigError("the network's last layer has no bias for a prior; give --head-prior 0")
     nn.init.constant_(head.bias, math.log(prior / (1.0 - prior)))
 
 

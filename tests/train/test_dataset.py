@@ -1,10 +1,19 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from birdwatch.errors import ConfigError
 from birdwatch.model.manifest import Label
-from train.dataset import Recording, labels_of, read_folder, read_table, read_taxonomy, read_unlabelled
+from train.dataset import (
+    Recording,
+    labels_of,
+    read_folder,
+    read_table,
+    read_taxonomy,
+    read_unlabelled,
+    with_codes,
+)
 
 
 def test_kaggles_table_is_read_with_its_lists_in_strings(tmp_path: Path) -> None:
@@ -85,3 +94,48 @@ def test_file_names_without_a_folder_are_looked_for_under_their_label(tmp_path: 
     (tmp_path / "t.csv").write_text("primary_label,filename\nacafly,XC1.ogg\nacafly,XC2.ogg\n")
     found = read_table(tmp_path / "t.csv", tmp_path)
     assert [r.path.relative_to(tmp_path).as_posix() for r in found] == ["acafly/XC1.ogg", "XC2.ogg"]
+
+
+def entry(number: int, species: str, **more: object) -> dict[str, object]:
+    genus, epithet = species.split()
+    return {"id": str(number), "gen": genus, "sp": epithet, "rec": " Zoë ", "also": [], **more}
+
+
+def test_xeno_cantos_answers_describe_its_files(tmp_path: Path) -> None:
+    audio, pages = tmp_path / "audio", tmp_path / "metadata" / "grp_birds"
+    for name in ("Wren/XC11.mp3", "Wren/12 - Wren - Troglodytes troglodytes.ogg", "Robin/13.mp3", "Robin/notes.wav"):
+        (audio / name).parent.mkdir(parents=True, exist_ok=True)
+        (audio / name).touch()
+    pages.mkdir(parents=True)
+    wren, robin = "Troglodytes troglodytes", "Erithacus rubecula"
+    first = [entry(11, wren), entry(12, wren, also=[robin, "", "Parus major"], rec=None)]
+    (pages / "page1.json").write_text(json.dumps({"numRecordings": "4", "recordings": first}))
+    second = [entry(13, robin), entry(14, robin)]
+    (pages / "page2.json").write_text(json.dumps({"recordings": second}))
+    found = read_table(tmp_path / "metadata", audio)
+    long = "Wren/12 - Wren - Troglodytes troglodytes.ogg"
+    assert found == [
+        Recording("Wren/XC11.mp3", audio / "Wren/XC11.mp3", wren, (), "Zoë"),
+        Recording(long, audio / long, wren, (robin, "Parus major"), ""),
+        Recording("Robin/13.mp3", audio / "Robin/13.mp3", robin, (), "Zoë"),
+    ], "XC14 was not downloaded, and no page describes notes.wav"
+    assert read_table(pages / "page1.json", audio) == found[:2]
+    coded = with_codes(found, (Label("winwre4", wren), Label("eurrob1", robin), Label("gretit1")))
+    assert [item.label for item in coded] == ["winwre4", "winwre4", "eurrob1"]
+    assert coded[1].secondary == ("eurrob1", "Parus major")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no answer of xeno-canto"),
+        ('{"error": "query"}', "no answer of xeno-canto"),
+        ('{"recordings": [{"id": "1"}]}', "no answer of xeno-canto"),
+        ('{"recordings": []}', r"describes no file under .*named XC123\.mp3"),
+    ],
+)
+def test_answers_that_describe_nothing_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "XC1.ogg").touch()
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_table(tmp_path / "a.json", tmp_path)

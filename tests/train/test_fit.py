@@ -223,6 +223,36 @@ def test_everything_is_trained_on_without_a_fold(quick: Settings) -> None:
     assert [label.common_name for label in checkpoint.manifest.labels] == ["Lowbird", "Midbird", "Highbird"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arch": "test_maxvit"}, "test_maxvit takes no images of 64 x 64 .*choose another --arch"),
+        ({"arch": "densenet121"}, "densenet121 has no stochastic depth; give --drop-path-rate 0"),
+        ({"arch": "deit_tiny_distilled_patch16_224", "input_pool": 1}, "takes no images of 256 x 256"),
+    ],
+)
+def test_networks_that_cannot_be_trained_so_are_refused_at_once(quick: Settings, changes: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(replace(quick, **changes))
+
+
+def test_a_larger_taxonomys_checkpoint_starts_another_head(quick: Settings, birds: Path, tmp_path: Path) -> None:
+    """Pretraining on all species, then a competition of two of them."""
+    first = fit(replace(quick, fold="none", epochs=1), resume=False, say=lambda _: None, quiet=True)
+    (tmp_path / "two.csv").write_text(
+        "\n".join(line for line in (birds / "train.csv").read_text("utf-8").splitlines() if "midbird" not in line)
+    )
+    (tmp_path / "taxonomy.csv").write_text("primary_label\nlowbird\nhighbird\n")
+    mine = {"data": str(tmp_path / "two.csv"), "taxonomy": str(tmp_path / "taxonomy.csv"), "out": quick.out + "2"}
+    lines: list[str] = []
+    run(replace(quick, **mine, epochs=1, lr=1e-12, init=str(first / "full" / "best.pt")), say=lines.append)
+    donor, found = (read_checkpoint(path) for path in (first / "full" / "best.pt", Path(mine["out"]) / "fold0/best.pt"))
+    assert any("not loaded, new: classifier.weight, classifier.bias" in line for line in lines)
+    assert found.state_dict["classifier.weight"].shape[0] == 2
+    for name, _ in [(n, v) for n, v in donor.state_dict.items() if "conv" in n and n.endswith("weight")]:
+        torch.testing.assert_close(found.state_dict[name], donor.state_dict[name], rtol=0, atol=1e-6)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
 def test_mixed_precision_on_cuda_trains(quick: Settings) -> None:
     folder = run(replace(quick, device="cuda", amp=True))

@@ -136,10 +136,18 @@ def taught(quick: Settings) -> Settings:
     return replace(quick, teacher=quick.out + ".npz", ema=0.9, average_last=2)
 
 
-@pytest.mark.parametrize("changes", [{}, {"head": "sed", "window_s": 10.0, "head_ridge": 0.1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"head": "sed", "window_s": 10.0, "head_ridge": 0.1},
+        {"arch": "regnety_008", "epochs": 1, "average_last": 1},
+        {"arch": "regnety_008", "head": "sed", "epochs": 1, "average_last": 1},
+    ],
+)
 def test_training_by_a_teacher_leaves_an_ordinary_checkpoint(taught: Settings, changes: dict[str, object]) -> None:
     lines: list[str] = []
-    taught = replace(taught, **changes, cache=taught.cache + str(len(changes)))
+    taught = replace(taught, **changes, cache=f"{taught.cache}{changes.get('window_s', 5)}")
     out = fit(taught, resume=False, say=lines.append)
     assert any("embeddings for 18 of 18 recordings, its classifier for 3 of 3 classes" in line for line in lines)
     for name in ("best.pt", "average.pt"):

@@ -106,6 +106,35 @@ def test_our_own_checkpoint_brings_its_head_where_the_classes_are_the_same(tmp_p
     assert torch.equal(other.conv_stem.weight, donor.conv_stem.weight)
 
 
+@pytest.mark.parametrize("head", ["linear", "sed"])
+def test_a_backbone_with_attention_over_time_starts_either_head(tmp_path: Path, head: str) -> None:
+    torch.manual_seed(9)
+    arguments = ModelArguments(3, head="sed")
+    donor = build_network(arguments)
+    manifest = Manifest("m", tuple(Label(code) for code in CODES), 32000, 160000, FrontendSpec())
+    save_checkpoint(tmp_path / "best.pt", Checkpoint(donor.state_dict(), arguments, manifest))
+    torch.manual_seed(1)
+    network = build_network(ModelArguments(3, head=head)).eval()
+    body = network.body if head == "sed" else network
+    lines = load_initial(body, tmp_path / "best.pt", codes=CODES)
+    images = torch.rand(2, 1, 64, 64)
+    torch.testing.assert_close(features(body, images), features(donor.eval().body, images))
+    assert any("not used: power, attention.weight" in line for line in lines)
+
+
+@pytest.mark.parametrize("arch", ["resnetv2_18", "deit_tiny_distilled_patch16_224"])
+def test_heads_that_are_not_one_linear_layer_are_replaced_too(tmp_path: Path, arch: str) -> None:
+    donor = timm.create_model(arch, num_classes=5)
+    torch.save(donor.state_dict(), tmp_path / "w.pth")
+    network = build_network(ModelArguments(3, arch))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    load_initial(network, tmp_path / "w.pth", codes=CODES)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert not [name for name in changed if name.startswith("head")]
+    stem = f"{network.pretrained_cfg['first_conv']}.weight"
+    torch.testing.assert_close(network.state_dict()[stem], donor.state_dict()[stem].sum(dim=1, keepdim=True))
+
+
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no initial weights"):
         load_initial(fresh(), tmp_path / "none.pth", codes=CODES)
