@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -23,7 +25,7 @@ from export.network import Network
 )
 def test_the_graph_gives_timms_logits_and_embedding(arch: str, normalisations: int) -> None:
     torch.manual_seed(0)
-    plain = timm.create_model(arch, in_chans=1, num_classes=3)
+    plain: Any = timm.create_model(arch, in_chans=1, num_classes=3)
     images = torch.rand(3, 1, 64, 96)
     with torch.no_grad():
         for _ in range(3):  # statistics of its own for each normalisation
