@@ -75,7 +75,17 @@ NEVER = {"torch", "timm", "onnx", "pandas", "matplotlib", "librosa", "cv2", "skl
 PURE = [
     *(
         f"audio/{name}"
-        for name in ("types", "finite", "conditioning", "resample", "kaiser_fast", "ring", "windows", "levels")
+        for name in (
+            "types",
+            "finite",
+            "conditioning",
+            "resample",
+            "restart",
+            "kaiser_fast",
+            "ring",
+            "windows",
+            "levels",
+        )
     ),
     *(
         f"model/{name}"

@@ -1,7 +1,8 @@
 """The process that decodes compressed recordings for another one, so that a crash of a codec costs one recording.
 
-Questions come as JSON lines on stdin: `{"do": "look" or "decode", "path": ..., "channel": ...}`. Answers go to stdout
-as frames: one byte of kind, four of size, the payload.
+Questions come as JSON lines on stdin: `{"do": "look" or "decode", "path": ..., "channel": ..., "frames": ...}`, with
+`frames` null for all or `[first, last]` for a stretch. Answers go to stdout as frames: one byte of kind, four of size,
+the payload.
 
     I  JSON   properties of the recording
     B  bytes  a block: its first frame (int64) and float32 samples
@@ -27,7 +28,7 @@ __all__ = ["HEADER", "PROPERTIES", "START", "serve"]
 HEADER = struct.Struct("<cI")
 START = struct.Struct("<q")
 # What an `I` frame holds of an AudioFile.
-PROPERTIES = ("rate_hz", "channels", "comment", "guano", "duration_s", "warnings")
+PROPERTIES = ("rate_hz", "channels", "comment", "guano", "duration_s", "exact_frames", "warnings")
 
 
 def serve(questions: IO[bytes], answers: IO[bytes], opened: Callable[..., AudioFile] = AudioFile) -> None:
@@ -46,7 +47,8 @@ def serve(questions: IO[bytes], answers: IO[bytes], opened: Callable[..., AudioF
             audio = opened(Path(question["path"]), channel=question["channel"])
             say(b"I", {name: getattr(audio, name) for name in PROPERTIES})
             if question["do"] == "decode":
-                for block in audio.blocks():
+                frames = question.get("frames")
+                for block in audio.stretch(*frames) if frames else audio.blocks():
                     answer(b"B", START.pack(block.start_frame) + block.samples.tobytes())
             say(b"W", audio.warnings)
         except DecodeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -49,7 +50,8 @@ class FfmpegFile:
 
     rate_hz and channels are those of its beginning; what changes to another rate on the way is converted. `frames` is
     the container's claim where it is plausible, else None. `comment` is the tag of that name. `damaged` counts packets
-    that could not be decoded. Raises DecodeError, which names the file, where it is not audio.
+    that could not be decoded. `exact`: decoding may begin at any frame, unless time stamps turn out to be `uneven`.
+    Raises DecodeError, which names the file, where it is not audio.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,6 +76,13 @@ class FfmpegFile:
             tags = {**self._container.metadata, **self._stream.metadata}
             self.comment: str = tags.get("comment") or tags.get("COMMENT") or tags.get("description") or ""
             self.frames = self._claimed_frames()
+            # Its packets carry the number of their first frame, from 0 on.
+            self.exact = (
+                self.codec == self._container.format.name == "flac"
+                and self._stream.start_time == 0
+                and self._stream.time_base == Fraction(1, self.rate_hz)
+            )
+            self.uneven = False
             self._unparsed = _Unparsed(context.frame_size if self.codec.startswith("mp3") else 0)
         except BaseException:
             self.close()
@@ -111,6 +120,7 @@ class FfmpegFile:
                     start = end = max(0, position - base)
                     sought = False
                 late = position - base - end
+                self.uneven |= bool(late or base)
                 if gap < late <= limit:
                     yield from self._drain(fifo, start)
                     end += late

@@ -60,6 +60,8 @@ class AudioFile:
             self.comment: str = (self._header.comment if self._header else "") or sound.comment
             self.guano: str = self._header.guano if self._header else ""
             self._claimed: int | None = sound.frames
+            # Frames as claimed, where decoding may begin at any of them and gives the same samples; else 0.
+            self.exact_frames: int = (sound.frames or 0) if sound.exact else 0
             self._counted: int | None = None
         self._check()
 
@@ -138,6 +140,34 @@ class AudioFile:
         if missing:
             warnings.append(f"{self.path} lacks {missing / self.rate_hz:.2f} s in the middle")
         self.warnings += [warning for warning in warnings if warning not in self.warnings]
+
+    def stretch(self, first: int, last: int) -> Iterator[AudioBlock]:
+        """The blocks from frame `first` to `last`, which `blocks` would give there too; `exact_frames` is not 0.
+
+        Raises DecodeError where they are not all there, or the recording is longer than it claims: `blocks` knows more.
+        """
+        end = first
+        with self._open() as sound:
+            for start, data in sound.chunks(first):
+                stop = start + len(data)
+                if start > end:
+                    break
+                if last == self.exact_frames < stop:
+                    end = stop
+                    break
+                if stop > end:
+                    samples = self._mono(data[end - start : last - start])
+                    yield AudioBlock(samples, end, self.rate_hz)
+                    end += len(samples)
+                if end == last < self.exact_frames:
+                    break
+            faulty = sound.damaged or sound.uneven or sound.notes
+        if end != last or faulty:
+            raise DecodeError(
+                f"{self.path} does not hold from {first / self.rate_hz:.1f} s to {last / self.rate_hz:.1f} s what its "
+                "header claims",
+                path=self.path,
+            )
 
     def read(self, start_s: float, end_s: float) -> FloatArray:
         """The mono samples `(n,)` from one second to another, as far as they are there. Raises DecodeError."""

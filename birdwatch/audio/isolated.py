@@ -109,6 +109,7 @@ class IsolatedAudio:
         self.comment: str = values["comment"]
         self.guano: str = values["guano"]
         self.duration_s: float = values["duration_s"]
+        self.exact_frames: int = values["exact_frames"]
         self.warnings: list[str] = values["warnings"]
 
     def start_utc_ns(self, default: tzinfo = UTC) -> int | None:
@@ -117,8 +118,15 @@ class IsolatedAudio:
 
     def blocks(self) -> Iterator[AudioBlock]:
         """Decode the recording: blocks at its own rate."""
+        return self._blocks("decode")
+
+    def stretch(self, first: int, last: int) -> Iterator[AudioBlock]:
+        """See `AudioFile.stretch`."""
+        return self._blocks("decode", (first, last))
+
+    def _blocks(self, what: str, frames: tuple[int, int] | None = None) -> Iterator[AudioBlock]:
         with self._decoders.worker() as worker:
-            for kind, payload in worker.ask("decode", self.path, self.channel):
+            for kind, payload in worker.ask(what, self.path, self.channel, frames):
                 if kind == b"B":
                     (start,) = START.unpack_from(payload)
                     yield AudioBlock(np.frombuffer(payload, np.float32, offset=START.size), start, self.rate_hz)
@@ -146,10 +154,12 @@ class _Worker:
         self._closing = threading.Event()
         threading.Thread(target=self._read, name="decode-answers", daemon=True).start()
 
-    def ask(self, what: str, path: Path, channel: int | None) -> Iterator[tuple[bytes, bytes]]:
+    def ask(
+        self, what: str, path: Path, channel: int | None, frames: tuple[int, int] | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
         """The frames of an answer. Raises DecodeError where it is one, or where the process dies or hangs."""
         self.busy = True
-        question = {"do": what, "path": os.fspath(path), "channel": channel}
+        question = {"do": what, "path": os.fspath(path), "channel": channel, "frames": frames}
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(question).encode() + b"\n")

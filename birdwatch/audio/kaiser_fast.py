@@ -44,6 +44,11 @@ class KaiserStream:
         self._held: FloatArray = np.zeros(self._left, np.float32)
         self._frames_in = self._frames_out = 0
 
+    @property
+    def period(self) -> int:
+        """Input frames from one group of outputs to the next."""
+        return int(self._rows * self._step)
+
     def resample_chunk(self, samples: FloatArray, last: bool = False) -> FloatArray:
         """What `samples` `(n,)` complete; with `last`, all the rest."""
         self._frames_in += len(samples)

@@ -29,7 +29,7 @@ class Resampler:
         self.rate_hz = rate_hz
         self.out_rate_hz = out_rate_hz
         # Between odd rates (47 999 Hz) soxr is as good a guess as any.
-        self._kind: ResamplerKind = kind if kaiser_possible(rate_hz, out_rate_hz) else "soxr"
+        self.kind: ResamplerKind = kind if kaiser_possible(rate_hz, out_rate_hz) else "soxr"
         self._stream: soxr.ResampleStream | KaiserStream | None = None
         self._next_frame: int | None = None
         self._out_frame = 0
@@ -57,7 +57,7 @@ class Resampler:
         return self._emit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
 
     def _new_stream(self) -> soxr.ResampleStream | KaiserStream:
-        if self._kind == "kaiser_fast":
+        if self.kind == "kaiser_fast":
             return KaiserStream(self.rate_hz, self.out_rate_hz)
         return soxr.ResampleStream(self.rate_hz, self.out_rate_hz, 1, dtype="float32", quality="HQ")
 

@@ -16,6 +16,8 @@ from birdwatch.errors import DecodeError
 
 __all__ = ["SndFile"]
 
+# Encodings of which each frame stands for itself; libsndfile reads block codecs too, in aiff and caf files.
+EXACT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"})
 # Two seconds of mono at 32 kHz: small beside a window's memory, large beside the cost of a call.
 READ_SAMPLES = 1 << 16
 
@@ -23,8 +25,8 @@ READ_SAMPLES = 1 << 16
 class SndFile:
     """A file of plain samples: open it, read its properties, `chunks` reads it from a frame on.
 
-    header: of a wav file, which says where the samples are where the file's own header is wrong. Raises DecodeError
-    where libsndfile cannot read it.
+    header: of a wav file, which says where the samples are where the file's own header is wrong. `exact`: reading may
+    begin at any frame. Raises DecodeError where libsndfile cannot read it.
     """
 
     def __init__(self, path: Path, header: WavHeader | None) -> None:
@@ -58,6 +60,9 @@ class SndFile:
         self.channels: int = self._sound.channels
         self.frames: int | None = self._sound.frames
         self.codec: str = self._sound.subtype
+        self.exact = self.codec in EXACT
+        # Whether samples were missing without a gap in the numbers: never here.
+        self.uneven = False
         self.comment: str = self._sound.comment
 
     def chunks(self, from_frame: int = 0) -> Iterator[tuple[int, FloatArray]]:

@@ -34,6 +34,7 @@ class Job:
     duration_s is what the header claims. start_utc_ns: ns since 1970, or None where it is unknown. fault: why it
     cannot be scored at all, or None. warning: what is wrong with its start time. place: where it lies in a recording
     that was cut into files, and `end_frame` where it ends. rest: files that continue it and are scored with it.
+    rate_hz: the file's. exact_frames: see `AudioFile.exact_frames`.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Job:
     place: Place | None = None
     end_frame: int = 0
     rest: tuple[Job, ...] = ()
+    rate_hz: int = 0
+    exact_frames: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -124,6 +127,8 @@ def look_at(
                 warning="; ".join(line for line in audio.warnings if "not believed" in line),
                 place=place,
                 end_frame=end_frame,
+                rate_hz=audio.rate_hz,
+                exact_frames=audio.exact_frames,
             )
             for number in channels
         ]

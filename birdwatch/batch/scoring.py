@@ -20,10 +20,10 @@ from birdwatch.paths import text_of
 from birdwatch.scores.aggregation import Overlap, RecordingFold, segments_of
 from birdwatch.scores.pipeline import WindowStream, score_blocks
 from birdwatch.scores.policy import ScoringPolicy
-from birdwatch.scores.types import Event
+from birdwatch.scores.types import Event, SkippedWindow
 from birdwatch.tables.result import DETECTIONS, EVENTS
 
-__all__ = ["Keeper", "Scoring", "score_job"]
+__all__ = ["PIECE_BYTES", "Collected", "Keeper", "Scoring", "score_job"]
 
 # A piece of the database: some thousand detections, or a few segments of a model of thousands of classes.
 PIECE_BYTES = 1 << 17
@@ -74,54 +74,73 @@ def score_job(job: Job, scoring: Scoring, keeper: Keeper, advance: Callable[[flo
     """
     manifest = scoring.classifier.manifest
     audio = scoring.decoders.open(job.path, channel=job.channel)
-    pieces = _Pieces(keeper, job)
-    fold = RecordingFold(scoring.policy, manifest.rate_hz)
-    # A segment belongs to the recording's own time.
-    segments = segments_of(
-        scoring.overlap, round((scoring.segment_s or manifest.row_s) * manifest.rate_hz), len(manifest.labels)
-    )
+    collected = Collected(job, scoring, keeper)
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
     blocks = audio.blocks()
     if job.rest:
         blocks = continued_blocks(job, audio, scoring.decoders)
     for item in score_blocks(blocks, scoring.classifier, stream, scoring.policy, in_flight=scoring.in_flight):
-        result = fold.push(item)
-        if isinstance(item, WindowScores):
-            pieces.add("windows", _rows(item, scoring.floors))
-            before = segments.push(item)
-        else:
-            before = segments.skip(item)
-        pieces.add("events", _events(event for event, _ in result.ended))
-        if scoring.keep_segments:
-            for row in before:
-                pieces.add("segments", row.tobytes())
+        collected.push(item)
         end = item.start_frame + item.valid_frames
         advance((end - behind) / manifest.rate_hz)
         behind = end
-    pieces.add("events", _events(event for event, _ in fold.finish(stream.end_frame)))
-    if scoring.keep_segments:
-        for row in segments.finish():
-            pieces.add("segments", row.tobytes())
-    warnings = [*filter(None, [job.warning]), *audio.warnings]
+    warnings = list(audio.warnings)
     if stream.invalid_frames:
         warnings.append(
             f"{job.path} holds NaN or infinity in {stream.invalid_frames / audio.rate_hz:.3f} s, which are not scored"
         )
-    warning = text_of("; ".join(warnings))
-    labels = np.flatnonzero(fold.maximum.scores >= scoring.policy.thresholds)
-    present = np.empty(len(labels), PRESENT)
-    present["label"], present["score"] = labels, fold.maximum.scores[labels]
-    facts = Facts(
-        stream.end_frame,
-        fold.accounting.skipped_silent,
-        fold.accounting.dropped,
-        fold.maximum.windows,
-        present,
-        warning,
-    )
-    keeper.finish(job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
-    return warning
+    return collected.finish(stream.end_frame, warnings)
+
+
+class Collected:
+    """What becomes of the scores of a recording: `push` them in order, `finish` at the end; `keeper` then has all."""
+
+    def __init__(self, job: Job, scoring: Scoring, keeper: Keeper) -> None:
+        manifest = scoring.classifier.manifest
+        self._job, self._scoring, self._keeper = job, scoring, keeper
+        self._pieces = _Pieces(keeper, job)
+        self._fold = RecordingFold(scoring.policy, manifest.rate_hz)
+        # A segment belongs to the recording's own time.
+        self._segments = segments_of(
+            scoring.overlap, round((scoring.segment_s or manifest.row_s) * manifest.rate_hz), len(manifest.labels)
+        )
+
+    def push(self, item: WindowScores | SkippedWindow) -> None:
+        """The next scores, or that there are none."""
+        result = self._fold.push(item)
+        if isinstance(item, WindowScores):
+            self._pieces.add("windows", _rows(item, self._scoring.floors))
+            before = self._segments.push(item)
+        else:
+            before = self._segments.skip(item)
+        self._pieces.add("events", _events(event for event, _ in result.ended))
+        self._keep(before)
+
+    def finish(self, end_frame: int, warnings: Sequence[str]) -> str:
+        """The recording ends at `end_frame`, at the model's rate. Its warnings as one text."""
+        fold, pieces = self._fold, self._pieces
+        pieces.add("events", _events(event for event, _ in fold.finish(end_frame)))
+        self._keep(self._segments.finish())
+        warning = text_of("; ".join(filter(None, [self._job.warning, *warnings])))
+        labels = np.flatnonzero(fold.maximum.scores >= self._scoring.policy.thresholds)
+        present = np.empty(len(labels), PRESENT)
+        present["label"], present["score"] = labels, fold.maximum.scores[labels]
+        facts = Facts(
+            end_frame,
+            fold.accounting.skipped_silent,
+            fold.accounting.dropped,
+            fold.maximum.windows,
+            present,
+            warning,
+        )
+        self._keeper.finish(self._job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
+        return warning
+
+    def _keep(self, segments: Iterable[FloatArray]) -> None:
+        if self._scoring.keep_segments:
+            for row in segments:
+                self._pieces.add("segments", row.tobytes())
 
 
 def _rows(window: WindowScores, floors: FloatArray) -> bytes:

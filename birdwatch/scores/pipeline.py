@@ -19,7 +19,7 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.rows import RowMean, rows_of
 from birdwatch.scores.types import RecordingScores, SkippedWindow
 
-__all__ = ["WindowStream", "score_blocks", "score_recording", "windows_of"]
+__all__ = ["WindowStream", "score_blocks", "score_recording", "score_windows", "windows_of"]
 
 
 class WindowStream:
@@ -28,9 +28,11 @@ class WindowStream:
     NaN and infinity are cut out, the rest is resampled and windowed; no window spans what is missing. `end_frame` is
     the end of the audio so far at the model's rate, `invalid_frames` counts NaN and infinite samples at the source's
     rate, `unscored_frames` the frames of tails too short for a window.
+
+    first_frame: of the first window, where the blocks begin in the middle of a recording and before it.
     """
 
-    def __init__(self, rate_hz: int, manifest: Manifest, *, hop_s: float | None = None) -> None:
+    def __init__(self, rate_hz: int, manifest: Manifest, *, hop_s: float | None = None, first_frame: int = 0) -> None:
         hop_frames = hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
         self._resampler = Resampler(rate_hz, manifest.rate_hz, kind=manifest.resampler)
         self._windower = Windower(
@@ -39,6 +41,7 @@ class WindowStream:
         # A resampled stretch may end a frame later than its samples: the next one begins clear of it.
         self._margin = 0 if rate_hz == manifest.rate_hz else -(-2 * rate_hz // manifest.rate_hz) + 1
         self._rates = rate_hz, manifest.rate_hz
+        self._first_frame = first_frame
         self._invalid_end = self._skip_to = -1
         self._input_end = 0
         self.end_frame = 0
@@ -89,6 +92,10 @@ class WindowStream:
     def _windows(self, blocks: list[AudioBlock]) -> list[Window]:
         out: list[Window] = []
         for block in blocks:
+            early = self._first_frame - block.start_frame
+            if early > 0:
+                samples = block.samples[early:]
+                block = AudioBlock(samples, block.end_frame - len(samples), block.rate_hz)
             out += self._windower.push(block)
             self.end_frame = block.end_frame
         return out
@@ -109,18 +116,33 @@ def score_blocks(
     *,
     in_flight: int | None = None,
 ) -> Iterator[WindowScores | SkippedWindow]:
-    """Each window of `blocks` in order: its scores by `policy`, or that it was skipped.
+    """As `score_windows` for all windows of `blocks`.
+
+    `stream`, fresh and made for the blocks' rate, tells afterwards how long the audio was.
+    """
+    windows = windows_of(blocks, stream)
+    return score_windows(windows, classifier, stream.hop_frames, policy, in_flight=in_flight)
+
+
+def score_windows(
+    windows: Iterable[Window],
+    classifier: OnnxClassifier,
+    hop_frames: int,
+    policy: ScoringPolicy,
+    *,
+    in_flight: int | None = None,
+) -> Iterator[WindowScores | SkippedWindow]:
+    """Each of `windows`, `hop_frames` apart at least, in order: its scores by `policy`, or that it was skipped.
 
     A model with segments gives a row for each, the mean over the windows that overlap there.
 
-    A bounded number of scored windows is in memory. `stream`, fresh and made for the blocks' rate, tells afterwards how
-    long the audio was. in_flight: see `OnnxClassifier.score_windows`.
+    A bounded number of scored windows is in memory. in_flight: see `OnnxClassifier.score_windows`.
     """
     # None stands for a window that is with the network.
     order: deque[SkippedWindow | None] = deque()
 
     def scorable() -> Iterator[Window]:
-        for window in windows_of(blocks, stream):
+        for window in windows:
             if policy.is_scored(window):
                 order.append(None)
                 yield window
@@ -132,7 +154,7 @@ def score_blocks(
             yield WindowScores(row.start_frame, row.valid_frames, np.asarray(policy.filtered(row.scores)))
 
     manifest = classifier.manifest
-    mean = RowMean(stream.hop_frames) if manifest.segments > 1 else None
+    mean = RowMean(hop_frames) if manifest.segments > 1 else None
     if mean is None:
         found = ([scored] for scored in classifier.score_windows(scorable(), in_flight=in_flight))
     else:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError
@@ -82,3 +84,71 @@ def test_reading_past_the_end_gives_what_is_there(tmp_path, song):
     soundfile.write(tmp_path / "a.flac", song, 32000)
     assert len(AudioFile(tmp_path / "a.flac").read(12.5, 20)) == 16000
     assert len(AudioFile(tmp_path / "a.flac").read(100, 105)) == 0
+
+
+def whole_of(audio: AudioFile) -> NDArray[np.float32]:
+    return np.concatenate([block.samples for block in audio.blocks()])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_16"), ("wav", "FLOAT"), ("aiff", "PCM_24"), ("flac", None)]
+)
+@pytest.mark.parametrize("channel", [None, 1])
+def test_a_stretch_holds_the_samples_of_the_whole(
+    tmp_path: Path, suffix: str, subtype: str | None, channel: int | None
+) -> None:
+    # More than two minutes: closer to the start a flac file is decoded from there.
+    samples = np.random.default_rng(4).uniform(-0.5, 0.5, (8000 * 150 + 17, 2)).astype(np.float32)
+    soundfile.write(tmp_path / f"a.{suffix}", samples, 8000, subtype=subtype)
+    audio = AudioFile(tmp_path / f"a.{suffix}", channel=channel)
+    assert audio.exact_frames == len(samples)
+    whole = whole_of(audio)
+    for first, last in [(0, 1), (0, len(samples)), (7, 70001), (8000 * 140 + 3, 8000 * 149), (1000000, len(samples))]:
+        blocks = list(audio.stretch(first, last))
+        assert blocks[0].start_frame == first
+        np.testing.assert_array_equal(np.concatenate([block.samples for block in blocks]), whole[first:last])
+    assert audio.warnings == []
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3", "au_adpcm"])
+def test_what_cannot_be_read_from_the_middle_has_no_exact_frames(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    samples = np.random.default_rng(4).uniform(-0.5, 0.5, 32000).astype(np.float32)
+    if suffix == "au_adpcm":
+        soundfile.write(path, samples, 32000, format="AU", subtype="G721_32")
+    else:
+        soundfile.write(path, samples, 32000)
+    assert AudioFile(path).exact_frames == 0
+
+
+def test_a_stretch_of_a_damaged_flac_file_is_refused(tmp_path: Path) -> None:
+    samples = np.random.default_rng(4).uniform(-0.5, 0.5, 8000 * 150).astype(np.float32)
+    path = tmp_path / "a.flac"
+    soundfile.write(path, samples, 8000)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 20000] = bytes(20000)
+    path.write_bytes(data)
+    audio = AudioFile(path)
+    assert audio.exact_frames == len(samples)
+    for first, last in [(0, len(samples)), (8000 * 60, 8000 * 90)]:
+        with pytest.raises(DecodeError, match="does not hold from"):
+            list(audio.stretch(first, last))
+    np.testing.assert_array_equal(
+        np.concatenate([block.samples for block in audio.stretch(8000 * 130, 8000 * 140)]),
+        AudioFile(path).read(130, 140),
+    )
+
+
+@pytest.mark.parametrize("frames", [8000 * 3, 8000 * 5])
+def test_a_flac_file_of_another_length_than_it_claims_is_refused(tmp_path: Path, frames: int) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(4).uniform(-0.5, 0.5, 8000 * 4).astype(np.float32), 8000)
+    data = bytearray(path.read_bytes())
+    # STREAMINFO: 36 bits of total samples, the lowest 32 of them at byte 22 of the file.
+    assert int.from_bytes(data[22:26], "big") == 8000 * 4
+    data[22:26] = frames.to_bytes(4, "big")
+    path.write_bytes(data)
+    audio = AudioFile(path)
+    assert audio.exact_frames == frames
+    with pytest.raises(DecodeError, match="does not hold from"):
+        list(audio.stretch(8000, frames))

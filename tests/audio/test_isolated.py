@@ -87,3 +87,18 @@ def test_a_recording_that_is_given_up_in_the_middle_leaves_no_answer_behind(ogg:
     blocks.close()  # type: ignore[attr-defined]
     whole = np.concatenate([block.samples for block in decoders.open(ogg).blocks()])
     np.testing.assert_array_equal(whole, np.concatenate([block.samples for block in AudioFile(ogg).blocks()]))
+
+
+def test_a_stretch_is_decoded_by_the_other_process(tmp_path: Path, song: NDArray[np.float32]) -> None:
+    soundfile.write(tmp_path / "a.flac", song, 32000)
+    whole = np.concatenate([block.samples for block in AudioFile(tmp_path / "a.flac").blocks()])
+    with Decoders(1) as decoders:
+        audio = decoders.open(tmp_path / "a.flac")
+        assert isinstance(audio, IsolatedAudio)
+        assert audio.exact_frames == len(song)
+        found = np.concatenate([block.samples for block in audio.stretch(1001, 99999)])
+        np.testing.assert_array_equal(found, whole[1001:99999])
+        # The length that it claims is checked, too.
+        (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:-5000])
+        with pytest.raises(DecodeError, match="does not hold from"):
+            list(audio.stretch(99999, len(song)))
