@@ -76,7 +76,7 @@ def signed_in(request: Request) -> bool:
 
 
 def may_read(request: Request) -> None:
-    """Raises 401 for a stranger where the hub is not public, 403 for a host name that is not ours."""
+    """Raises 401 for who is not signed in where the hub is not public, 403 for a host name that is not ours."""
     hub = hub_of(request)
     if not hub.access.password_set and not _host_is_ours(request):
         # A page elsewhere could make its own name point here, and read (DNS rebinding).

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from birdwatch._version import __version__
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.hub import event_routes, session_routes, view_routes
+from birdwatch.hub import event_routes, session_routes, settings_routes, view_routes
 from birdwatch.hub.hub import Hub
 
 __all__ = ["make_app"]
@@ -64,7 +64,7 @@ def make_app(hub: Hub) -> FastAPI:
         redoc_url=None,
     )
     app.state.hub = hub
-    for routes in (session_routes, view_routes, event_routes):
+    for routes in (session_routes, view_routes, settings_routes, event_routes):
         app.include_router(routes.router, prefix=PREFIX)
     app.add_exception_handler(ConfigError, _refused)
     app.add_exception_handler(SinkError, _unavailable)

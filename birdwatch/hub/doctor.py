@@ -22,7 +22,7 @@ TIGHT_BYTES = 500_000_000
 
 
 def hub_findings(folder: Path) -> list[Finding]:
-    """The store in `folder`: whether it can be read, who is heard, and the space left. Nothing where there is none."""
+    """The store in `folder`: whether it can be read, whether messages arrive, and the space left. Nothing where there is none."""
     if not (folder / "hub.db").is_file():
         return []
     try:
@@ -40,9 +40,7 @@ def hub_findings(folder: Path) -> list[Finding]:
     text = f"{counted(count, 'station')}, {counted(last, 'event')} in {folder / 'hub.db'}"
     if newest is None or time.time() - newest / 1000 > SILENT_S:
         return [
-            Finding(
-                what="hub", verdict="warns", text=f"{text}; no station was heard lately: is `birdwatch hub` running?"
-            )
+            Finding(what="hub", verdict="warns", text=f"{text}; no message arrived lately: is `birdwatch hub` running?")
         ]
     if free < TIGHT_BYTES:
         return [Finding(what="hub", verdict="warns", text=f"{text}; only {free / 1e6:.0f} MB are free on its disk")]

@@ -15,6 +15,7 @@ from birdwatch.hub.model_labels import ModelLabels
 from birdwatch.hub.origin import Origin
 from birdwatch.hub.spectra import Spectra
 from birdwatch.hub.store import Store
+from birdwatch.hub.thresholds import Thresholds
 
 __all__ = ["Hub", "HubSettings"]
 
@@ -46,6 +47,7 @@ class Hub:
         self.access = Access(self.store)
         self.labels = ModelLabels(settings.model)
         self.live = Live()
+        self.thresholds = Thresholds(self.store, self.now_ms)
         self.intake = Intake(self.store, settings.origins, self._tell)
         self.spectra = Spectra(self.store, settings.origins, self.live)
         max_bytes = round(settings.clips_max_gb * 1e9)

@@ -127,7 +127,7 @@ def _rows(rows: Iterable[Any]) -> Iterator[Foreign | str]:
         if row.start_utc_ns is None:
             if row.recording not in undated:
                 undated.add(row.recording)
-                yield f"{row.recording}: nobody knows when it was recorded; its rows are left out"
+                yield f"{row.recording}: its time of recording is not known; its rows are left out"
             continue
         start_ms = row.start_utc_ns // 1_000_000
         length_ms = round((row.end_s - row.start_s) * 1000)

@@ -1,6 +1,6 @@
 """One origin's messages, from its socket and out of its replay, each handed on once.
 
-A thread of its own, so that a slow, silent or hostile station is in nobody's way. Where a message leaves a hole, or
+A thread of its own, so that a slow, silent or hostile station does not delay the others. Where a message leaves a hole, or
 begins a new start of the station, the station is asked first; what it no longer has is counted as lost.
 """
 
@@ -38,7 +38,7 @@ MAX_STATIONS = 64
 MAX_NEW_BOOTS = 200
 # A journal of 256 MB has fewer pages of 500.
 MAX_PAGES = 20_000
-# A walk begins this many starts back: that many may have begun while nobody answered.
+# A walk begins this many starts back: that many may have begun while none was reached.
 BOOTS_BACK = 5
 UNKNOWN_BOOT = "-"
 
@@ -73,7 +73,6 @@ class Reader:
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(WAITING))
     fault: str | None = None
     unreadable: int = 0
-    heard_s: float | None = None
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _pending: set[Key] = field(default_factory=set)
@@ -122,8 +121,7 @@ class Reader:
             message = subscriber.receive(POLL_S)
             self._flush_unreadable(wait=message is None)
             if message is not None:
-                self.heard_s = self.clock()
-                self._heard(message[1])
+                self._received(message[1])
                 if int(time.monotonic()) != second:
                     second, count = int(time.monotonic()), 0
                 count += 1
@@ -132,7 +130,7 @@ class Reader:
             elif self._pending and time.monotonic() >= self._retry.at_s:
                 self._walk()
 
-    def _heard(self, body: bytes) -> None:
+    def _received(self, body: bytes) -> None:
         """Take a live message, after what it shows to be missing."""
         try:
             record = parse(body, now_ms=int(self.clock() * 1000))

@@ -1,4 +1,4 @@
-"""A message from a station, whom nobody trusts, as checked values. Pure."""
+"""A message from a station, which is not trusted, as checked values. Pure."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def parse(body: bytes, *, now_ms: int) -> Record:
 
 
 class _Reader:
-    """Fields of an object from a stranger, checked one by one."""
+    """Fields of an untrusted object, checked one by one."""
 
     def __init__(self, value: dict[str, Any], now_ms: int) -> None:
         self._value = value

@@ -29,7 +29,7 @@ def session(request: Request) -> Response:
     """The hub's version and this browser's session; sets the cookie."""
     hub = hub_of(request)
     if not hub.access.password_set:
-        # A stranger's host name learns nothing.
+        # Under a host name that is not ours nothing is told.
         _check_host(request)
     found = session_of(request)
     made = found or hub.access.open(signed_in=False)

@@ -63,14 +63,14 @@ def accounting(connection: Connection, name: str, *, from_ms: int, to_ms: int, s
     if station is None:
         return None
     step_hours = 24 if step == "day" else 1
-    heard: dict[int, float] = defaultdict(float)
+    by_place: dict[int, float] = defaultdict(float)
     lost: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     place = (listened.c.hour // step_hours).label("place")
     hours = select(place, func.sum(listened.c.seconds)).where(
         listened.c.station == station, listened.c.hour >= from_ms // HOUR_MS, listened.c.hour < -(-to_ms // HOUR_MS)
     )
     for at, seconds in connection.execute(hours.group_by(place)):
-        heard[at] += seconds
+        by_place[at] += seconds
     wanted = select(gaps.c.at_ms, gaps.c.seconds, gaps.c.reason).where(
         gaps.c.station == station, gaps.c.at_ms >= from_ms, gaps.c.at_ms < to_ms
     )
@@ -79,10 +79,10 @@ def accounting(connection: Connection, name: str, *, from_ms: int, to_ms: int, s
     rows = [
         {
             "utc": iso(place * step_hours * HOUR_MS),
-            "listened_s": round(heard.get(place, 0.0), 3),
+            "listened_s": round(by_place.get(place, 0.0), 3),
             "gaps": {reason: round(seconds, 3) for reason, seconds in lost[place].items()} if place in lost else {},
         }
-        for place in sorted({*heard, *lost})
+        for place in sorted({*by_place, *lost})
     ]
     return {"rows": rows}
 

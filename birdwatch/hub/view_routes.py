@@ -1,4 +1,4 @@
-"""Routes of the views: stations, the day, species, labels, thresholds, and what is live."""
+"""Routes of the views: stations, the day, species, labels, and what is live."""
 
 from __future__ import annotations
 
@@ -101,13 +101,6 @@ def labels(
     """Names of the species that were detected in a language that the model brings; `every`: of all its labels."""
     hub = hub_of(request)
     return answer(request, label_names(hub.store, hub.labels, locale, every=every))
-
-
-@router.get("/settings/thresholds", responses=errors(401, 403))
-def thresholds(request: Request, station: Text = None) -> Response:
-    """Detection thresholds of a station, where its configuration is on this machine."""
-    why = "the hub does not know the station's configuration; change the thresholds on the station itself"
-    return answer(request, {"default": None, "classes": {}, "writable": False, "why": why})
 
 
 @router.get("/live", responses=errors(401, 403), response_class=StreamingResponse)

@@ -65,7 +65,7 @@ def today(connection: Connection, *, day: date, tz: str, station: str | None) ->
         for kind, hours in by_species.items()
     ]
     rows.sort(key=lambda row: (-row["total"], row["name"]))
-    heard = [0.0] * 24
+    listened_s = [0.0] * 24
     wanted_hours = select(listened.c.hour, func.sum(listened.c.seconds)).where(
         listened.c.hour >= bounds[0] // HOUR_MS,
         listened.c.hour < -(-bounds[1] // HOUR_MS),
@@ -73,8 +73,8 @@ def today(connection: Connection, *, day: date, tz: str, station: str | None) ->
     if number is not None:
         wanted_hours = wanted_hours.where(listened.c.station == number)
     for hour, seconds in connection.execute(wanted_hours.group_by(listened.c.hour)):
-        heard[hours_at[max(0, (hour * HOUR_MS - bounds[0]) // HOUR_MS)]] += seconds
-    return {"day": day.isoformat(), "listened_s": [round(one, 1) for one in heard], "species": rows}
+        listened_s[hours_at[max(0, (hour * HOUR_MS - bounds[0]) // HOUR_MS)]] += seconds
+    return {"day": day.isoformat(), "listened_s": [round(one, 1) for one in listened_s], "species": rows}
 
 
 def all_species(connection: Connection, q: str | None) -> dict[str, Any]:

@@ -169,10 +169,14 @@ class Daemon:
 
     def _apply_reload(self) -> None:
         self._systemd.reloading()
+        refused: str | None = None
         try:
             log.warning("configuration reloaded: %s", self._reload())
         except BirdwatchError as error:
             log.error("configuration not reloaded, the old one stays in force: %s", error)
+            refused = str(error)
+        for station in self._stations():
+            station.reloaded(refused)
         self._systemd.ready(self.line)
 
     def _now(self) -> float:

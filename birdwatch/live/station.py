@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal
 
 from birdwatch.live.connection import Connection
@@ -14,7 +15,7 @@ from birdwatch.live.recent_faults import RecentFaults
 from birdwatch.live.results import Fault, Result
 from birdwatch.live.source import Clock, Source
 from birdwatch.messaging import messages
-from birdwatch.messaging.messages import Seconds, State, Status
+from birdwatch.messaging.messages import InForce, Seconds, State, Status
 from birdwatch.process import rss_mb
 
 __all__ = ["Outcome", "Pause", "Station"]
@@ -60,6 +61,8 @@ class Station:
         self.enough_waiting = ENOUGH_WAITING
         # Latitude and longitude as configured, for its status.
         self.place: tuple[float, float] | None = None
+        # Which configuration is in force; None where there is none to reload.
+        self.configuration: InForce | None = None
         self._clock = clock
         self._pause = pause
         self._connection = Connection(source, clock)
@@ -122,6 +125,12 @@ class Station:
             self.outlet.publish(messages.status(self.status()))
         self._told = (self.state, self.reason)
 
+    def reloaded(self, refused: str | None) -> None:
+        """The configuration was read again; refused: why it is not in force. A status says so in the next turn."""
+        if self.configuration is not None:
+            self.configuration = replace(self.configuration, reads=self.configuration.reads + 1, refused=refused)
+            self._told = None
+
     def stop(self) -> None:
         """Close the source: nothing more is captured. What is queued can still be scored."""
         self._missing_at_stop = self._missing()
@@ -178,6 +187,7 @@ class Station:
             flags=(*self.listener.level.flags, *unset),
             level_dbfs=self.listener.level.rms_db if measured else None,
             place=self.place,
+            configuration=self.configuration,
         )
 
     def _missing(self) -> tuple[int, int]:

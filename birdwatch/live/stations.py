@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.config.loading import Loaded, journal_path
 from birdwatch.config.schema import Settings, rules
+from birdwatch.config.thresholds import thresholds_digest
 from birdwatch.live.channels import FurtherChannel, SharedSource
 from birdwatch.live.folder import WatchedFolder
 from birdwatch.live.folder_station import FolderStation
@@ -23,7 +25,7 @@ from birdwatch.live.source import Clock, Source, Stamp
 from birdwatch.live.sources import channel_of, is_whole_recording, make_source, only_place
 from birdwatch.live.station import Station
 from birdwatch.live.station_policy import StationPolicy
-from birdwatch.messaging.messages import Envelope
+from birdwatch.messaging.messages import Envelope, InForce
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.station_publisher import StationPublisher
 from birdwatch.model.classifier import OnnxClassifier
@@ -119,6 +121,7 @@ class Stations:
                 one.policy.apply(settings)
                 one.station.listener.use(one.policy.policy)
                 one.station.place = _place(settings)
+                one.station.configuration = _in_force(settings, one.station.configuration)
                 one.describe()
         for name, prepared in plan.new.items():
             self._members[name] = self._made(prepared)
@@ -219,6 +222,7 @@ class Stations:
             pause = pauses(settings, self._clock, live=source.live)
             station = Station(name, source, listener, reporter, publisher, self._clock, pause=pause)
         station.place = _place(settings)
+        station.configuration = _in_force(settings)
         return _Member(settings, station, policy, publisher)
 
     def close(self) -> None:
@@ -231,6 +235,11 @@ class Stations:
 
 def _place(settings: Settings) -> tuple[float, float] | None:
     return None if settings.lat is None or settings.lon is None else (settings.lat, settings.lon)
+
+
+def _in_force(settings: Settings, before: InForce | None = None) -> InForce:
+    digest = thresholds_digest(settings)
+    return InForce(os.getpid(), digest) if before is None else replace(before, thresholds=digest)
 
 
 def _reopens(old: Settings, new: Settings) -> bool:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from birdwatch._version import __version__
 from birdwatch.audio.types import FloatArray, Gap
-from birdwatch.messaging.station_status import Seconds, State, Status
+from birdwatch.messaging.station_status import InForce, Seconds, State, Status
 from birdwatch.model.manifest import Label
 from birdwatch.scores.types import Detection, Event, RecordingMaximum
 
@@ -27,6 +27,7 @@ __all__ = [
     "NO_LABEL",
     "SCHEMA",
     "Envelope",
+    "InForce",
     "Message",
     "Seconds",
     "Spectrum",
@@ -175,6 +176,7 @@ def status(value: Status) -> Message:
         "windows": value.windows,
         "detections": value.detections,
         "rss_mb": round(value.rss_mb, 1),
+        "configuration": None if value.configuration is None else asdict(value.configuration),
     }
     return Message("status", NO_LABEL, fields)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Seconds", "State", "Status"]
+__all__ = ["InForce", "Seconds", "State", "Status"]
 
 State = Literal["starting", "listening", "waiting-device", "degraded", "asleep", "stopping"]
 
@@ -29,13 +29,26 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """Which configuration is in force. process: the daemon's process id. thresholds: digest of the thresholds.
+
+    reads: how often the configuration was read, the start included. refused: why the last reload was refused, or None.
+    """
+
+    process: int
+    thresholds: str
+    reads: int = 1
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the daemon is.
 
     latency_p50_ms, latency_p95_ms: from the end of a window to its messages; None before the first window.
     reason: why the state is not `listening`. flags: what is odd about the audio (silence, stuck-dc, clipping ...).
     level_dbfs: root mean square of the last second; None where none was captured. place: latitude and longitude in
-    degrees, as configured.
+    degrees, as configured. configuration: None where there is none to reload.
     """
 
     state: State
@@ -53,3 +66,4 @@ class Status:
     flags: tuple[str, ...] = ()
     level_dbfs: float | None = None
     place: tuple[float, float] | None = None
+    configuration: InForce | None = None

@@ -14,7 +14,7 @@ def test_without_a_hub_nothing_is_said(tmp_path):
     assert hub_findings(tmp_path) == []
 
 
-def test_a_store_that_nobody_writes_to_is_looked_at(tmp_path):
+def test_a_store_that_no_hub_writes_to_is_looked_at(tmp_path):
     store = Store(f"sqlite:///{tmp_path / 'hub.db'}")
     status = next(message for message in samples() if message.kind == "status")
     record = parse(body("status", 1, dict(status.fields)), now_ms=2_000_000_000_000)

@@ -157,9 +157,9 @@ def test_today_shows_what_the_hub_counted(hub, page_of):
     assert page.locator(".event-row").count() == count
 
 
-def test_none_detected_and_nobody_listened_differ(hub, page_of):
+def test_none_detected_and_not_recorded_differ(hub, page_of):
     page = page_of(hub, "today/2020-01-01")
-    page.get_by_text("Nobody listened").wait_for()
+    page.get_by_text("Not recorded").wait_for()
     hub.answers.season.events.clear()
     page.goto(f"{hub.url}#/today/2026-05-16")
     page.get_by_text("None detected").wait_for()
@@ -171,7 +171,7 @@ def test_a_species_is_shown_against_effort(hub, page_of):
     page.get_by_role("link", name="Common Cuckoo").click()
     page.get_by_role("heading", name="Common Cuckoo").wait_for()
     page.locator(".seasons .part").first.wait_for()
-    # Weeks in which nobody listened are hatched.
+    # Weeks that were not recorded are hatched.
     assert page.locator(".seasons .none").count() > 0
     assert page.locator(".clock path.part").count() > 0
 

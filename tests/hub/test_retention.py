@@ -29,7 +29,7 @@ def test_enough_goes_and_no_more_than_needed(clips, excess):
     freed = sum(clip.bytes for clip in going)
     assert freed >= min(excess, sum(clip.bytes for clip in clips))
     assert not going or freed - going[-1].bytes < excess
-    # Nobody with one clip loses it while another species has two.
+    # No species with one clip loses it while another species has two.
     left = [clip.species for clip in clips if clip not in going]
     if left and set(left) != {clip.species for clip in clips}:
         assert max(left.count(kind) for kind in set(left)) <= 1

@@ -123,7 +123,7 @@ def test_nothing_is_lost_or_doubled_when_both_are_killed_twenty_times(tmp_path: 
     for boot_id, through, holes, lost in read(store_url, "SELECT boot_id, through, holes, lost FROM boots"):
         have = sum(boot == boot_id for boot, _ in stored)
         missing = sum(last - first + 1 for first, last in json.loads(holes))
-        # Lost is only what a killed station had sent to nobody's disk: it is counted.
+        # Lost is only what was on no disk when the station was killed: it is counted.
         assert have + missing + lost == through
         assert missing == 0
     total = len(stored)

@@ -6,6 +6,7 @@ import numpy as np
 
 from birdwatch.audio.types import Gap
 from birdwatch.messaging.messages import (
+    InForce,
     Message,
     Seconds,
     Spectrum,
@@ -38,6 +39,7 @@ def status_message(state: str = "listening") -> Message:
         rss_mb=123.456,
         level_dbfs=-42.49,
         place=(52.5, 13.25),
+        configuration=InForce(4711, "0" * 16),
     )
     return status(value)
 

@@ -1,10 +1,10 @@
-// Drawings of counts against effort. Where nobody listened there is hatching, never an empty place that could mean "none".
+// Drawings of counts against effort. Time that was not recorded is hatched, never left empty as if it meant "none".
 
 import { el, svg } from "./dom.js";
 import { count, duration } from "./words.js";
 
 export const perHour = (row) => (row.listened_s > 0 ? row.events / (row.listened_s / 3600) : 0);
-const told = (row) => (row.listened_s > 0 || row.events ? `${count(row.events)} in ${duration(row.listened_s)} listened` : "nobody listened");
+const told = (row) => (row.listened_s > 0 || row.events ? `${count(row.events)} in ${duration(row.listened_s)} listened` : "not recorded");
 
 // The day as a clock: 24 hours around, midnight at the bottom, longer is more events per hour of listening.
 export function dayClock(hours, name) {
@@ -75,7 +75,7 @@ export function seasons(weeks) {
 export const REASONS = ["schedule", "device-lost", "stream-lost", "suspended", "overflow", "queue-full", "stall", "clock-step"];
 const known = (reason) => (REASONS.includes(reason) ? reason : "other");
 
-// Time accounted for: a bar an hour or a day; listened from below, gaps by reason on it, hatched what nobody knows.
+// Time accounted for: a bar an hour or a day; listened from below, gaps by reason on it, hatched what is not known.
 export function accounting(rows, span_s, label) {
   const tall = 108, wide = 1000 / rows.length, gap = Math.min(3, wide * 0.16);
   const parts = [hatch("gap-hatch")];

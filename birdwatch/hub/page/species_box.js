@@ -7,7 +7,7 @@ import { nameOf, state } from "./state.js";
 const known = new Map();
 
 // Every species that was detected, or with `every` each label of the model, as [{code, text}], by name.
-async function species(every) {
+export async function species(every) {
   const key = `${state.locale} ${every}`;
   if (known.has(key)) return known.get(key);
   const [seen, labels] = await Promise.all([get("species"), get("labels", { locale: state.locale, every: every || null })]);

@@ -4,6 +4,7 @@ import { get, send } from "../api.js";
 import { el, replace } from "../dom.js";
 import { say } from "../notices.js";
 import { choice, fault, field, heading, loading, searchBox } from "../parts.js";
+import { species as speciesOf } from "../species_box.js";
 import { applyTheme, loadNames, mayWrite, nameOf, remember, state } from "../state.js";
 
 export async function show(main) {
@@ -52,6 +53,7 @@ class Thresholds {
     Object.assign(this, { box, station, found, species, words: "" });
     this.now = { default: found.default, classes: { ...found.classes } };
     this.writable = found.writable && mayWrite();
+    this.labels = [];
     this.rows = el("ol", { class: "thresholds" });
     this.save = el("button", { class: "button primary", type: "button", disabled: true, onclick: () => this.put() }, "Apply");
   }
@@ -59,13 +61,33 @@ class Thresholds {
   draw() {
     const why = this.found.why || (mayWrite() ? "This station's thresholds cannot be changed from here." : "Sign in to change them.");
     replace(this.box, this.writable ? null : el("p", { class: "why" }, why),
-      el("div", { class: "threshold default" }, el("span", { class: "threshold-name" }, "All others"), this.now.default === null && !this.writable ? el("span", {}, "the model's own") : this.slider("All others", this.now.default, (value) => { this.now.default = value; })),
-      searchBox("Find a species", (value) => { this.words = value.trim().toLowerCase(); this.list(); }), this.rows, this.writable ? el("div", { class: "apply" }, this.save) : null);
+      this.others(),
+      searchBox("Find a species", (value) => this.find(value)), this.rows, this.writable ? el("div", { class: "apply" }, this.save) : null);
+    this.list();
+  }
+
+  others() {
+    const item = el("div", { class: "threshold default" });
+    const fill = () => replace(item,
+      el("span", { class: "threshold-name" }, "All others",
+        this.writable && this.now.default !== null ? el("button", { class: "link", type: "button", onclick: () => { this.now.default = null; this.changed(); fill(); item.querySelector("input").focus(); } }, "use the model's own") : null),
+      this.now.default === null && !this.writable ? el("span", {}, "the model's own") : this.slider("All others", this.now.default, (value) => { const first = this.now.default === null; this.now.default = value; if (first) fill(); }));
+    fill();
+    return item;
+  }
+
+  // Species that were never detected come with the first search.
+  async find(value) {
+    this.words = value.trim().toLowerCase();
+    this.list();
+    if (!this.words || this.labels.length || !this.writable) return;
+    try { this.labels = await speciesOf(true); } catch { return; }
     this.list();
   }
 
   list() {
-    const named = new Map(this.species.map((row) => [row.code, nameOf(row)]));
+    const named = new Map(this.words ? this.labels.map((row) => [row.code, row.text]) : []);
+    for (const row of this.species) named.set(row.code, nameOf(row));
     for (const code of Object.keys(this.now.classes)) if (!named.has(code)) named.set(code, state.names[code] || code);
     const own = (code) => Number(code in this.now.classes);
     const rows = [...named].filter(([code]) => this.writable || own(code)).filter(([code, name]) => `${name} ${code}`.toLowerCase().includes(this.words))
@@ -106,8 +128,8 @@ class Thresholds {
     this.save.disabled = true;
     try {
       const query = this.station ? `?station=${encodeURIComponent(this.station)}` : "";
-      await send("PUT", "settings/thresholds" + query, this.now);
-      say("The station applies these thresholds now");
+      this.now = await send("PUT", "settings/thresholds" + query, this.now);
+      say("In force at the station now");
     } catch (error) {
       this.save.disabled = false;
       say(error.message, "bad");

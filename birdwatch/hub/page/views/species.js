@@ -47,7 +47,7 @@ async function one(main, code) {
       el("div", { class: "tools" }, el("a", { class: "button", href: `#/events?species=${encodeURIComponent(code)}` }, "All events"), el("a", { class: "button", href: `#/review?species=${encodeURIComponent(code)}` }, "Review"))),
     el("div", { class: "portrait" },
       el("section", { class: "panel", "aria-labelledby": "season" }, el("h2", { id: "season" }, "Seasons"), found.weeks.length ? seasons(found.weeks) : empty("No history yet"),
-        el("p", { class: "legend" }, el("span", {}, "Height: events per hour listened"), el("span", {}, el("i", { class: "key none" }), "nobody listened"))),
+        el("p", { class: "legend" }, el("span", {}, "Height: events per hour listened"), el("span", {}, el("i", { class: "key none" }), "not recorded"))),
       el("section", { class: "panel", "aria-labelledby": "day" }, el("h2", { id: "day" }, "Day"), found.hours.length ? dayClock(found.hours, found.name) : empty("No history yet"))),
     el("section", { "aria-labelledby": "best" }, el("h2", { id: "best" }, "Best sounds"), found.best.length ? el("div", { class: "tiles" }, found.best.map((event) => tile(event, { species: false }))) : empty("No sound is kept of it")),
     el("section", { class: "at", "aria-labelledby": "at" }, el("h2", { id: "at" }, "Stations"), el("ol", { class: "tally" }, found.stations.map((row) => el("li", { css: { "--part": row.events / most } }, el("span", {}, row.name), el("b", {}, count(row.events)))))));

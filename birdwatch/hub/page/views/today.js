@@ -47,7 +47,7 @@ function draw(body, found, isToday) {
   replace(body,
     fresh.length ? el("section", { class: "new", "aria-labelledby": "new" }, el("h2", { id: "new" }, "New"), el("div", { class: "tiles" }, fresh.slice(0, 8).map(newTile))) : null,
     el("section", { "aria-labelledby": "hours" }, el("h2", { id: "hours" }, "Species by hour"),
-      found.species.length ? heatMap(found, isToday) : empty(listened ? "None detected" : "Nobody listened", listened ? `in ${duration(found.listened_s.reduce((a, b) => a + b, 0))} of listening.` : "No station was recording on this day.")));
+      found.species.length ? heatMap(found, isToday) : empty(listened ? "None detected" : "Not recorded", listened ? `in ${duration(found.listened_s.reduce((a, b) => a + b, 0))} of listening.` : "No station was recording on this day.")));
 }
 
 function newTile(row) {
@@ -70,7 +70,7 @@ function heatMap(found, isToday) {
       el("div", { class: "cells", role: "img", "aria-label": "Seconds listened by hour" }, HOURS.map((hour) =>
         el("i", { class: hour > now ? "later" : found.listened_s[hour] > 0 ? "" : "none", title: `${hour} h: ${duration(found.listened_s[hour])} listened`, css: { "--part": (found.listened_s[hour] / full).toFixed(3) } }))),
       el("span", { class: "heat-total" }, duration(found.listened_s.reduce((a, b) => a + b, 0)))),
-    el("p", { class: "legend" }, el("span", {}, el("i", { class: "key few" }), "1"), el("span", {}, el("i", { class: "key most" }), `${count(most)} events in an hour`), el("span", {}, el("i", { class: "key none" }), "nobody listened")));
+    el("p", { class: "legend" }, el("span", {}, el("i", { class: "key few" }), "1"), el("span", {}, el("i", { class: "key most" }), `${count(most)} events in an hour`), el("span", {}, el("i", { class: "key none" }), "not recorded")));
 }
 
 function heatRow(row, found, most, now) {
@@ -79,7 +79,7 @@ function heatRow(row, found, most, now) {
     const n = row.events[hour];
     const kind = n ? "some" : hour > now ? "later" : found.listened_s[hour] > 0 ? "zero" : "none";
     const open = n ? () => { location.hash = `#/events?species=${encodeURIComponent(row.code)}&from=${startOf(found.day, hour)}&to=${startOf(hour < 23 ? found.day : shiftDay(found.day, 1), (hour + 1) % 24)}`; } : null;
-    return el("i", { class: kind, title: n ? `${hour} h: ${many(n, "event")}` : kind === "none" ? `${hour} h: nobody listened` : null, onclick: open, css: n ? { "--heat-part": (0.16 + 0.84 * Math.sqrt(n / most)).toFixed(3) } : {} });
+    return el("i", { class: kind, title: n ? `${hour} h: ${many(n, "event")}` : kind === "none" ? `${hour} h: not recorded` : null, onclick: open, css: n ? { "--heat-part": (0.16 + 0.84 * Math.sqrt(n / most)).toFixed(3) } : {} });
   });
   return el("li", { class: "heat-row" }, el("span", { class: "heat-name" }, speciesLink(row), row.new ? el("span", { class: `badge ${row.new}` }, row.new === "day" ? "back" : row.new === "year" ? "new this year" : "new") : null),
     el("div", { class: "cells", role: "img", "aria-label": `${many(row.total, "event")}, most from ${best} to ${best + 1} h` }, cells),
