@@ -22,7 +22,7 @@ TIGHT_BYTES = 500_000_000
 
 
 def hub_findings(folder: Path) -> list[Finding]:
-    """The store in `folder`: whether it can be read, whether messages arrive, and the space left. Nothing where there is none."""
+    """The store in `folder`: whether it can be read, messages arrive, space is left. Nothing where there is none."""
     if not (folder / "hub.db").is_file():
         return []
     try:

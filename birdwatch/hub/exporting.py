@@ -141,7 +141,7 @@ def _parquet(store: Store, path: Path, choice: Choice) -> int:
 
 
 def _ebird(store: Store, path: Path, choice: Choice) -> int:
-    """eBird's "Record Format (Extended)": a row for each species, station and day, X where individuals were not counted.
+    """eBird's "Record Format (Extended)": a row for each species, station and day, X for a number not counted.
 
     The effort is the time that the station listened on that day, as a stationary count.
     """

@@ -1,7 +1,7 @@
 """One origin's messages, from its socket and out of its replay, each handed on once.
 
-A thread of its own, so that a slow, silent or hostile station does not delay the others. Where a message leaves a hole, or
-begins a new start of the station, the station is asked first; what it no longer has is counted as lost.
+A thread of its own, so that a slow, silent or hostile station does not delay the others. Where a message leaves a hole,
+or begins a new start of the station, the station is asked first; what it no longer has is counted as lost.
 """
 
 from __future__ import annotations
