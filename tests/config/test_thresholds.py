@@ -60,7 +60,7 @@ def test_a_form_that_is_not_understood_is_refused(text):
         with_thresholds(text, {("class", "comswi", "threshold"): 0.9})
 
 
-_code = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), min_size=1, max_size=12)
+_code = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
 _value = st.integers(1, 10_000).map(lambda number: number / 10_000)
 
 
