@@ -41,8 +41,8 @@ BASE: Mapping[str, Any] = {
     "schedule": "step", "warmup_epochs": 0.5, "head_prior": 0.05, "drop_path_rate": 0.0, "ema": 0.98, "folds": 3,
     "fold": "all", "select": "last", "workers": 0, "threads": 1, "device": "cpu",
 }  # fmt: skip
+# Longer windows are fewer, in smaller batches: as much audio in as many steps.
 SED: Mapping[str, Any] = {"head": "sed"}
-# Each against the base, but for the rounds of the student, which begin from it, and what is done to its submission.
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "soft AUC + 0.25 BCE": {"loss": "soft_auc"},
     "focal BCE": {"loss": "focal"},
@@ -50,11 +50,12 @@ CHANGES: Mapping[str, Mapping[str, Any]] = {
     "label smoothing 0.05": {"label_smoothing": 0.05},
     "classes in equal shares": {"sample_by": "count", "sample_exponent": 0.0},
     "SED head, 5 s": SED,
-    "SED head, 10 s": {**SED, "window_s": 10.0, "window_hop_s": 10.0},
-    "SED head, 20 s": {**SED, "window_s": 20.0, "window_hop_s": 20.0},
+    "SED head, 10 s": {**SED, "window_s": 10.0, "window_hop_s": 10.0, "epoch_windows": 200, "batch_size": 16},
+    "SED head, 20 s": {**SED, "window_s": 20.0, "window_hop_s": 20.0, "epoch_windows": 100, "batch_size": 8},
     "background mixed in": {"background": "background"},
     "pretrained on other species": {"init": "pretrained"},
 }
+# Each begins from the one before, the first from the base.
 ROUNDS = ("student, round 1", "student, round 2")
 AFTERWARDS: Mapping[str, Mapping[str, Any]] = {
     "neighbours .2/.6/.2": {"kernel": (0.2, 0.6, 0.2)},
@@ -115,9 +116,14 @@ class Bench:
         fit(Settings(**values), resume=True, say=click.echo)
         return where / "full" / "best.pt"
 
+    def folder_of(self, name: str, seed: int) -> Path:
+        return self.out / f"{name.replace(' ', '_').replace('/', '')}-{seed}"
+
     def run(self, name: str, seed: int) -> Path:
         """Train a change, or find it trained; its run folder."""
-        where = self.out / f"{name.replace(' ', '_').replace('/', '')}-{seed}"
+        where = self.folder_of(name, seed)
+        if (where / "metrics.json").exists():
+            return where
         if name in ROUNDS:
             number = ROUNDS.index(name) + 1
             last = self.run(ROUNDS[number - 2] if number > 1 else "base", seed)
@@ -134,13 +140,15 @@ class Bench:
 
     def soundscapes(self, run: Path, after: Mapping[str, Any]) -> Scored:
         """The rows of the test soundscapes by the mean of the folds; groups: soundscapes."""
-        model, out = run / "folds.onnx", run / "submission.csv"
+        named = "-".join(map(str, after.values())).replace(" ", "")
+        model, out = run / "folds.onnx", run / f"submission{named}.csv"
         if not model.exists():
             write_model(from_checkpoints(sorted(run.glob("fold*/best.pt")), ensemble=True), model, Kind())
         blending = Blending(overlap=after.get("overlap", "max"), kernel=after.get("kernel", (1.0,)), row_s=5.0)
         template, audio = self.mini / "sample_submission.csv", self.mini / "test_soundscapes"
         options = SubmitOptions((model,), audio, out, blending, template, hop_s=after.get("hop_s", 5.0))
-        write_submission(options, say=lambda _: None)
+        if not out.exists():
+            write_submission(options, say=lambda _: None)
         rows = {row["row_id"]: row for row in read(out)}
         truth = [[self.truth[name][code] == "1" for code in self.codes] for name in self.truth]
         groups = [name.rpartition("_")[0] for name in self.truth]
@@ -192,9 +200,9 @@ def line(name: str, *parts: Mapping[str, Any] | None) -> str:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--seeds", default=2, show_default=True, type=click.IntRange(min=1))
-@click.option("--only", multiple=True, help="Only this change; may be repeated.")
+@click.option("--only", multiple=True, help="Train only this change; may be repeated.")
 def main(folder: Path, out: Path, seeds: int, only: tuple[str, ...]) -> None:
-    """Write OUT/gains.json and print the table."""
+    """Write OUT/gains.json and OUT/gains.md, after each change."""
     bench = Bench(folder.resolve(), out.resolve(), seeds)
     base = {seed: bench.run("base", seed) for seed in bench.seeds}
     recordings = [bench.held_out(run) for run in base.values()]
@@ -203,20 +211,28 @@ def main(folder: Path, out: Path, seeds: int, only: tuple[str, ...]) -> None:
     found["base"]["soundscapes"] = figures(rows, rows)
 
     def wanted(names: Sequence[str]) -> list[str]:
-        return [name for name in names if not only or name in only]
+        done = {
+            name for name in names if all((bench.folder_of(name, n) / "metrics.json").exists() for n in bench.seeds)
+        }
+        return [name for name in names if not only or name in only or name in done]
 
+    def show() -> None:
+        (out / "gains.json").write_text(json.dumps(found, indent=1) + "\n")
+        head = ("change", "recordings", "gain", "by seed", "soundscapes", "gain", "by seed")
+        text = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * 6]
+        text += [line(name, values.get("recordings"), values["soundscapes"]) for name, values in found.items()]
+        (out / "gains.md").write_text("\n".join(text) + "\n")
+
+    for name in wanted(list(AFTERWARDS)):
+        after = [bench.soundscapes(run, AFTERWARDS[name]) for run in base.values()]
+        found[name] = {"soundscapes": figures(after, rows)}
     for name in wanted([*CHANGES, *ROUNDS]):
         runs = [bench.run(name, seed) for seed in bench.seeds]
         found[name] = {"recordings": figures([bench.held_out(run) for run in runs], recordings)}
         found[name]["soundscapes"] = figures([bench.soundscapes(run, {}) for run in runs], rows)
-    for name in wanted(list(AFTERWARDS)):
-        after = [bench.soundscapes(run, AFTERWARDS[name]) for run in base.values()]
-        found[name] = {"soundscapes": figures(after, rows)}
-    (out / "gains.json").write_text(json.dumps(found, indent=1) + "\n")
-    head = ("change", "recordings", "gain", "by seed", "soundscapes", "gain", "by seed")
-    click.echo("| " + " | ".join(head) + " |\n| --- |" + " ---: |" * 6)
-    for name, values in found.items():
-        click.echo(line(name, values.get("recordings"), values["soundscapes"]))
+        show()
+    show()
+    click.echo((out / "gains.md").read_text("utf-8"))
 
 
 if __name__ == "__main__":

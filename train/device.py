@@ -9,7 +9,9 @@ import torch
 
 from birdwatch.errors import ConfigError
 
-__all__ = ["choose_device", "require_compiler"]
+from .settings import Settings
+
+__all__ = ["choose_device", "half_precision", "require_compiler"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,6 +25,14 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device is {name!r}, but torch {torch.__version__} finds no CUDA here; use --device cpu")
     return device
+
+
+def half_precision(settings: Settings, device: torch.device) -> torch.dtype | None:
+    """What the network computes in beside float32 (autocast), None for float32 alone."""
+    if device.type == "cuda":
+        kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return kind if settings.amp else None
+    return torch.bfloat16 if settings.bf16 else None
 
 
 def require_compiler(device: torch.device) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import FloatArray, Window
 from birdwatch.checkpoint.file import Checkpoint, read_checkpoint
+from birdwatch.checkpoint.frontend import FrontEnd
 from birdwatch.checkpoint.network import activated, build_network, pool_input
 from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ModelError
@@ -45,6 +46,8 @@ class Ensemble:
     networks: tuple[tuple[nn.Module, tuple[int, int]], ...]  # each with its pooling
     checkpoint: Checkpoint
     device: torch.device
+    # On a GPU the images are made there, too; None: by the daemon's own front end.
+    front_end: FrontEnd | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -83,7 +86,11 @@ class Ensemble:
         """Scores `(B, segments, classes)`."""
         spec = self.manifest.frontend
         assert spec is not None
-        images = torch.from_numpy(log_mel(np.stack([window.samples for window in windows]), spec)).to(self.device)
+        samples = np.stack([window.samples for window in windows])
+        if self.front_end is None:
+            images = torch.from_numpy(log_mel(samples, spec)).to(self.device)
+        else:
+            images = self.front_end(torch.from_numpy(samples).to(self.device))
         scores = torch.stack(
             [
                 activated(logits_of(network, pool_input(images, pool)).float(), self.manifest.activation)
@@ -119,4 +126,7 @@ def load_ensemble(paths: Sequence[Path], device: torch.device) -> Ensemble:
         network.load_state_dict(checkpoint.state_dict)
         network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         networks.append((network, checkpoint.model.pool))
-    return Ensemble(tuple(networks), first, device)
+    front_end = None
+    if device.type != "cpu" and first.manifest.frontend is not None:
+        front_end = FrontEnd(first.manifest.frontend).to(device)
+    return Ensemble(tuple(networks), first, device, front_end)

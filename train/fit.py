@@ -18,10 +18,11 @@ from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import FrontendSpec
 from birdwatch.model.manifest import Manifest
 
-from .device import choose_device
+from .device import choose_device, half_precision
 from .draws import epoch_draws, regular_draws
 from .frontend import segments_of
 from .gather import Data
+from .loader import Loader, batches_of, load_batches
 from .optimise import learning_rate
 from .predictions import Predictions, metrics_of, score_windows
 from .progress import Pace
@@ -29,7 +30,7 @@ from .report_text import epoch_line
 from .reproducible import seed_everything
 from .settings import Settings
 from .state import Metrics, State, initial_network, kept_settings
-from .step import Forward, finite, load_batches, timed
+from .step import Batch, Forward, finite, timed
 from .tables import save_predictions, write_table
 from .teacher_head import plain_state
 from .tensorboard import log_epoch
@@ -130,10 +131,11 @@ def fit_fold(
         fold.spec,
         fold.arguments.pool,
         fold.device,
-        state.half if settings.amp and fold.device.type == "cuda" else None,
+        half_precision(settings, fold.device),
     )
+    loader = load_batches(fold.windows, settings, fold.device)
     for epoch in range(len(state.history), settings.last_epoch):
-        metrics = train_epoch(fold, state, forward, epoch, say=say)
+        metrics = train_epoch(fold, state, forward, loader, epoch, say=say)
         predictions = fold.validate(state) if parts.held_out else None
         if predictions is not None:
             metrics |= metrics_of(predictions, data.sources)
@@ -187,7 +189,7 @@ def prepare_fold(
     return Fold(settings, data, parts, folder, manifest, spec, arguments, device, windows, varied)
 
 
-def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int, *, say: Say) -> Metrics:
+def train_epoch(fold: Fold, state: State, forward: Forward, loader: Loader, epoch: int, *, say: Say) -> Metrics:
     """Train an epoch; returns its number, mean loss, learning rate and speed."""
     settings, number = fold.settings, fold.parts.number
     # Seeded anew each epoch, so that a resumed run draws what an uninterrupted one does.
@@ -196,18 +198,28 @@ def train_epoch(fold: Fold, state: State, forward: Forward, epoch: int, *, say: 
     draws = epoch_draws(
         fold.data.sources, fold.parts.train, settings, fold.spec, fold=number, epoch=epoch, varied=fold.varied
     )
-    loader = load_batches(fold.windows, draws, settings, fold.device)
-    steps = len(loader)
+    batches = batches_of(draws, settings.batch_size)
     state.train_mode()
     pace = Pace(f"{fold.parts.called} epoch {epoch + 1}/{settings.last_epoch}", len(draws), say)
-    losses, waited_s, began_s = 0.0, 0.0, perf_counter()
-    for step, (batch, wait_s) in enumerate(timed(loader)):
-        loss = forward.loss(batch, rng)
+    losses, waited_s, began_s, steps = 0.0, 0.0, perf_counter(), len(batches)
+
+    def count(loss: torch.Tensor, step: int, batch: Batch) -> None:
+        nonlocal losses
         value, size = finite(loss, epoch, step, batch, draws, fold.windows), len(batch["mel"])
         losses += value * size
         pace.push(size, value)
+
+    # A loss is read after the next step was given to the device: reading it waits until the device is there.
+    last: tuple[torch.Tensor, int, Batch] | None = None
+    for step, (batch, wait_s) in enumerate(timed(loader.load(batches))):
+        loss = forward.loss(batch, rng)
         state.update(loss, learning_rate(settings, epoch + step / steps), settings, epoch * steps + step)
         waited_s += wait_s
+        if last is not None:
+            count(*last)
+        last = (loss.detach(), step, batch)
+    if last is not None:
+        count(*last)
     taken_s = perf_counter() - began_s
     return {
         "epoch": epoch + 1,

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.checkpoint.frontend import images_of
 from birdwatch.checkpoint.network import activated, pool_input
 from birdwatch.evaluation.metrics import average_precision, macro, recording_scores, roc_auc, top_1
 
+from .loader import Loader
 from .windows import Draw, Source, Windows
 
 __all__ = ["Predictions", "metrics_of", "score_windows", "truth_of"]
@@ -45,11 +45,10 @@ def score_windows(
     """The scores of `draws` (with starts), unaugmented, in their order. `forward` is a network in eval mode."""
     size = batch_size * 2
     batches = [list(draws[i : i + size]) for i in range(0, len(draws), size)]
-    loader = DataLoader(windows, batch_sampler=batches, num_workers=workers)
     scores = []
     with torch.inference_mode():
-        for batch in loader:
-            images = images_of(batch["mel"].to(device).transpose(1, 2), windows.spec)
+        for batch in Loader(windows, workers=workers, pinned=device.type == "cuda").load(batches):
+            images = images_of(batch["mel"].to(device, non_blocking=True).transpose(1, 2), windows.spec)
             images = pool_input(images, pool).contiguous(memory_format=torch.channels_last)
             scores.append(activated(forward(images).float(), activation).cpu())
     return Predictions(

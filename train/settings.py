@@ -168,6 +168,7 @@ class Settings:
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N")
     amp: bool = setting(True, "automatic mixed precision, on CUDA")
+    bf16: bool = setting(False, "compute in bfloat16 on a processor too; some networks are faster so, others slower")
     compile: bool = setting(False, "torch.compile the network (needs a C++ compiler)")
     workers: int = setting(2, "processes that load windows; 0 loads in the training process")
     tensorboard: bool = setting(False, "also log the curves for TensorBoard (needs its package)")
@@ -233,7 +234,7 @@ class Settings:
 
 # What may differ between a run and its resumption without other weights, or only by rounding.
 RUNTIME = frozenset(
-    {"device", "amp", "compile", "workers", "threads", "tensorboard", "cache", "out", "fold", "skip_broken"}
+    {"device", "amp", "bf16", "compile", "workers", "threads", "tensorboard", "cache", "out", "fold", "skip_broken"}
     | {"threshold_precision", "threshold_positives", "thresholds", "name", "license", "attribution"}
 )
 

@@ -17,6 +17,7 @@ from birdwatch.checkpoint.network import ModelArguments, build_network, pool_inp
 from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError
 
+from .device import half_precision
 from .frontend import frontend_of
 from .gather import Data
 from .optimise import move_average
@@ -80,7 +81,6 @@ class State:
     averaged: nn.Module | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    half: torch.dtype
     frozen: list[nn.Module] = field(default_factory=list)
     history: list[Metrics] = field(default_factory=list)
     total: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -96,9 +96,9 @@ class State:
         freeze(frozen)
         learned = [value for value in network.parameters() if value.requires_grad]
         optimizer = torch.optim.AdamW(learned, lr=settings.lr, weight_decay=settings.weight_decay)
-        half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
-        scaled = settings.amp and device.type == "cuda" and half == torch.float16
-        return cls(network, averaged, optimizer, torch.amp.GradScaler(device.type, enabled=scaled), half, frozen)
+        # Gradients in float16 vanish unless they are scaled; bfloat16 has float32's range.
+        scaled = half_precision(settings, device) == torch.float16
+        return cls(network, averaged, optimizer, torch.amp.GradScaler(device.type, enabled=scaled), frozen)
 
     @property
     def kept(self) -> nn.Module:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from birdwatch.checkpoint.network import pool_input
 from birdwatch.checkpoint.sed import SedAnswer
@@ -23,7 +22,7 @@ from .settings import Settings
 from .teacher_head import embedding_loss
 from .windows import NOISE, VARIED, Draw, Windows
 
-__all__ = ["Forward", "TrainingError", "finite", "load_batches", "timed"]
+__all__ = ["Batch", "Forward", "TrainingError", "finite", "timed"]
 
 Batch = Mapping[str, torch.Tensor]
 
@@ -34,7 +33,7 @@ class TrainingError(BirdwatchError):
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """From a batch to its loss. run: the network, compiled or not; half: what CUDA computes in, None for float32."""
+    """From a batch to its loss. run: the network, compiled or not; half: what it computes in, None for float32."""
 
     run: Callable[[torch.Tensor], Any]
     settings: Settings
@@ -62,22 +61,6 @@ class Forward:
             apart = embedding_loss(embedding.float(), shown.embeddings, shown.embedding_weights)
             loss = loss + settings.teacher_weight * apart
         return loss
-
-
-def load_batches(windows: Windows, draws: list[Draw], settings: Settings, device: torch.device) -> DataLoader[Batch]:
-    """The epoch's batches, the last one as small as it comes; a loader with `workers` processes that read ahead."""
-    size = settings.batch_size
-    batches = [draws[i : i + size] for i in range(0, len(draws), size)]
-    # A batch of one has no variance for the batch normalisation to divide by.
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2] += batches.pop()
-    return DataLoader(
-        windows,
-        batch_sampler=batches,
-        num_workers=settings.workers,
-        pin_memory=device.type == "cuda",
-        prefetch_factor=4 if settings.workers else None,
-    )
 
 
 def timed(batches: Iterable[Batch]) -> Iterator[tuple[Batch, float]]:

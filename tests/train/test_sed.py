@@ -8,6 +8,7 @@ import torch
 
 from birdwatch.api import analyze
 from birdwatch.checkpoint.file import read_checkpoint
+from birdwatch.checkpoint.frontend import FrontEnd
 from birdwatch.checkpoint.network import ModelArguments, build_network
 from birdwatch.checkpoint.sed import SedAnswer, membership
 from birdwatch.model.classifier import OnnxClassifier
@@ -83,6 +84,10 @@ def test_soundscapes_are_evaluated_and_pseudo_labelled_in_the_rows_of_a_run(quic
             (row.start_frame, row.valid_frames) for row in expected
         ]
         np.testing.assert_allclose([r.scores for r in found], [r.scores for r in expected], atol=1e-5)
+    # As on a GPU, where the images are made there.
+    there = replace(ensemble, front_end=FrontEnd(ensemble.manifest.frontend))
+    found = there.score_file(tmp_path / "scapes" / "a.wav", hop_s=5.0)
+    np.testing.assert_allclose([r.scores for r in found], [r.scores for r in expected], atol=1e-4)
     codes = ensemble.manifest.codes
     (tmp_path / "t.csv").write_text("row_id,birds\n" + "".join(f"a_{5 * i},{codes[i % 2]}\n" for i in range(1, 6)))
     options = {"out": None, "say": lambda _: None, "quiet": True}
