@@ -1,8 +1,9 @@
-"""Atomic writes: a file is written under a temporary name beside its place, then renamed. No input is replaced."""
+"""Atomic writes: what is written has a temporary name beside its place, then is renamed. No input is replaced."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import IO
 from birdwatch.errors import SinkError, reason_of
 from birdwatch.paths import file_name
 
-__all__ = ["Identities", "check_folder", "check_writable", "identities", "written_beside"]
+__all__ = ["Identities", "check_folder", "check_writable", "folder_beside", "identities", "written_beside"]
 
 # Device and inode of a file -> the name under which it is read.
 Identities = Mapping[tuple[int, int], Path]
@@ -96,3 +97,37 @@ def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """An empty folder that replaces `path` when the block ends without an error; otherwise the old one stays.
+
+    A folder takes the place of another in two renames: a kill between them leaves the old one as `.<name>.old`, which
+    the next call puts back. Raises SinkError where the disk or the folder refuses.
+    """
+    target = path.resolve()
+    temporary, old = (target.with_name(file_name(f".{target.name}", end)) for end in (".part", ".old"))
+    try:
+        _put_back(old, target)
+        for left in (temporary, old):
+            if left.exists():
+                shutil.rmtree(left)
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
+    except OSError as error:
+        raise SinkError(
+            f"{path} could not be written: {error.strerror or error}; nothing there was changed", path=path
+        ) from error
+    finally:
+        _put_back(old, target)
+        for left in (temporary, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _put_back(old: Path, target: Path) -> None:
+    if old.exists() and not target.exists():
+        old.rename(target)

@@ -24,6 +24,7 @@ from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.evaluation.predictions import read_predictions
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model
+from birdwatch.tables.reading import table_files
 from birdwatch.wording import counted
 
 __all__ = ["evaluate"]
@@ -90,12 +91,12 @@ def evaluate(
     Labels with times are compared by segment, labels without times by recording.
     """
     for file in filter(None, (out, diagram)):
-        check_writable(file, inputs=identities([table, *truth_files(truth)]))
+        check_writable(file, inputs=identities([*table_files(table), *truth_files(truth)]))
     if out is not None and diagram is not None and out.resolve() == diagram.resolve():
         raise ConfigError(f"--out and --reliability name the same file, {out}; give each its own")
     predictions = read_predictions(table, threshold)
     # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
-    if model is not None or table.suffix.lower() != ".parquet":
+    if model is not None or not (table.is_dir() or table.suffix.lower() == ".parquet"):
         names = _with_model(predictions.names, model)
         predictions = replace(predictions, names=names)
     units = compare(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,8 +23,9 @@ from birdwatch.errors import ConfigError
 from birdwatch.report.moments import effort_of, species_of
 from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.recordings import BAND_HZ, Recordings
+from birdwatch.tables.dataset_reading import Dataset
 from birdwatch.tables.local_time import local_time
-from birdwatch.tables.reading import read_detections
+from birdwatch.tables.reading import open_detections
 from birdwatch.tables.rows import DetectionTable
 from birdwatch.wording import counted
 
@@ -52,19 +55,16 @@ def report(
     min_score: float | None,
     timezone: str | None,
 ) -> None:
-    """Make one self-contained HTML page of TABLE, a .parquet, .jsonl or detections .csv of `birdwatch run`."""
-    if table.is_dir():
-        raise ConfigError(f"{table} is a folder; name a table of `birdwatch run`, and the recordings with --audio")
-    page_path = out or table.with_suffix(".html")
+    """Make one self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
+    suffix = "" if table.is_dir() else table.suffix
+    page_path = out or table.with_name(table.name.removesuffix(suffix) + ".html")
     check_writable(page_path, inputs=identities([table]))
-    read = read_detections(table)
+    read = open_detections(table)
     timezone = timezone or read.timezone or "UTC"
     where = zone(timezone)
-    rows = [row for row in read.rows if row.score >= (row.threshold if min_score is None else min_score)]
-    species = species_of(rows, where, moments=moments)
     found = Recordings(_in_folder(audio))
-    check_writable(page_path, inputs=identities([*found.by_name.values(), *(Path(row.path) for row in read.rows)]))
-    recordings = read.run.get("recordings", [])
+    _check_no_input(page_path, chain(found.by_name.values(), read.files()))
+    species = species_of(read.columns(min_score), where, moments=moments)
     wanted = [row for one in species[:limit] for row in one.moments]
     shown: dict[str, list[Moment]] = defaultdict(list)
     missing = 0
@@ -74,11 +74,11 @@ def report(
             missing += png is None
             shown[row.label].append(Moment(row, when, png, sound))
     page = Page(
-        title=title or (audio or table).absolute().name.removesuffix(table.suffix),
+        title=title or (audio or table).absolute().name.removesuffix(suffix),
         species=species,
         moments=shown,
-        effort=effort_of(recordings, where),
-        recordings=len(recordings) or len({row.recording for row in read.rows}),
+        effort=effort_of(read.recordings(), where),
+        recordings=read.recording_count,
         failed=_failed(table, read),
         band_hz=BAND_HZ,
         zone=timezone,
@@ -94,6 +94,13 @@ def report(
         click.echo(f"birdwatch: the audio of {counted(missing, 'moment')} was not found {hint}", err=True)
 
 
+def _check_no_input(page: Path, files: Iterable[Path]) -> None:
+    """Raise SinkError where the page would replace one of `files`; there may be a million of them."""
+    itself = identities([page])
+    if itself:
+        check_writable(page, inputs={place: file for file in files for place in identities([file]) if place in itself})
+
+
 def _in_folder(folder: Path | None) -> dict[str, Path]:
     """The recordings of a folder by name."""
     if folder is None:
@@ -107,7 +114,7 @@ def _clock(time: datetime) -> str:
     return f"{time.day} {time:%b %Y, %H:%M:%S}"
 
 
-def _failed(table: Path, read: DetectionTable) -> list[tuple[str, str]]:
+def _failed(table: Path, read: DetectionTable | Dataset) -> list[tuple[str, str]]:
     """The recordings that failed, from the table itself or from the list beside it."""
     if "failed" in read.run:
         return [(item["path"], item["reason"]) for item in read.run["failed"]]

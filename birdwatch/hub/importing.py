@@ -19,7 +19,7 @@ from birdwatch.hub.store import Store
 from birdwatch.hub.sums import add_listened, add_sums, write_sums
 from birdwatch.model.builtin import built_in_model
 from birdwatch.model.classifier import OnnxClassifier
-from birdwatch.tables.reading import read_detections
+from birdwatch.tables.reading import open_detections
 
 __all__ = ["Imported", "import_archive"]
 
@@ -41,7 +41,7 @@ def import_archive(store: Store, path: Path, *, station: str, where: tzinfo) -> 
 
     where: the zone of local times in it. Raises SourceError for a file that is none, SinkError from the store.
     """
-    is_table = path.suffix in TABLES
+    is_table = path.suffix in TABLES or path.is_dir()
     rows, effort = _table(path) if is_table else (read_foreign(path, where), {})
     numbers = Numbers(store)
     with store.writing() as connection:
@@ -109,16 +109,16 @@ def _store(
 
 def _table(path: Path) -> tuple[Iterator[Foreign | str], dict[int, float]]:
     """Rows of a table of birdwatch, and seconds listened by hour where it says so (Parquet)."""
-    read = read_detections(path)
+    read = open_detections(path)
     effort: dict[int, float] = {}
-    for recording in read.run.get("recordings", ()):
+    for recording in read.recordings():
         start_ns, seconds = recording.get("start_utc_ns"), float(recording.get("duration_s") or 0.0)
         if start_ns is None or not seconds > 0:
             continue
         start_ms = start_ns // 1_000_000
         for hour, part in hours_of(start_ms, start_ms + round(seconds * 1000)):
             effort[hour] = effort.get(hour, 0.0) + seconds * part
-    return _rows(read.rows), effort
+    return _rows(read.each_row()), effort
 
 
 def _rows(rows: Iterable[Any]) -> Iterator[Foreign | str]:

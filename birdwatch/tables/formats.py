@@ -15,6 +15,7 @@ from birdwatch.errors import ConfigError, SinkError
 from birdwatch.paths import file_name
 from birdwatch.tables.audacity import audacity_rows
 from birdwatch.tables.cells import plain_cells, spreadsheet_cells
+from birdwatch.tables.dataset import check_dataset, write_dataset
 from birdwatch.tables.detections import DETECTION_COLUMNS, detection_columns, detection_rows
 from birdwatch.tables.json_lines import json_lines
 from birdwatch.tables.kaleidoscope import KALEIDOSCOPE_COLUMNS, kaleidoscope_rows
@@ -44,7 +45,10 @@ DECISIVE = {".parquet": "parquet", ".jsonl": "jsonl", ".selections.txt": "raven"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One `--out`. folder: one file per recording in the folder `path`, instead of one file. rows: what a row is."""
+    """One `--out`. folder: a folder `path` instead of one file. rows: what a row is.
+
+    In a folder is one file per recording, of Parquet one per site and date.
+    """
 
     path: Path
     form: str
@@ -65,6 +69,9 @@ class Output:
             )
         if not self.folder:
             check_writable(self.path, inputs=inputs)
+            return
+        if self.form == "parquet":
+            check_dataset(self.path, inputs=inputs)
             return
         for folder in dict.fromkeys((self.path / name).parent for name in ("x", *names)):
             check_folder(folder)
@@ -94,7 +101,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         if form is None:
             if folder:
                 raise SinkError(
-                    f"{path} is a folder; name a file to write, or add --format raven or audacity to fill it"
+                    f"{path} is a folder; name a file to write, or add --format parquet, raven or audacity to fill it"
                 )
             if path.suffix.lower() == ".csv":
                 form = "submission"
@@ -103,7 +110,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
                     f"--out {out} does not say its form; end it in .csv, {', '.join(DECISIVE)}, "
                     f"or add --format {'|'.join(FORMS)}"
                 )
-        if folder and FORMS[form] is None:
+        if folder and FORMS[form] is None and form != "parquet":
             raise SinkError(f"{path} is a folder; name a file to write, since {form} is one table")
         chosen.append(Output(path, form, folder, rows or ("events" if form in READ_BY_PEOPLE else "windows")))
     paths = [output.path.absolute() for output in chosen]
@@ -123,7 +130,9 @@ def write_output(
     """Write one output whole, or leave what was there; returns the template's row ids that no recording gave."""
     absent: list[str] = []
     words = replace(words, rows=output.rows)
-    if output.folder:
+    if output.folder and output.form == "parquet":
+        write_dataset(output.path, results, words, run)
+    elif output.folder:
         end = FORMS[output.form]
         for result in results:
             inner = Path(result.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -17,7 +17,7 @@ from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.tables.rows import DetectionRow, DetectionTable
 
-__all__ = ["METADATA_KEY", "read_parquet", "require_pyarrow", "write_parquet"]
+__all__ = ["METADATA_KEY", "metadata_of", "open_parquet", "read_parquet", "require_pyarrow", "rows_of", "write_parquet"]
 
 # Where the footer holds the run: its parameters, the recordings with their starts and lengths, and the failed ones.
 METADATA_KEY = "birdwatch.run"
@@ -37,14 +37,17 @@ def require_pyarrow() -> Any:
     return pyarrow
 
 
-def write_parquet(stream: IO[bytes], results: Iterable[Result], words: Vocabulary, run: Mapping[str, Any]) -> None:
+def write_parquet(
+    stream: IO[bytes], results: Iterable[Result], words: Vocabulary, run: Mapping[str, Any], *, part: bool = False
+) -> None:
     """One row per detection or event, the columns of the csv; times are timestamps in UTC, names are dictionaries.
 
-    Row groups are filled to the same size whatever the recordings' lengths, so memory is flat.
+    Row groups are filled to the same size whatever the recordings' lengths, so memory is flat. part: of a dataset. Its
+    times are in microseconds, since Spark reads no nanoseconds, and its dictionaries hold what occurs in the part.
     """
     pa = require_pyarrow()
     text = pa.dictionary(pa.int32(), pa.string())
-    moment = pa.timestamp("ns", tz="UTC")
+    moment = pa.timestamp("us" if part else "ns", tz="UTC")
     schema = pa.schema(
         [
             ("recording", text),
@@ -65,12 +68,14 @@ def write_parquet(stream: IO[bytes], results: Iterable[Result], words: Vocabular
     )
     with pa.parquet.ParquetWriter(stream, schema, compression="zstd", write_statistics=True) as writer:
         for table in _groups(pa, _tables(pa, schema, results, words), schema):
-            writer.write_table(table, row_group_size=ROW_GROUP)
+            writer.write_table(_compacted(pa, table) if part else table, row_group_size=ROW_GROUP)
 
 
 def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) -> Iterator[Any]:
     labels = words.manifest.labels
     rate = words.manifest.rate_hz
+    moment = schema.field("start").type
+    tick_ns = 1000 if moment.unit == "us" else 1
     for result in results:
         for rows in result.rows(words.rows):
             count = len(rows)
@@ -84,9 +89,9 @@ def _tables(pa: Any, schema: Any, results: Iterable[Result], words: Vocabulary) 
 
             def times(frames: Any, result: Result = result, count: int = count) -> Any:
                 if result.start_utc_ns is None:
-                    return pa.nulls(count, schema.field("start").type)
+                    return pa.nulls(count, moment)
                 ns = result.start_utc_ns + frames * 1_000_000_000 // rate
-                return pa.array(ns, pa.int64()).cast(schema.field("start").type)
+                return pa.array(ns // tick_ns, pa.int64()).cast(moment)
 
             columns = [
                 constant(result.name),
@@ -125,25 +130,50 @@ def _groups(pa: Any, tables: Iterator[Any], schema: Any) -> Iterator[Any]:
     yield pa.concat_tables(chain(held, [schema.empty_table()])).unify_dictionaries()
 
 
-def read_parquet(path: Path) -> DetectionTable:
-    """Read the table back, with its run. Raises ConfigError for another file."""
+def _compacted(pa: Any, table: Any) -> Any:
+    """The same rows with dictionaries of only what occurs in them: a model knows thousands of names."""
+    for number, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            plain = table.column(number).cast(pa.string()).combine_chunks()
+            table = table.set_column(number, column, plain.dictionary_encode())
+    return table
+
+
+def open_parquet(path: Path, columns: Sequence[str] = DETECTION_COLUMNS) -> Any:
+    """A `ParquetFile`, to be closed. Raises ConfigError for another file, and for one without these columns."""
     pa = require_pyarrow()
     try:
         file = pa.parquet.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise ConfigError(f"{path} is not Parquet ({error}); write it again with `birdwatch run`") from error
-    with file:
-        missing = [name for name in DETECTION_COLUMNS if name not in file.schema_arrow.names]
-        if missing:
-            raise ConfigError(f"{path} lacks the columns {', '.join(missing)}; expected a table of `birdwatch run`")
-        metadata = file.schema_arrow.metadata or {}
-        run = json.loads(metadata.get(METADATA_KEY.encode(), b"{}"))
-        rows: list[DetectionRow] = []
-        names = [*DETECTION_COLUMNS[:-1], *(["windows"] if "windows" in file.schema_arrow.names else [])]
-        for batch in file.iter_batches(columns=names):
-            start = batch.column("start").cast(pa.int64())
-            columns: Iterable[list[Any]] = (
-                (start if name == "start" else batch.column(name)).to_pylist() for name in names
-            )
-            rows += map(DetectionRow, *columns)
-    return DetectionTable(rows, run, run.get("timezone"))
+    missing = [name for name in columns if name not in file.schema_arrow.names]
+    if missing:
+        file.close()
+        raise ConfigError(f"{path} lacks the columns {', '.join(missing)}; expected a table of `birdwatch run`")
+    return file
+
+
+def metadata_of(file: Any) -> dict[str, Any]:
+    """What the footer says about the run; empty where it says nothing."""
+    metadata = file.schema_arrow.metadata or {}
+    run: dict[str, Any] = json.loads(metadata.get(METADATA_KEY.encode(), b"{}"))
+    return run
+
+
+def rows_of(file: Any) -> Iterator[DetectionRow]:
+    """The rows of a `ParquetFile`, in its order."""
+    pa = require_pyarrow()
+    names = [*DETECTION_COLUMNS[:-1], *(["windows"] if "windows" in file.schema_arrow.names else [])]
+    for batch in file.iter_batches(columns=names):
+        start = batch.column("start").cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
+        columns: Iterable[list[Any]] = (
+            (start if name == "start" else batch.column(name)).to_pylist() for name in names
+        )
+        yield from map(DetectionRow, *columns)
+
+
+def read_parquet(path: Path) -> DetectionTable:
+    """Read the table back, with its run. Raises ConfigError for another file."""
+    with open_parquet(path) as file:
+        run = metadata_of(file)
+        return DetectionTable(list(rows_of(file)), run, run.get("timezone"))

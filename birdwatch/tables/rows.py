@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from birdwatch.audio.timestamps import parse_time
 
-__all__ = ["DetectionRow", "DetectionTable", "row_of"]
+__all__ = ["Columns", "DetectionRow", "DetectionTable", "row_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,47 @@ class DetectionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of whole recordings as arrays `(n,)`, for sums over more rows than memory holds one by one.
+
+    labels: the codes of the classes, of which `label` holds the numbers. recording: a number for each recording.
+    start_utc_ns: ns since 1970, 0 where `dated` is false. row: one of the rows, by its number.
+    """
+
+    labels: Sequence[str]
+    label: npt.NDArray[np.int64]
+    recording: npt.NDArray[np.int64]
+    score: npt.NDArray[np.float64]
+    start_s: npt.NDArray[np.float64]
+    start_utc_ns: npt.NDArray[np.int64]
+    dated: npt.NDArray[np.bool_]
+    row: Callable[[int], DetectionRow]
+
+    @classmethod
+    def of(cls, rows: Sequence[DetectionRow]) -> Columns:
+        """Any rows, the whole of a table."""
+        labels, label = _numbered(row.label for row in rows)
+        starts = [row.start_utc_ns for row in rows]
+        return cls(
+            labels,
+            label,
+            _numbered(row.recording for row in rows)[1],
+            np.array([row.score for row in rows], np.float64),
+            np.array([row.start_s for row in rows], np.float64),
+            np.array([start or 0 for start in starts], np.int64),
+            np.array([start is not None for start in starts], bool),
+            rows.__getitem__,
+        )
+
+
+def _numbered(names: Iterable[str]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The different names, and the number of each name among them."""
+    numbers: dict[str, int] = {}
+    found = [numbers.setdefault(name, len(numbers)) for name in names]
+    return list(numbers), np.array(found, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class DetectionTable:
     """All rows of a table. run: what the table says about its run (only Parquet can), else empty.
 
@@ -49,6 +94,28 @@ class DetectionTable:
     rows: list[DetectionRow]
     run: Mapping[str, Any]
     timezone: str | None = None
+
+    def recordings(self) -> Iterable[Mapping[str, Any]]:
+        """The recordings of the run, where the table names them."""
+        recordings: list[Mapping[str, Any]] = self.run.get("recordings", [])
+        return recordings
+
+    @property
+    def recording_count(self) -> int:
+        """How many recordings were scored, or, where the table does not say that, have a row."""
+        return len(self.run.get("recordings", ())) or len({row.recording for row in self.rows})
+
+    def each_row(self) -> Iterable[DetectionRow]:
+        """The rows one after the other."""
+        return self.rows
+
+    def columns(self, min_score: float | None = None) -> Iterator[Columns]:
+        """The rows at or above a score, by default their threshold."""
+        yield Columns.of([row for row in self.rows if row.score >= (row.threshold if min_score is None else min_score)])
+
+    def files(self) -> Iterator[Path]:
+        """The recordings' files, as far as the table names them."""
+        yield from map(Path, dict.fromkeys(row.path for row in self.rows))
 
 
 def row_of(values: Mapping[str, Any]) -> DetectionRow:

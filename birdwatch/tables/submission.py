@@ -77,7 +77,7 @@ class Submission:
 
 def is_submission(path: Path) -> bool:
     """Whether a file is a csv whose first column is `row_id`. Raises ConfigError where it cannot be read."""
-    if path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv" or path.is_dir():
         return False
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:

@@ -7,7 +7,7 @@ import pytest
 
 from birdwatch.report.moments import effort_of, species_of
 from birdwatch.report.page import Moment, Page, render
-from birdwatch.tables.rows import DetectionRow
+from birdwatch.tables.rows import Columns, DetectionRow
 
 START_NS = 1715574600 * 10**9  # 2024-05-13T04:30:00Z
 DAY_NS = 86400 * 10**9
@@ -20,7 +20,7 @@ def row(recording, utc_ns, name="Great Tit", score=0.9):
 
 
 def page(rows, recordings=(), **changes):
-    species = species_of(rows, UTC, moments=1)
+    species = species_of([Columns.of(rows)], UTC, moments=1)
     values = {
         "title": "t", "species": species, "moments": {}, "effort": effort_of(recordings, UTC),
         "recordings": len({item.recording for item in rows}), "failed": [], "band_hz": (0.0, 12000.0), "zone": "UTC",

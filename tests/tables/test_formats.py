@@ -196,7 +196,7 @@ def test_the_end_of_a_name_decides_the_form(tmp_path, monkeypatch):
         (["x.csv", "y.csv", "z.csv"], ["kaggle", "raven"], ConfigError, "2 --format for 3 --out"),
         (["x.csv", "./x.csv"], [], ConfigError, "name the same file"),
         (["there"], [], SinkError, "there is a folder"),
-        (["there"], ["parquet"], SinkError, "parquet is one table"),
+        (["there"], ["jsonl"], SinkError, "jsonl is one table"),
     ],
 )
 def test_outputs_that_make_no_sense_are_refused(tmp_path, monkeypatch, outs, formats, error, said):
