@@ -26,7 +26,7 @@ from birdwatch.atomic_write import Identities, check_writable, folder_beside, wr
 from birdwatch.errors import SinkError
 from birdwatch.paths import file_name
 from birdwatch.tables.local_time import local_time
-from birdwatch.tables.parquet import METADATA_KEY, require_pyarrow, write_parquet
+from birdwatch.tables.parquet import METADATA_KEY, ROW_GROUP, require_pyarrow, write_parquet
 from birdwatch.tables.result import Result, Rows, Vocabulary
 
 __all__ = ["RECORDING_COLUMNS", "check_dataset", "part_of", "recordings_path", "write_dataset"]
@@ -166,11 +166,14 @@ def _write_recordings(
         ],
         metadata={METADATA_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True)},
     )
-    rows = []
-    for number in order:
-        recording = run["recordings"][number]
-        start = recording["start_utc_ns"]
-        placed = {"site": site_of(recording["name"]), "date": date_of(start), "recording": recording["name"]}
-        rows.append({**recording, **placed, "start": None if start is None else start // 1000, "rows": counts[number]})
     with pa.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-        writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        for start in range(0, len(order), ROW_GROUP):
+            rows = [_listed(run["recordings"][number], counts[number]) for number in order[start : start + ROW_GROUP]]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _listed(recording: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    """A recording as a row of the list."""
+    name, start = recording["name"], recording["start_utc_ns"]
+    placed = {"site": site_of(name), "date": date_of(start), "recording": name}
+    return {**recording, **placed, "start": None if start is None else start // 1000, "rows": rows}

@@ -19,7 +19,9 @@ from birdwatch.tables.rows import Columns, DetectionRow, DetectionTable
 
 __all__ = ["Dataset", "is_dataset", "open_dataset", "read_dataset"]
 
+# Rows and recordings in memory at a time: as arrays, and one by one.
 BATCH = 1 << 16
+RECORDINGS = 1 << 11
 COUNTED = ("label", "score", "threshold", "start_s", "end_s", "start")
 # recording: its number in the part; label: its number among those that occurred so far.
 ROWS = np.dtype(
@@ -52,10 +54,10 @@ class Dataset:
         return self.run.get("timezone")
 
     def recordings(self) -> Iterator[Mapping[str, Any]]:
-        """All recordings that were scored, in the order of the parts; some thousands in memory at a time."""
+        """All recordings that were scored, in the order of the parts."""
         pa = require_pyarrow()
         with open_parquet(recordings_path(self.folder), RECORDING_COLUMNS) as file:
-            for batch in file.iter_batches(batch_size=BATCH):
+            for batch in file.iter_batches(batch_size=RECORDINGS):
                 starts = batch.column("start").cast(pa.int64()).to_pylist()
                 for recording, start in zip(batch.to_pylist(), starts, strict=True):
                     recording["name"] = recording.pop("recording")

@@ -17,7 +17,16 @@ from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.result import Result, Vocabulary
 from birdwatch.tables.rows import DetectionRow, DetectionTable
 
-__all__ = ["METADATA_KEY", "metadata_of", "open_parquet", "read_parquet", "require_pyarrow", "rows_of", "write_parquet"]
+__all__ = [
+    "METADATA_KEY",
+    "ROW_GROUP",
+    "metadata_of",
+    "open_parquet",
+    "read_parquet",
+    "require_pyarrow",
+    "rows_of",
+    "write_parquet",
+]
 
 # Where the footer holds the run: its parameters, the recordings with their starts and lengths, and the failed ones.
 METADATA_KEY = "birdwatch.run"

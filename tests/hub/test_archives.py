@@ -11,18 +11,44 @@ from pathlib import Path
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
+from tiny_model import manifest
 
+from birdwatch.batch.results import describe_run
 from birdwatch.cli.hub import hub as command
 from birdwatch.errors import SourceError
 from birdwatch.hub.event_views import review
 from birdwatch.hub.exporting import FORMATS, Choice, export
 from birdwatch.hub.importing import import_archive
 from birdwatch.hub.store import Store
+from birdwatch.tables.formats import Output, write_output
+from birdwatch.tables.result import DETECTIONS, Result, Vocabulary
 
 BERLIN = ZoneInfo("Europe/Berlin")
+VOCABULARY = Vocabulary(manifest(), np.full(3, 0.5, np.float32))
+
+
+def recording(name: str, start_utc_ns: int | None) -> Result:
+    """Ten minutes with a hundred detections."""
+    found = np.zeros(100, DETECTIONS)
+    found["start_frame"] = np.arange(100) * 160000
+    found["end_frame"] = found["start_frame"] + 160000
+    found["label"], found["score"] = np.arange(100) % 3, 0.75
+    nothing = np.zeros(3, bool)
+    path = Path(f"{name}.wav")
+    return Result(
+        name, path, None, start_utc_ns, 19200000, 0, 0, "", nothing, lambda kind: iter([found]), lambda: iter(())
+    )
+
+
+SEASON = [
+    recording("wood/b", 1_714_529_523_123_456_789),
+    recording("pond/a", 1_714_615_923_000_000_000),
+    recording("pond/undated", None),
+]
 
 
 def birdnet_pi(path: Path, rows: list[tuple]) -> Path:  # type: ignore[type-arg]
@@ -93,6 +119,23 @@ def test_birdnet_go_keeps_its_reviews(tmp_path, store):
         ("Erithacus rubecula", 1_746_072_723_500, 6000, "right"),
         ("Turdus merula", 1_746_072_780_000, 3000, "wrong"),
     ]
+
+
+def test_a_dataset_gives_the_events_of_the_table_of_its_run(tmp_path, store):
+    pytest.importorskip("pyarrow.parquet")
+    outputs = [Output(tmp_path / "d.parquet", "parquet"), Output(tmp_path / "season", "parquet", folder=True)]
+    found = []
+    for number, output in enumerate(outputs):
+        write_output(output, SEASON, VOCABULARY, run=describe_run(SEASON, [], VOCABULARY, {}))
+        done = import_archive(store, output.path, station=f"s{number}", where=UTC)
+        assert (done.new, done.known, len(done.left_out)) == (200, 0, 1)
+        again = import_archive(store, output.path, station=f"s{number}", where=UTC)
+        assert (again.new, again.known) == (0, 200)
+        one = f"WHERE station = (SELECT id FROM stations WHERE name = 's{number}')"
+        events = rows(store, f"SELECT uid, species, start_ms, end_ms, score FROM events {one} ORDER BY uid")
+        found.append((events, rows(store, f"SELECT hour, seconds FROM listened {one} ORDER BY hour")))
+    assert found[0] == found[1]
+    assert sum(seconds for _, seconds in found[0][1]) == pytest.approx(2 * 600)
 
 
 def test_what_is_no_archive_is_said(tmp_path, store):
