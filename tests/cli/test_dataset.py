@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import numpy as np
+import pandas
 import pytest
 import soundfile
 
@@ -60,6 +63,20 @@ def test_duckdb_finds_the_rows_of_the_table(season):
     assert sorted(sites, key=str) == sorted(days, key=str)
 
 
+def test_the_queries_of_the_documentation_run(season):
+    text = (Path(__file__).parents[2] / "docs" / "archives.md").read_text(encoding="utf-8")
+    (queries,) = re.findall(r"( {6}SELECT .+?)\n\n  [A-Z]", text, re.DOTALL)
+    database = duckdb.connect()
+    database.execute(f"SET file_search_path = '{season}'")
+    days, hourly = (database.sql(query).fetchall() for query in queries.split(";")[:2])
+    table = pandas.read_parquet(season / "d.parquet")
+    tits = table[(table["scientific_name"] == "Parus major") & (table["score"] >= 0.5)]
+    assert sum(count for *_, count in days) == len(tits) > 0
+    sites = table["recording"].str.split("/").str[0].value_counts()
+    hours = {"a pond": (10 + 11) / 3600, "wood": (12 + 13 + 10) / 3600}
+    assert dict(hourly) == pytest.approx({site: sites[site] / hours[site] for site in hours})
+
+
 def test_the_page_is_the_same(season, birdwatch):
     pages = []
     for name in ("detections/", "d.parquet"):
@@ -78,8 +95,7 @@ def test_the_page_is_called_after_the_folder(season, birdwatch):
     assert birdwatch("report", "detections/", "--moments", "0", folder=season).returncode == 0
     assert "<h1>detections</h1>" in (season / "detections.html").read_text()
     part = next((season / "detections").rglob("*.parquet")).relative_to(season)
-    recording = "season/wood/undated.wav"
-    for place in (part, "detections.recordings.parquet", recording):
+    for place in (part, "season/wood/undated.wav"):
         done = birdwatch("report", "detections", "--moments", "0", "--out", place, folder=season)
         assert done.returncode == 1
         assert "is an input of this command" in done.stderr
@@ -121,6 +137,16 @@ def test_workers_and_a_merge_write_the_same_dataset(season, tmp_path, birdwatch,
     again = birdwatch("run", *options, "--model", tiny_model, folder=alone)
     assert again.returncode == 3, again.stderr
     assert written(tmp_path) == written(alone)
+
+
+@pytest.mark.slow
+def test_dask_writes_the_same_dataset(season, tmp_path, birdwatch, tiny_model):
+    pytest.importorskip("distributed")
+    options = ("--min-score", "0.1", "--timezone", "Europe/Berlin", "--engine", "dask", "--workers", "1")
+    out = ("--out", f"{tmp_path}/detections/", "--format", "parquet")
+    done = birdwatch("run", "season", *out, *options, "--model", tiny_model, folder=season)
+    assert done.returncode == 3, done.stderr
+    assert written(tmp_path) == written(season)
 
 
 @pytest.mark.parametrize(
