@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from birdwatch.errors import ConfigError
 from birdwatch.tables.dataset import PART, RECORDING_COLUMNS, part_of, recordings_path
+from birdwatch.tables.detections import DETECTION_COLUMNS
 from birdwatch.tables.parquet import metadata_of, open_parquet, require_pyarrow, rows_of
 from birdwatch.tables.rows import Columns, DetectionRow, DetectionTable
 
@@ -22,7 +23,7 @@ __all__ = ["Dataset", "is_dataset", "open_dataset", "read_dataset"]
 # Rows and recordings in memory at a time: as arrays, and one by one.
 BATCH = 1 << 16
 RECORDINGS = 1 << 11
-COUNTED = ("label", "score", "threshold", "start_s", "end_s", "start")
+COUNTED = ("recording", "label", "score", "threshold", "start_s", "end_s", "start")
 # recording: its number in the part; label: its number among those that occurred so far.
 ROWS = np.dtype(
     [
@@ -56,7 +57,7 @@ class Dataset:
     def recordings(self) -> Iterator[Mapping[str, Any]]:
         """All recordings that were scored, in the order of the parts."""
         pa = require_pyarrow()
-        with open_parquet(recordings_path(self.folder), RECORDING_COLUMNS) as file:
+        with _opened(recordings_path(self.folder), RECORDING_COLUMNS) as file:
             for batch in file.iter_batches(batch_size=RECORDINGS):
                 starts = batch.column("start").cast(pa.int64()).to_pylist()
                 for recording, start in zip(batch.to_pylist(), starts, strict=True):
@@ -66,7 +67,7 @@ class Dataset:
     def each_row(self) -> Iterator[DetectionRow]:
         """The rows in the order of the recordings."""
         for part, recordings in self._parts():
-            with self._opened(part, recordings) as file:
+            with self._part(part, recordings) as file:
                 yield from rows_of(file)
 
     def columns(self, min_score: float | None = None) -> Iterator[Columns]:
@@ -74,7 +75,7 @@ class Dataset:
         labels: dict[str, int] = {}
         first, waiting, known = 0, [], {}
         for part, recordings in self._parts():
-            with self._opened(part, recordings) as file:
+            with self._part(part, recordings) as file:
                 for rows in _of_whole_recordings(file, recordings, labels, min_score):
                     known.update({first + n: recordings[n] for n in np.unique(rows["recording"]).tolist()})
                     rows["recording"] += first
@@ -122,18 +123,29 @@ class Dataset:
             yield Path(part), list(recordings)
 
     @contextmanager
-    def _opened(self, part: Path, recordings: list[Mapping[str, Any]]) -> Iterator[Any]:
-        with open_parquet(self.folder / part) as file:
+    def _part(self, part: Path, recordings: list[Mapping[str, Any]]) -> Iterator[Any]:
+        with _opened(self.folder / part, DETECTION_COLUMNS) as file:
             expected, found = sum(recording["rows"] for recording in recordings), file.metadata.num_rows
             if found != expected:
                 raise _torn(self.folder, f"{self.folder / part} has {found} rows, and {expected} are listed")
             yield file
 
 
+@contextmanager
+def _opened(path: Path, columns: Sequence[str]) -> Iterator[Any]:
+    pa = require_pyarrow()
+    try:
+        with open_parquet(path, columns) as file:
+            yield file
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} cannot be read ({reason}); copy it again, or write it again", path=path) from error
+
+
 def open_dataset(folder: Path) -> Dataset:
     """A dataset whose parts are all there, and no others. Raises ConfigError."""
     listed = recordings_path(folder)
-    with open_parquet(listed, RECORDING_COLUMNS) as file:
+    with _opened(listed, RECORDING_COLUMNS) as file:
         dataset = Dataset(folder, metadata_of(file), file.metadata.num_rows)
         places: set[tuple[Any, Any]] = set()
         for batch in file.iter_batches(batch_size=BATCH, columns=["site", "date"]):
@@ -161,15 +173,17 @@ def _of_whole_recordings(
     file: Any, recordings: Sequence[Mapping[str, Any]], labels: dict[str, int], min_score: float | None
 ) -> Iterator[Rows]:
     """The rows of a part at or above a score, never some of a recording without the rest; `labels` are added to."""
-    ends = np.cumsum([recording["rows"] for recording in recordings])
-    done = 0
+    places = {recording["name"]: place for place, recording in enumerate(recordings)}
+    last = 0
     held: list[Rows] = []
     for batch in file.iter_batches(batch_size=BATCH, columns=list(COUNTED)):
-        rows = _rows(batch, labels)
-        rows["recording"] = np.searchsorted(ends, np.arange(done, done + len(rows)), side="right")
-        done += len(rows)
+        rows = _rows(batch, places, labels)
+        if not len(rows):
+            continue
+        if (np.diff(rows["recording"], prepend=last) < 0).any():
+            raise ValueError("its rows are not in the order of the recordings")
         # More rows of the last recording may follow.
-        last = rows["recording"].max(initial=0)
+        last = rows["recording"][-1]
         rows = rows[rows["score"] >= (rows["threshold"] if min_score is None else min_score)]
         cut = np.searchsorted(rows["recording"], last)
         if cut or (held and held[0]["recording"][0] < last):
@@ -181,15 +195,20 @@ def _of_whole_recordings(
         yield np.concatenate(held)
 
 
-def _rows(batch: Any, labels: dict[str, int]) -> Rows:
+def _rows(batch: Any, places: dict[str, int], labels: dict[str, int]) -> Rows:
     pa = require_pyarrow()
     rows = np.zeros(len(batch), ROWS)
     for name in ("score", "threshold", "start_s", "end_s"):
         rows[name] = batch.column(name).to_numpy()
     start = batch.column("start").cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
     rows["start_ns"] = start.fill_null(0).to_numpy()
-    label = batch.column("label")
-    label = label if pa.types.is_dictionary(label.type) else label.dictionary_encode()
-    numbers = np.array([labels.setdefault(code, len(labels)) for code in label.dictionary.to_pylist()], np.int64)
-    rows["label"] = numbers[label.indices.to_numpy()] if len(numbers) else 0
+    rows["recording"] = _numbers(pa, batch.column("recording"), lambda name: places.get(name, -1))
+    rows["label"] = _numbers(pa, batch.column("label"), lambda code: labels.setdefault(code, len(labels)))
     return rows
+
+
+def _numbers(pa: Any, names: Any, number_of: Callable[[str], int]) -> npt.NDArray[np.int64]:
+    """A number for each name of a column, asked for once for each different one."""
+    coded = names if pa.types.is_dictionary(names.type) else names.dictionary_encode()
+    numbers = np.array([number_of(name) for name in coded.dictionary.to_pylist()], np.int64)
+    return numbers[coded.indices.to_numpy()] if len(numbers) else np.zeros(len(names), np.int64)

@@ -403,6 +403,31 @@ def test_parts_that_do_not_belong_together_are_refused(dataset, spoil, said):
         list(open_detections(dataset).columns())
 
 
+@pytest.mark.parametrize("name", ["detections/site=-/date=2024-05-13/part-0.parquet", "detections.recordings.parquet"])
+def test_damaged_files_are_one_clear_error(dataset, tmp_path, name):
+    data = bytearray((tmp_path / name).read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for place in range(4, footer, 7):
+        data[place] ^= 255
+    (tmp_path / name).write_bytes(data)
+    for read in (read_detections, lambda path: list(open_detections(path).columns())):
+        with pytest.raises(
+            ConfigError, match=r"parquet cannot be read \(.+\); copy it again, or write it again"
+        ) as said:
+            read(dataset)
+        assert "\n" not in str(said.value)
+
+
+def test_rows_in_another_order_are_no_rows_of_other_recordings(dataset):
+    path = dataset / "site=north" / "date=2024-05-13" / "part-0.parquet"
+    expected = Counter(row.recording for row in read_detections(dataset).rows)
+    table = pyarrow.parquet.read_table(path, partitioning=None)
+    pyarrow.parquet.write_table(table.sort_by([("score", "descending")]), path)
+    assert Counter(row.recording for row in read_detections(dataset).rows) == expected
+    with pytest.raises(ConfigError, match="its rows are not in the order of the recordings"):
+        list(open_detections(dataset).columns())
+
+
 def test_parts_that_another_tool_wrote_again_are_read(dataset):
     expected = read_detections(dataset).rows
     for path in dataset.rglob("*.parquet"):
