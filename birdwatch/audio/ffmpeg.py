@@ -20,10 +20,11 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import DecodeError
 
-__all__ = ["FfmpegFile"]
+__all__ = ["FfmpegFile", "samples_of"]
 
-# Codecs report each damaged packet on stderr, hundreds of lines for one file; they are counted instead.
-av.logging.set_level(av.logging.PANIC)
+# Codecs report each damaged packet on stderr, hundreds of lines for one file; they are counted instead. With any other
+# level than None PyAV takes the interpreter's lock for every message of FFmpeg, whether it is shown or not.
+av.logging.set_level(None)
 
 # Many packets: read at once they cost half of reading packet by packet. Their samples still fit a core's cache.
 READ_FRAMES = 1 << 16
@@ -165,7 +166,7 @@ class FfmpegFile:
 
     def _drain(self, fifo: Any, start: int) -> Iterator[tuple[int, FloatArray]]:
         if fifo.samples:
-            yield start, _samples(fifo.read(fifo.samples))
+            yield start, samples_of(fifo.read(fifo.samples))
 
     def _converter(self, frame: Any, end: int) -> Any:
         """Brings a stream that changes its rate or channels to those of its beginning."""
@@ -241,7 +242,7 @@ class _Unparsed:
             self.frames += max(0, more) * self._packet_frames
 
 
-def _samples(frame: Any) -> FloatArray:
+def samples_of(frame: Any) -> FloatArray:
     """Samples float32 `(n, channels)` of a frame of any format, not copied where they are float32 already."""
     name = frame.format.name.removesuffix("p")
     # A plane is padded at its end. It is (n,) of one channel, or (n, channels) where they are interleaved.

@@ -55,15 +55,17 @@ class LevelMeter:
 
 
 def _level(samples: FloatArray) -> Level:
-    mean = float(samples.mean(dtype=np.float64))
-    power = float(np.mean(np.square(samples - np.float32(mean), dtype=np.float64)))
-    peak = float(np.max(np.abs(samples)))
+    mean = samples.mean()
+    centred = samples - mean
+    power = float(np.dot(centred, centred)) / len(samples)
+    low, high = float(samples.min()), float(samples.max())
+    peak = max(high, -low)
     flags = []
-    if is_constant(samples):
+    if low == high:
         flags.append("digital-zero" if peak == 0.0 else "stuck")
-    elif mean * mean > power:
+    elif float(mean) ** 2 > power:
         flags.append("dc")
-    if float(np.mean(np.abs(samples) >= CLIPPED)) >= CLIPPED_SHARE and "stuck" not in flags:
+    if peak >= CLIPPED and low != high and float(np.mean(np.abs(samples) >= CLIPPED)) >= CLIPPED_SHARE:
         flags.append("clipping")
     return Level(_db(power**0.5), _db(peak), tuple(flags))
 

@@ -1,31 +1,37 @@
-"""An HTTP server of live streams on loopback, as a process: `python -m birdwatch.bench.stream_server FILE SECONDS`.
+"""An HTTP server of live streams on loopback: `python -m birdwatch.bench.stream_server FILE SECONDS SPREAD`.
 
-Every connection gets the audio file FILE, which lasts SECONDS, at the speed at which it sounds. The first line that it
-prints is the port.
+Every connection gets the audio file FILE, which lasts SECONDS, at the speed at which it sounds. It begins up to SPREAD
+seconds later, each at another moment: windows of independent streams do not end together. The first line that it prints
+is the port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import count
 from pathlib import Path
 
 __all__ = ["serve"]
 
 # How often a piece is sent: as an encoder at the other end would.
 PIECE_S = 0.1
+# Multiples of it are spread evenly over 0..1, however many there are.
+GOLDEN = 0.6180339887
 HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n"
 
 
-async def serve(path: Path, seconds: float) -> None:
+async def serve(path: Path, seconds: float, spread_s: float) -> None:
     """Serve until the process is ended."""
     data = path.read_bytes()
     piece = max(1, round(len(data) * PIECE_S / seconds))
+    numbers = count()
     kind = b"audio/ogg" if path.suffix == ".ogg" else b"audio/wav"
 
     async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(spread_s * (next(numbers) * GOLDEN % 1.0))
             writer.write(HEADER % kind)
             loop = asyncio.get_running_loop()
             due = loop.time()
@@ -46,4 +52,4 @@ async def serve(path: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))

@@ -87,7 +87,7 @@ def bench_streams(context: click.Context, seconds: float, first: int, most: int,
     Real connections over loopback to a real `birdwatch listen`: nothing dropped, no gap, 95 % of the windows published
     within 500 ms. The bound is the cores divided by the processor time of a window's stages alone.
     """
-    from birdwatch.bench.streams import streams_measures
+    from birdwatch.bench.streams import Daemon, streams_measures
 
     # Its processes end with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -106,17 +106,14 @@ def bench_streams(context: click.Context, seconds: float, first: int, most: int,
     per_window_s = work_s[f"decode {kind}"] + work_s["resample"] + work_s.get("mel", 0.0)
     per_window_s += network_s if classifier.provider == CPU else 0.0
     measures, trials = streams_measures(
-        model=path,
-        provider=_asked(classifier),
+        Daemon(path, _asked(classifier), manifest.codes[0], hop_s),
         seconds=seconds,
         codec=codec,
         per_window_s=per_window_s,
-        hop_s=hop_s,
         first=first,
         most=most,
+        told=lambda trial: click.echo(f"{trial}: {'carried' if trial.passes else 'too many'}", err=True),
     )
-    for trial in trials:
-        _say(f"{trial}")
     report = Report("birdwatch bench streams", {**_setting(classifier), "trials": str(len(trials))}, tuple(measures))
     click.echo(report.json() if as_json else report.table())
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 TURN_S = 0.25
 # Between two turns over several sources where none had anything: a twentieth of the latency that is aimed at.
 TICK_S = 0.025
+# With many of them longer, so that looking at all of them stays a small part of a core.
+TICK_PER_STATION_S, MAX_TICK_S = 0.00025, 0.05
 # How long the end may take to score what still waits.
 FLUSH_S = 3.0
 
@@ -139,7 +141,7 @@ class Daemon:
             return outcome != "waited"
         outcomes = {self._captured(station) for station in stations}
         if "moved" not in outcomes:
-            self._pause(TICK_S)
+            self._pause(min(max(TICK_S, len(stations) * TICK_PER_STATION_S), MAX_TICK_S))
         return outcomes != {"waited"}
 
     def _captured(self, station: Station) -> Outcome:

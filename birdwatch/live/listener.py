@@ -116,6 +116,11 @@ class Listener:
         """Windows that were not taken yet."""
         return self._queued
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be taken: no window, and no place where events end."""
+        return not self._queue
+
     def use(self, policy: ScoringPolicy) -> None:
         """Apply another policy from the next window on; open events stay open."""
         self.policy = policy
@@ -138,8 +143,8 @@ class Listener:
         block = self._conditioner.push(numbered.block)
         runs = finite_runs(block)
         invalid = len(block.samples) - sum(len(run.samples) for run in runs)
-        for run in finite_runs(numbered.block):
-            # The level is the device's own: whether it clips is decided before the gain.
+        # The level is the device's own: whether it clips is decided before the gain.
+        for run in runs if block is numbered.block else finite_runs(numbered.block):
             self._meter.push(run.samples)
         if self._on_block is not None:
             for run in runs:

@@ -21,6 +21,8 @@ __all__ = ["Scheduler"]
 BUDGET_S = 0.15
 # Windows of one station that may wait on average when there are many: two hold the 4 MB that a station may take.
 WAITING_PER_STATION = 2
+# Batches that are ready for each worker beside the one that it computes: it need not wait for the next turn.
+READY = 3
 
 
 @dataclass(slots=True)
@@ -34,7 +36,8 @@ class _Batch:
 class Scheduler:
     """`turn` scores a part of what waits and gives the results to the stations that the windows belong to.
 
-    executor: where batches are computed, `workers` at a time, while stations capture; None computes them in `turn`.
+    executor: where batches are computed, `workers` at a time and READY more for each, while stations capture;
+    None computes them in `turn`.
     Every station with waiting windows gets the same share of each batch, so one that floods or lags costs no other.
     Where more waits in all than the machine can score in time, the station with most waiting windows loses its oldest.
     """
@@ -44,7 +47,7 @@ class Scheduler:
         self._scorer = scorer
         self._clock = clock
         self._executor = executor
-        self._workers = workers
+        self._at_once = 1 if executor is None else workers * (1 + READY)
         self._batches: deque[_Batch] = deque()
         self._rotation = 0
         self._waiting_since: float | None = None
@@ -58,7 +61,7 @@ class Scheduler:
         """Take in finished batches, begin others; True when anything was settled. Never waits with an executor."""
         settled = self._collect()
         self._shed(stations)
-        while len(self._batches) < self._workers and self._worthwhile(stations):
+        while len(self._batches) < self._at_once and self._worthwhile(stations):
             parts, passed = self._take(stations)
             settled |= passed
             if not parts:
@@ -84,6 +87,8 @@ class Scheduler:
         passed = False
         # A station without a waiting window may still have events to end.
         for station in order:
+            if station.listener.idle:
+                continue
             results, windows = station.listener.take(min(share, room))
             passed |= self._report(station, results)
             if windows:

@@ -10,12 +10,10 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from birdwatch._version import __version__
-from birdwatch.audio.types import FloatArray
 from birdwatch.errors import StreamError
 from birdwatch.live.source import STREAM, Chunk, Clock
+from birdwatch.live.stream_pieces import Pieces, gathered
 from birdwatch.live.stream_url import checked_url, redacted
 
 if TYPE_CHECKING:
@@ -26,17 +24,13 @@ __all__ = ["NetworkStream"]
 # How long a server may take to answer, and to send the next packet. An HLS segment is up to ten seconds long.
 OPEN_S = 10.0
 STALL_S = 12.0
-# Decoded audio that waits for the daemon; behind it, TCP slows the server down.
+# Decoded audio that waits for the daemon, 40 s; behind it, TCP slows the server down.
 QUEUE_CHUNKS = 400
-# A stream that is so far behind its own beginning is slower than real time: a new connection begins at the present.
-MAX_LAG_S = 15.0
-# Timestamps jump by up to a packet where containers round them; by more, packets were lost. Above the second bound
-# the server began anew.
-MIN_JUMP_S, MAX_JUMP_S = 0.05, 10.0
-# A real-time protocol's first timestamps are corrected when the first sender report arrives.
-SETTLING_S = 3.0
 # So many undecodable packets in a row are not damage but another format.
 MAX_BAD_PACKETS = 100
+# A decoder gives the interpreter's lock away and takes it again several times a packet: so many threads decode at once,
+# and the others wait for their turn without asking for that lock. They never wait for a server there.
+DECODING = threading.Semaphore(2)
 
 
 class NetworkStream:
@@ -112,6 +106,8 @@ class _Attempt:
         self._url = url
         self._name = name
         self._clock = clock
+        # Packets in a row that could not be decoded.
+        self._bad = 0
         self._queue: queue.Queue[Chunk] = queue.Queue(QUEUE_CHUNKS)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
@@ -131,6 +127,8 @@ class _Attempt:
 
     def take(self, timeout_s: float) -> list[Chunk]:
         """What has arrived, waiting at most `timeout_s`."""
+        if timeout_s <= 0 and self._queue.empty():
+            return []
         chunks = []
         try:
             chunks.append(self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait())
@@ -169,31 +167,33 @@ class _Attempt:
             self.fault = f"{self._name} has ended"
 
     def _decode(self, container: av.container.InputContainer, audio: Any) -> None:
-        resampler: Any = None
-        track = _Track(self._name, self._clock)
-        bad = 0
-        import av
-
+        """Decode until the stream ends or is stopped."""
+        pieces = Pieces(self._name, self._clock, self._put)
         audio.codec_context.thread_count = 1
-        for packet in container.demux(audio):
+        for packets in gathered(container.demux(audio), float(1 / audio.time_base)):
             if self._stopped.is_set():
                 return
+            frames = self._frames(packets)
             try:
-                frames = packet.decode()
-                bad = 0
-            except av.error.InvalidDataError:
-                bad += 1
-                if bad > MAX_BAD_PACKETS:
-                    raise StreamError(f"{self._name} cannot be decoded") from None
-                continue
-            for frame in frames:
-                # Planar floats at the stream's own rate: resampling is the model's business.
-                resampler = resampler or av.AudioResampler(format="fltp", layout=frame.layout, rate=frame.rate)
-                lost_frames = track.follow(frame)
-                for planar in resampler.resample(frame):
-                    self._put(track.chunk(np.ascontiguousarray(planar.to_ndarray().T), lost_frames))
-                    lost_frames = 0
-                self.reason = track.reason
+                pieces.add(frames)
+            finally:
+                self.reason = pieces.reason
+
+    def _frames(self, packets: list[Any]) -> list[Any]:
+        """Decoded frames; packets that cannot be decoded are left out."""
+        import av
+
+        frames: list[Any] = []
+        with DECODING:
+            for packet in packets:
+                try:
+                    frames += packet.decode()
+                    self._bad = 0
+                except av.error.InvalidDataError:
+                    self._bad += 1
+        if self._bad > MAX_BAD_PACKETS:
+            raise StreamError(f"{self._name} cannot be decoded")
+        return frames
 
     def _put(self, chunk: Chunk) -> None:
         self.opened = True
@@ -203,49 +203,6 @@ class _Attempt:
             except queue.Full:
                 continue
             return
-
-
-class _Track:
-    """Compares a stream's timestamps with what arrived: lost packets, another rate, too slow."""
-
-    def __init__(self, name: str, clock: Clock) -> None:
-        self.reason = "stream-lost"
-        self._name = name
-        self._clock = clock
-        self._format: tuple[int, int] | None = None
-        self._next_s: float | None = None
-        self._received_s = 0.0
-        self._least_lag_s: float | None = None
-
-    def follow(self, frame: Any) -> int:
-        """How many frames are missing before `frame`. Raises StreamError where the stream must be opened anew."""
-        now_s = self._clock.now().awake_ns / 1e9
-        form = (frame.rate, frame.layout.nb_channels)
-        self._format = self._format or form
-        if form != self._format:
-            raise StreamError(f"{self._name} changed from {_text(self._format)} to {_text(form)}")
-        length_s = frame.samples / frame.rate
-        missing_s = 0.0
-        if frame.time is not None and self._next_s is not None and self._received_s > SETTLING_S:
-            missing_s = frame.time - self._next_s
-            if abs(missing_s) > MAX_JUMP_S:
-                raise StreamError(f"{self._name} began anew: its timestamps jumped by {missing_s:.1f} s")
-        if missing_s < MIN_JUMP_S:
-            missing_s = 0.0
-        if frame.time is not None:
-            self._next_s = frame.time + length_s
-        self._received_s += length_s + missing_s
-        lag_s = now_s - self._received_s
-        self._least_lag_s = lag_s if self._least_lag_s is None else min(self._least_lag_s, lag_s)
-        if lag_s - self._least_lag_s > MAX_LAG_S:
-            self.reason = "stall"
-            raise StreamError(f"{self._name} is slower than real time, by {lag_s - self._least_lag_s:.0f} s so far")
-        return round(missing_s * float(frame.rate))
-
-    def chunk(self, samples: FloatArray, lost_frames: int) -> Chunk:
-        """Decoded samples `(n, channels)`, stamped now."""
-        assert self._format is not None
-        return Chunk(samples, self._format[0], self._clock.now(), lost_frames, lost_reason="stream-lost")
 
 
 def _options(url: str) -> dict[str, str]:
@@ -260,7 +217,3 @@ def _options(url: str) -> dict[str, str]:
     if url.endswith(".sdp"):
         options["protocol_whitelist"] = "file,rtp,udp"
     return options
-
-
-def _text(form: tuple[int, int]) -> str:
-    return f"{form[0]} Hz, {form[1]} channels"

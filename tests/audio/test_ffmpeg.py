@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 from recordings import encoded
 
-from birdwatch.audio.ffmpeg import _samples
+from birdwatch.audio.ffmpeg import samples_of
 from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError
 
@@ -213,6 +213,6 @@ def test_samples_of_every_format(name, dtype, zero, full, channels, planar):
         # A plane is as long as it is aligned.
         plane.update(part.tobytes().ljust(plane.buffer_size, b"\0"))
     expected = (values.astype(np.float64) - zero) / full
-    found = _samples(frame)
+    found = samples_of(frame)
     assert (found.dtype, found.shape) == (np.float32, (1001, channels))
     np.testing.assert_array_equal(found, expected.astype(np.float32))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
+from tiny_model import manifest
 
 from birdwatch.bench import streams as module
-from birdwatch.bench.streams import _largest, streams_measures
+from birdwatch.bench.streams import Daemon, _largest, streams_measures
 from birdwatch.process import cores
 
 
@@ -31,12 +32,10 @@ def test_the_search_finds_the_largest_number_to_a_tenth(true: int) -> None:
 def test_two_streams_are_carried(tiny_model, monkeypatch, codec) -> None:
     monkeypatch.setattr(module, "SETTLE_S", 6.0)
     measures, trials = streams_measures(
-        model=tiny_model,
-        provider="cpu",
+        Daemon(tiny_model, "cpu", manifest().codes[0], 2.5),
         seconds=10.0,
         codec=codec,
         per_window_s=0.01,
-        hop_s=2.5,
         first=2,
         most=2,
     )

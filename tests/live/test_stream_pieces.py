@@ -1,0 +1,120 @@
+"""Packets gathered into pieces, and frames made chunks: what is lost, how long a piece is, what ends a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import FakeClock
+
+from birdwatch.errors import StreamError
+from birdwatch.live.source import Chunk
+from birdwatch.live.stream_pieces import MAX_LAG_S, PIECE_S, Pieces, gathered
+
+av = pytest.importorskip("av")
+
+RATE_HZ = 48000
+TICKS_PER_S = 1000.0
+
+
+@dataclass(frozen=True)
+class Packet:
+    pts: int | None
+    duration: int | None = 20
+
+
+def packets(*times: int | None) -> Iterator[Packet]:
+    yield from (Packet(time) for time in times)
+
+
+def frame(first: int, samples: np.ndarray, *, rate_hz: int = RATE_HZ) -> Any:
+    """Samples int16 `(n, channels)` as FFmpeg has them, at `first` on the stream's own clock."""
+    layout = "mono" if samples.shape[1] == 1 else "stereo"
+    value = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout=layout)
+    value.rate, value.pts, value.time_base = rate_hz, first, Fraction(1, rate_hz)
+    return value
+
+
+class Made:
+    """Pieces, and what came out of them."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.chunks: list[Chunk] = []
+        self.pieces = Pieces("cam", self.clock, self.chunks.append)
+
+    def add(self, *frames: Any) -> None:
+        self.clock.advance(sum(each.samples / each.rate for each in frames))
+        self.pieces.add(list(frames))
+
+
+def test_short_packets_come_in_pieces_and_long_ones_alone():
+    short = [len(piece) for piece in gathered(packets(*range(0, 400, 20)), TICKS_PER_S)]
+    assert short == [round(PIECE_S * 1000 / 20)] * 5
+    long = gathered((Packet(time, 100) for time in range(0, 300, 100)), TICKS_PER_S)
+    assert [len(piece) for piece in long] == [1, 1, 1]
+
+
+def test_packets_without_times_are_not_held_back():
+    assert [len(piece) for piece in gathered(packets(None, None, 0), TICKS_PER_S)] == [1, 1, 1]
+    unknown = (Packet(time, None) for time in (0, 20))
+    assert [len(piece) for piece in gathered(unknown, TICKS_PER_S)] == [1, 1]
+
+
+def test_what_was_read_before_an_error_is_given_out_before_it():
+    def broken() -> Iterator[Packet]:
+        yield from packets(0, 20)
+        raise OSError("reset")
+
+    pieces = gathered(broken(), TICKS_PER_S)
+    assert [packet.pts for packet in next(pieces)] == [0, 20]
+    with pytest.raises(OSError, match="reset"):
+        next(pieces)
+
+
+def test_frames_are_one_chunk_with_the_numbers_that_they_hold():
+    made = Made()
+    samples = np.random.default_rng(1).integers(-32768, 32767, (2 * 960, 2), np.int16)
+    made.add(frame(0, samples[:960]), frame(960, samples[960:]))
+    (chunk,) = made.chunks
+    np.testing.assert_array_equal(chunk.samples, samples.astype(np.float64) / 32768)
+    assert (chunk.rate_hz, chunk.lost_frames, chunk.stamp) == (RATE_HZ, 0, made.clock.now())
+
+
+def test_lost_packets_divide_a_piece_and_are_counted_before_what_follows_them():
+    made = Made()
+    second = np.ones((RATE_HZ, 1), np.int16)
+    for number in range(4):
+        made.add(frame(number * RATE_HZ, second))
+    part = np.full((4800, 1), 2, np.int16)
+    made.add(frame(4 * RATE_HZ, part), frame(4 * RATE_HZ + 4 * 4800, part + 1))
+    before, after = made.chunks[4:]
+    assert (len(before.samples), before.lost_frames) == (4800, 0)
+    assert (len(after.samples), after.lost_frames) == (4800, 3 * 4800)
+    assert after.samples[0, 0] == 3 / 32768
+
+
+def test_another_rate_ends_the_stream_after_what_came_before_it():
+    made = Made()
+    part = np.ones((4800, 1), np.int16)
+    with pytest.raises(StreamError, match="48000 Hz, 1 channels to 44100 Hz, 1 channels"):
+        made.add(frame(0, part), frame(4800, part, rate_hz=44100))
+    assert [len(chunk.samples) for chunk in made.chunks] == [4800]
+    assert made.pieces.reason == "stream-lost"
+
+
+def test_a_stream_that_falls_behind_real_time_is_a_stall():
+    made = Made()
+    part = np.ones((4800, 1), np.int16)
+    made.add(frame(0, part))
+    made.clock.advance(MAX_LAG_S - 1)
+    made.add(frame(4800, part))
+    made.clock.advance(2)
+    with pytest.raises(StreamError, match="slower than real time"):
+        made.add(frame(9600, part))
+    assert made.pieces.reason == "stall"
+    assert len(made.chunks) == 3
