@@ -1,8 +1,8 @@
 """Noisy student (Xie et al., 2020), as those who won BirdCLEF 2025 published it: one command for a round.
 
 A round: the last round's models score the unlabelled soundscapes; the scores are raised to the round's power; a fresh
-network is trained in which every recording is mixed with a pseudo-labelled window. Windows with sure pseudo-labels are
-drawn more often, none is dropped by a threshold, and stochastic depth is the noise in the network.
+network is trained in which every recording is mixed with a pseudo-labelled window. Soundscapes with sure pseudo-labels
+are drawn more often, none is dropped by a threshold, and stochastic depth is the noise in the network.
 """
 
 from __future__ import annotations

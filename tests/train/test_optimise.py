@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -31,6 +32,28 @@ def test_the_rate_by_steps_warms_up_and_ends_at_its_least() -> None:
     assert (np.diff(rates[:20]) >= 0).all()
     assert (np.diff(rates[20:]) < 0).all()
     assert rates[-1] == pytest.approx(settings.min_lr)
+
+
+def test_the_rate_by_steps_is_torchs_warm_up_and_cosine() -> None:
+    steps, settings = 7, Settings(schedule="step", warmup_epochs=2.0, epochs=6)
+    optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))], lr=settings.lr)
+    warm, cold = 2 * steps, 4 * steps
+    schedule = torch.optim.lr_scheduler.SequentialLR(
+        optimizer,
+        [
+            torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1e-6, total_iters=warm),
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cold, eta_min=settings.min_lr),
+        ],
+        milestones=[warm],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SequentialLR calls its schedules in a way that torch itself deprecates
+        for step in range(warm + cold):
+            if step:  # the first step of ours has a hundredth, not a millionth
+                expected = optimizer.param_groups[0]["lr"]
+                assert learning_rate(settings, step / steps) == pytest.approx(expected, rel=1e-4)
+            optimizer.step()
+            schedule.step()
 
 
 def test_the_loss_is_torchs_where_nothing_is_masked_and_blind_where_it_is() -> None:

@@ -45,6 +45,27 @@ def test_segments_are_the_attentions_weighted_mean_in_a_slow_loop() -> None:
     np.testing.assert_allclose(membership(7, 3).sum(dim=1), 1.0, rtol=1e-6)
 
 
+def test_the_head_is_gem_pooling_and_the_attention_of_panns() -> None:
+    torch.manual_seed(0)
+    network = build_network(ModelArguments(3, "test_efficientnet", head="sed")).eval()
+    images = torch.rand(2, 1, 96, 160)
+    with torch.no_grad():
+        maps = network.body.forward_features(images).double().numpy()  # (B, features, F, T)
+        power = float(network.power)
+        pooled = (np.maximum(maps, 1e-6) ** power).mean(axis=2) ** (1 / power)
+        features = torch.from_numpy(pooled).float()  # (B, features, T)
+        # PANNs: 1 x 1 convolutions over time, a softmax over time of the clipped attention.
+        attention = torch.conv1d(features, network.attention.weight[:, :, None], network.attention.bias)
+        scores = torch.conv1d(features, network.classifier.weight[:, :, None], network.classifier.bias)
+        expected = (torch.softmax(torch.tanh(attention), dim=-1) * scores).sum(dim=2)
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+        answer = network.train().requires_grad_(False)
+        answer.eval().training = True  # the head alone, so that the normalisations stay
+        found = answer(images)
+    torch.testing.assert_close(found.highest, scores.amax(dim=2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.clip, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_ten_seconds_give_rows_of_five(quick: Settings, tmp_path: Path) -> None:
     settings = replace(quick, head="sed", window_s=10.0, epochs=1, cache=str(tmp_path / "mels"))
     out = fit(settings, resume=False, say=lambda _: None, quiet=True)

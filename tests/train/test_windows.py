@@ -101,6 +101,19 @@ def test_soft_labels_decide_with_a_floor_for_the_primary_one(array: Path) -> Non
     np.testing.assert_allclose(late["target"], [0.0, 0.0, 0.0])
 
 
+def test_sure_soundscapes_are_drawn_in_proportion(array: Path) -> None:
+    item = source(array, "song.ogg", SPEC, labels=(0,))
+    # Of each window the surest class counts: 0.9 and 0.3 of one soundscape, 0.2 of the other. 0.6 to 0.2.
+    start = np.array([0.0, 0.0, 5.0])
+    sure = Spans(start, start + 5.0, np.array([0, 1, 1]), np.array([0.9, 0.5, 0.3], np.float32))
+    unsure = Spans(np.array([0.0]), np.array([20.0]), np.array([2]), np.array([0.2], np.float32))
+    scapes = [source(array, name, SPEC, spans=spans) for name, spans in (("a", sure), ("b", unsure))]
+    loader = Windows([item], SPEC, 3, settings=Settings(pseudo_prob=1.0), fold=0, pseudo=scapes)
+    np.testing.assert_allclose(loader.pseudo_share, [0.75, 0.25], atol=1e-4)
+    second = sum(bool(loader[Draw(0, i, 0, None)]["pseudo_target"][2]) for i in range(200))
+    assert 30 <= second <= 70, "a quarter of 200, and four standard deviations"
+
+
 def test_noise_background_and_pseudo_labels_come_with_a_draw(array: Path) -> None:
     item = source(array, "song.ogg", SPEC, labels=(0,))
     spans = Spans(np.array([0.0]), np.array([20.0]), np.array([2]), np.array([0.8], np.float32))
