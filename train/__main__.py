@@ -88,6 +88,7 @@ def teach(
     from .tables import write_table
     from .teach import TeachOptions, read_labels
     from .teach import teach as listen
+    from .teacher import LARGEST_RESIDUAL
 
     if not data or len(data) != len(audio_root) or not taxonomy:
         raise ConfigError("teach needs --taxonomy, and --data and --audio-root in pairs")
@@ -99,8 +100,10 @@ def teach(
         values = [(label.code, label.scientific_name, label.common_name) for label in labels]
         write_table(labels_out, [dict(zip(names, row, strict=True)) for row in values])
     options = TeachOptions(hop_s=hop_s, floor=floor)
-    rows, known = listen(model, recordings, labels, out, options, embeddings_out=embeddings_out)
+    rows, known, residual = listen(model, recordings, labels, out, options, embeddings_out=embeddings_out)
     say(f"{out}: {rows} rows for {len(recordings)} recordings; the teacher knows {known} of {len(labels)} classes")
+    if residual > LARGEST_RESIDUAL:
+        say(f"{embeddings_out}: without a classifier, as the teacher's logits are off a linear map by {residual:.2g}")
 
 
 @train.command()

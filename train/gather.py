@@ -136,6 +136,10 @@ def varied_sounds(
     settings: Settings, spec: FrontendSpec, teacher: Teacher, codes: Sequence[str], names: set[str]
 ) -> Varied:
     """The sounds of `train vary`; raises ConfigError where they were made of recordings other than `names`."""
+    if teacher.kind != "sigmoid":
+        raise ConfigError(
+            f"varied sounds need a teacher with a classifier of its own; that of {settings.teacher} has none"
+        )
     varied = read_varied(Path(settings.varied), spec, teacher, codes)
     unknown = {item.filename for sound in varied.made_of for item in sound} - names
     if unknown:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,16 @@ from .progress import tracked
 from .soft_labels import COLUMNS, LABEL_ODDS
 from .teacher import Embeddings, write_teacher
 
-__all__ = ["TeachOptions", "TeacherScores", "columns_of", "read_labels", "soft_rows", "teach", "teacher_scores"]
+__all__ = [
+    "Taught",
+    "TeachOptions",
+    "TeacherScores",
+    "columns_of",
+    "read_labels",
+    "soft_rows",
+    "teach",
+    "teacher_scores",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,14 @@ class TeacherScores:
     end_s: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float32]
     embeddings: npt.NDArray[np.float32] | None = None
+
+
+class Taught(NamedTuple):
+    """Rows written, classes that the teacher knows, and how far its logits are from a linear map of its embeddings."""
+
+    rows: int
+    known: int
+    residual: float
 
 
 def read_labels(paths: Sequence[Path]) -> list[Label]:
@@ -163,8 +180,8 @@ def teach(
     options: TeachOptions,
     *,
     embeddings_out: Path | None = None,
-) -> tuple[int, int]:
-    """Write the soft labels of `recordings` to `out`; returns how many rows, and how many classes the teacher knows.
+) -> Taught:
+    """Write the soft labels of `recordings` to `out`.
 
     embeddings_out: where the teacher's embeddings and classifier are to be written, too. Both files are written beside
     and renamed, whole or not at all. A progress bar is shown on a terminal.
@@ -173,7 +190,7 @@ def teach(
     columns = columns_of(labels, teacher.manifest.labels)
     embedded: dict[str, Embeddings] = {}
     scores: list[npt.NDArray[np.float32]] = []
-    rows = 0
+    rows, residual = 0, 0.0
     with ExitStack() as whole:
         stream = whole.enter_context(written_beside(out))
         writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
@@ -189,8 +206,10 @@ def teach(
                 scores.append(found.scores[:, list(columns.values())])
         if embeddings_out is not None:
             codes = [label.code for label in labels]
-            write_teacher(embeddings_out, embedded, codes, list(columns), np.concatenate(scores))
-    return rows, len(columns)
+            activation = teacher.manifest.activation
+            given = np.concatenate(scores)
+            residual = write_teacher(embeddings_out, embedded, codes, list(columns), given, activation=activation)
+    return Taught(rows, len(columns), residual)
 
 
 def _rounded(score: float) -> float:

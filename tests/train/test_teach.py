@@ -72,7 +72,7 @@ def test_the_table_holds_what_the_model_scores_and_training_reads_it(
     sf.write(tmp_path / "song.wav", song, 32000, subtype="FLOAT")
     out = tmp_path / "soft.csv"
     recording = Recording("gretit1/song.wav", tmp_path / "song.wav")
-    rows, known = teach(str(tiny_model), [recording], LABELS, out, TeachOptions(hop_s=1.0, floor=0.0))
+    rows, known, _ = teach(str(tiny_model), [recording], LABELS, out, TeachOptions(hop_s=1.0, floor=0.0))
     assert known == len(LABELS)
     scores = np.array([window.scores for window in analyze(recording.path, load_model(tiny_model), 1.0).windows])
     assert rows == scores.size

@@ -15,7 +15,7 @@ from birdwatch.checkpoint.network import ModelArguments, build_network
 from birdwatch.errors import ConfigError
 from train.run import fit
 from train.settings import Settings
-from train.teacher import Embeddings, Teacher, write_teacher
+from train.teacher import Embeddings, Teacher, read_teacher, write_teacher
 from train.teacher_head import TeacherHead, embedding_loss, plain_state, put_teacher_head
 
 SIZE = 7
@@ -172,6 +172,23 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(taught: Settings) -> Non
     assert any("resumes after epoch 1 of 2" in line for line in lines)
     first, second = (read_checkpoint(out / "fold0" / "average.pt").state_dict for out in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("head", ["linear", "sed"])
+def test_a_teacher_without_a_classifier_gives_its_embedding_alone(taught: Settings, head: str) -> None:
+    teacher = read_teacher(Path(taught.teacher), ["lowbird", "midbird", "highbird"])
+    scores = np.concatenate([item.values for item in teacher.recordings.values()])[:, :1].astype(np.float32) ** 2
+    path = Path(taught.out + " embeddings.npz")
+    write_teacher(path, teacher.recordings, ["lowbird", "midbird", "highbird"], [0], scores / scores.max())
+    lines: list[str] = []
+    settings = replace(taught, teacher=str(path), head=head, out=taught.out + head, average_last=0)
+    out = fit(settings, resume=False, say=lines.append)
+    assert any("its classifier for 0 of 3 classes" in line for line in lines)
+    checkpoint = read_checkpoint(out / "fold0" / "best.pt")
+    network = build_network(checkpoint.model)
+    network.load_state_dict(checkpoint.state_dict)
+    with pytest.raises(ConfigError, match="need a teacher with a classifier of its own"):
+        fit(replace(settings, varied="nowhere", out=settings.out + "2"), resume=False, say=lambda _: None)
 
 
 @pytest.mark.parametrize("head", ["linear", "sed"])
