@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 from birdwatch.messaging.peer import Peer
@@ -18,6 +20,9 @@ log = logging.getLogger(__name__)
 # ipc).
 HANDSHAKING_SHARE, ADDRESS_SHARE = 0.25, 0.75
 WARNING_S = 60.0
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+# Between two tries to refuse a connection while not even the spare descriptor is there.
+RETRY_S = 0.05
 
 
 class Shedding:
@@ -41,21 +46,46 @@ class SpareDescriptor:
     """A descriptor kept open, so that a connection can be refused when no other is left."""
 
     def __init__(self) -> None:
-        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._spare: int | None = None
+        self.renew()
 
-    def refuse(self, listening: socket.socket) -> None:
-        """Take the next connection out of the queue, which would else stay ready, and close it."""
-        self.close()
-        with contextlib.suppress(OSError):
-            listening.accept()[0].close()
-        with contextlib.suppress(OSError):
-            self._spare = os.open(os.devnull, os.O_RDONLY)
+    def renew(self) -> None:
+        """Open the spare one where it is missing and a descriptor is free."""
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = os.dup(self._null)
 
-    def close(self) -> None:
-        """Close the descriptor."""
+    def refuse(self, listening: socket.socket, error: OSError) -> bool:
+        """Close the next connection, which would else stay ready, where `accept` failed for want of descriptors.
+
+        False where it failed for another reason, or no connection was there.
+        """
+        if error.errno not in OUT_OF_DESCRIPTORS:
+            return False
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
+        try:
+            taken, _ = listening.accept()
+        except OSError as again:
+            if again.errno in OUT_OF_DESCRIPTORS:
+                # Another thread was faster: nothing can be refused until a descriptor is free, and nothing may spin.
+                time.sleep(RETRY_S)
+            # Else the queue is empty: the system looks for a descriptor before it looks at the queue.
+            self.renew()
+            return False
+        # One step closes the connection and keeps its number: between two, another thread would take it.
+        self._spare = taken.detach()
+        os.dup2(self._null, self._spare, inheritable=False)
+        return True
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        for number in (self._spare, self._null):
+            if number is not None:
+                os.close(number)
+        self._spare = None
 
 
 def reason_to_refuse(peers: Sequence[Peer], address: str, *, most: int) -> str | None:

@@ -145,17 +145,24 @@ class ReplayServer:
         newest: Entry | None = None
         while True:
             entries, question = self._taken()
-            if entries:
-                journal.append(entries)
-                newest = entries[-1]
-                with self._changed:
-                    self._waiting -= len(entries)
-                    self._waiting_bytes -= sum(len(entry.body) for entry in entries)
-            if question is not None:
-                peer, (*route, asked) = question
-                self._send(peer, [*route, *self._reply(asked, journal, newest)])
-            elif not entries:
-                return
+            try:
+                if entries:
+                    journal.append(entries)
+                    newest = entries[-1]
+                    with self._changed:
+                        self._waiting -= len(entries)
+                        self._waiting_bytes -= sum(len(entry.body) for entry in entries)
+                if question is not None:
+                    peer, (*route, asked) = question
+                    self._send(peer, [*route, *self._reply(asked, journal, newest)])
+                elif not entries:
+                    return
+            except Exception:
+                # It is answered with what went wrong, as those behind it are.
+                if question is not None:
+                    with self._changed:
+                        self._work.appendleft(question)
+                raise
 
     def _taken(self) -> tuple[list[Entry], tuple[Peer, Sequence[bytes]] | None]:
         """Messages up to the next question, and that; waits for either. Neither when it is over."""

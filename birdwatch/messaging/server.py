@@ -9,7 +9,6 @@ limits: it keeps every subscription and all parts of a message, and ends the pro
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import selectors
 import socket
@@ -178,9 +177,8 @@ class Server:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
+                if self._spare.refuse(listener.sock, error):
                     self._shedding.add("no descriptor is left", now)
-                    self._spare.refuse(listener.sock)
                 # All else befell the peer (ECONNABORTED ...) and is over.
                 return
             try:
@@ -249,6 +247,7 @@ class Server:
         peer.watched = events
 
     def _tick(self, now: float) -> None:
+        self._spare.renew()
         for peer in list(self._peers.values()):
             reason = peer.overdue(now)
             if reason == GONE:

@@ -337,6 +337,45 @@ def test_a_thread_that_ends_is_a_state_and_questions_are_answered_with_it(
     assert told["dropped"] == 2
 
 
+def test_a_question_taken_with_the_messages_that_end_the_log_is_answered(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Event(), threading.Event()
+    together: list[bool] = []
+
+    def fails(log: MessageLog, entries: Iterable[Entry]) -> None:
+        if not entered.is_set():
+            entered.set()
+            assert go.wait(DEADLINE_S)
+            return
+        together.append(not publisher._replay._work)
+        raise RuntimeError("a fault of ours")
+
+    asked(publisher, 0)
+    monkeypatch.setattr(MessageLog, "append", fails)
+    publisher.publish(samples()[0])
+    assert entered.wait(DEADLINE_S)
+    publisher.publish(samples()[0])
+    faults: list[str] = []
+
+    def ask() -> None:
+        try:
+            asked(publisher, 0)
+        except SinkError as error:
+            faults.append(str(error))
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    until = time.monotonic() + DEADLINE_S
+    while len(publisher._replay._work) < 2 and time.monotonic() < until:
+        pass
+    go.set()
+    asker.join()
+    assert together == [True]  # the question was not behind: it was taken with the message
+    assert len(faults) == 1
+    assert "the message log has ended: RuntimeError: a fault of ours" in faults[0]
+
+
 def test_bodies_that_are_no_longer_the_message_are_missing(tmp_path: Path) -> None:
     with station(tmp_path) as publisher:
         for _ in range(3):

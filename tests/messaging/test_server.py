@@ -137,7 +137,12 @@ with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as publishe
         assert process.wait(DEADLINE_S) == 0
 
 
-def test_without_descriptors_connections_are_refused_and_nothing_spins(publisher: Publisher) -> None:
+def test_without_descriptors_connections_are_refused_and_nothing_spins(
+    publisher: Publisher, security: dict[str, Any]
+) -> None:
+    assert publisher.replay_endpoint is not None
+    # Answered, so the message log has opened its files.
+    list(ask(publisher.replay_endpoint, 0, None, keys=security["keys"], timeout_s=DEADLINE_S))
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     waiting = [socket.socket() for _ in range(3)]
     host, _, port = publisher.endpoint.removeprefix("tcp://").rpartition(":")
