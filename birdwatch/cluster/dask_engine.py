@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,9 +24,9 @@ from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
 from birdwatch.cluster.commits import CommitStore
 from birdwatch.cluster.folding import Folding
-from birdwatch.cluster.plan import Plan, read_plan, write_plan
+from birdwatch.cluster.plan import Plan, read_plan, with_absolute_paths, write_plan
 from birdwatch.cluster.worker import Worker, default_threads
-from birdwatch.errors import ConfigError
+from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.extras import install_command
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ class DaskEngine:
     ) -> list[Outcome]:
         """Score `jobs` and fold each as it is committed. Raises BirdwatchError."""
         store = CommitStore(self.store, plan.parameters)
-        names = hashlib.sha256("".join(store.path_of(job).name for job in jobs).encode()).hexdigest()
-        # A resumed run has other recordings left: each has a plan of its own, and the commits are shared.
+        # Runs that share a store have other options, or other recordings left: each has a plan of its own.
+        named = repr(with_absolute_paths(plan.request)) + "".join(store.path_of(job).name for job in jobs)
+        names = hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
         folder = self.store / "plans" / names[:16]
         shared = write_plan(folder, plan.request, plan.parameters, jobs, store=self.store)
         folding = Folding(store)
@@ -97,10 +99,12 @@ class DaskEngine:
 
         with view(meter) as show, self._client() as client:
             self.notice(f"birdwatch: Dask's dashboard: {client.dashboard_link}")
-            left = [unit for unit in shared.units if any(not folding.store.has(jobs[number]) for number in unit)]
+            left = []
             for unit in shared.units:
-                if unit not in left:
+                if all(folding.store.has(jobs[number]) for number in unit):
                     take(unit)
+                else:
+                    left.append(unit)
             for numbers, error in results(client, shared, left, window=WINDOW * max(1, self.count), show=show):
                 if error is None:
                     take(numbers)
@@ -128,8 +132,10 @@ class DaskEngine:
             "distributed.worker.daemon": False,
             "distributed.scheduler.work-stealing": False,
         }
-        # Its servers say hello and goodbye on stderr, which is no news to the user.
+        # Its servers announce on stderr when they start and end, and a lost scheduler is a traceback there; we have one
+        # line for that.
         logging.getLogger("distributed").setLevel(logging.WARNING)
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         with ExitStack() as stack:
             stack.enter_context(dask.config.set(settings))
             if self.scheduler is not None:
@@ -187,7 +193,10 @@ def results(
     window: int,
     show: Callable[[], None],
 ) -> Iterator[tuple[tuple[int, ...], str | None]]:
-    """Each unit as it is done, with why its worker died, or None; at most `window` are at the scheduler at once."""
+    """Each unit as it is done, with why its worker died, or None; at most `window` are at the scheduler at once.
+
+    Raises BirdwatchError where the scheduler is lost: no unit is to blame, and what is committed stays.
+    """
     from distributed import wait
 
     waiting = iter(units)
@@ -200,14 +209,21 @@ def results(
 
     submit(window)
     while running:
-        with suppress(TimeoutError):
-            wait(list(running), timeout=LOOK_UP_S, return_when="FIRST_COMPLETED")
-        show()
-        for future in [future for future in running if future.done()]:
-            unit = running.pop(future)
-            error = future.exception()
-            if error is not None and type(error).__name__ not in ("KilledWorker", "CancelledError"):
-                raise error
-            submit(1)
-            yield unit, None if error is None else type(error).__name__
-            future.release()
+        try:
+            with suppress(TimeoutError):
+                wait(list(running), timeout=LOOK_UP_S, return_when="FIRST_COMPLETED")
+            show()
+            for future in [future for future in running if future.done()]:
+                unit = running.pop(future)
+                error = future.exception()
+                if error is not None and type(error).__name__ != "KilledWorker":
+                    # Cancelled, too, where it is the scheduler that is lost.
+                    raise error
+                submit(1)
+                yield unit, None if error is None else type(error).__name__
+                future.release()
+        except CancelledError as error:
+            raise BirdwatchError(
+                f"the connection to Dask's scheduler was lost; what is committed is in {plan.store}: start the same "
+                "run again, with --resume"
+            ) from error

@@ -23,7 +23,7 @@ from birdwatch.model.registry import find_model
 from birdwatch.scores.blending import Blending
 from birdwatch.tables.formats import Output
 
-__all__ = ["Plan", "read_plan", "write_plan"]
+__all__ = ["Plan", "read_plan", "with_absolute_paths", "write_plan"]
 
 SCHEMA = 1
 
@@ -55,7 +55,7 @@ def write_plan(
 
     store: where commits are kept, if not in `folder`.
     """
-    request = _absolute(request)
+    request = with_absolute_paths(request)
     units = bundles(jobs)
     unit_of = {number: unit for unit, numbers in enumerate(units) for number in numbers}
     head = {
@@ -113,7 +113,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _absolute(request: RunRequest) -> RunRequest:
+def with_absolute_paths(request: RunRequest) -> RunRequest:
     """With absolute paths: workers start elsewhere."""
     settings = request.settings
     changed: dict[str, Any] = {

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -343,12 +343,16 @@ def test_a_question_taken_with_the_messages_that_end_the_log_is_answered(
     entered, go = threading.Event(), threading.Event()
     together: list[bool] = []
 
+    def work() -> Sized:
+        assert publisher._replay is not None
+        return publisher._replay._work
+
     def fails(log: MessageLog, entries: Iterable[Entry]) -> None:
         if not entered.is_set():
             entered.set()
             assert go.wait(DEADLINE_S)
             return
-        together.append(not publisher._replay._work)
+        together.append(not work())
         raise RuntimeError("a fault of ours")
 
     asked(publisher, 0)
@@ -367,7 +371,7 @@ def test_a_question_taken_with_the_messages_that_end_the_log_is_answered(
     asker = threading.Thread(target=ask)
     asker.start()
     until = time.monotonic() + DEADLINE_S
-    while len(publisher._replay._work) < 2 and time.monotonic() < until:
+    while len(work()) < 2 and time.monotonic() < until:
         pass
     go.set()
     asker.join()
