@@ -50,10 +50,10 @@ def answer(request: Request, value: Any) -> Response:
 
 
 def errors(*codes: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route that are errors, for OpenAPI: each is `{"detail": "one line"}`."""
+    """The answers of a route that are errors, for OpenAPI: each is `{"detail": "one line"}`; 422 may be any route's."""
     schema = {"type": "object", "properties": {"detail": {"type": "string"}}, "required": ["detail"]}
     content = {"application/json": {"schema": schema}}
-    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes}
+    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in (*codes, 422)}
 
 
 def not_there(what: str) -> HTTPException:
