@@ -2,11 +2,11 @@
 
 usage: python benchmarks/hub_live.py [--browsers 200] [--rate 2000] [--stations 10] [--seconds 30]
 
-Starts `birdwatch hub` with an empty SQLite store and stations on this machine, and prints the processor time and the memory
-of its process. First one station sends what a live one sends (2 spectra and 1 detection a second, an event every 10 s, a
-status every 5 s) while the browsers read it; then all of them send `--rate` messages a second (7 detections, 2 events,
-1 status in 10) without a browser. Every message must be in the store afterwards. The stations are plain PUB sockets, which
-send spectra to every subscriber: the hub counts those as unreadable.
+Starts `birdwatch hub` with an empty SQLite store and stations on this machine, and prints the processor time and the
+memory of its process. First one station sends what a live one sends (2 spectra and 1 detection a second, an event every
+10 s, a status every 5 s) while the browsers read it; then all of them send `--rate` messages a second (7 detections, 2
+events, 1 status in 10) without a browser. Every message must be in the store afterwards. The stations are plain PUB
+sockets, which send spectra to every subscriber: the hub counts those as unreadable.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ usage: python benchmarks/hub_queries_postgresql.py [--events 10000000] [--statio
        [--repeat 10] [--clean]
 
 The store is the one of hub_queries.py, in a server of its own (Debian's, with its default settings) in FOLDER, and is
-kept there. Before each question the server is stopped, the pages of its files are dropped from the system's cache, and it
-is started again; so each question reads from the disk, as far as this machine decides that: a virtual disk may have a
-cache below. What is timed is the question, not the connecting. Prints the median and the highest of each view, in ms.
+kept there. Before each question the server is stopped, the pages of its files are dropped from the system's cache, and
+it is started again; so each question reads from the disk, as far as this machine decides that: a virtual disk may have
+a cache below. What is timed is the question, not the connecting. Prints the median and the highest of each view, in ms.
 """
 
 from __future__ import annotations

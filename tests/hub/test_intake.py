@@ -1,7 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +163,38 @@ def test_a_locked_store_is_survived_and_said(tmp_path, store):
         eventually(lambda: intake.fault is None)
         eventually(lambda: rows(store, f"SELECT 1 FROM boots WHERE through >= {last}"))
     assert json.loads(rows(store, "SELECT holes FROM boots")[0][0]) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 6 MB, of memory."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here; needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_survived_and_said(tmp_path, small_disk):
+    store = Store(f"sqlite:///{small_disk / 'hub.db'}")
+    filler = small_disk / "filler"
+    with publishing(tmp_path) as station, taking_in(store, origin(station)) as intake:
+        eventually(lambda: station.publish(event(0)) and uids(store))
+        with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            while stream.write(b"x" * 4096):
+                pass
+        # What fits into pages that are there already may still be stored.
+        eventually(lambda: station.publish(event(1)) and intake.fault)
+        assert "full" in str(intake.fault)
+        # What is stored can be read all the while.
+        assert uids(store)
+        last = station.publish(event(2))
+        filler.unlink()
+        eventually(lambda: intake.fault is None)
+        eventually(lambda: rows(store, f"SELECT 1 FROM boots WHERE through >= {last} AND holes = '[]'"))
+    assert rows(store, "SELECT count(*), count(DISTINCT seq) FROM events") == [(last, last)]
+    store.close()

@@ -19,7 +19,8 @@ export function query(values) {
   return kept.length ? "?" + new URLSearchParams(kept) : "";
 }
 
-async function ask(path, options) {
+// quiet: who is not signed in is not asked to.
+async function ask(path, { quiet = false, ...options }) {
   let answer;
   try {
     answer = await fetch(BASE + path, { credentials: "same-origin", ...options });
@@ -37,13 +38,13 @@ async function ask(path, options) {
   }
   if (!answer.ok) {
     const detail = body && typeof body.detail === "string" ? body.detail : `The hub answered ${answer.status}.`;
-    if (answer.status === 401 && path !== "login") document.dispatchEvent(new Event("signed-out"));
+    if (answer.status === 401 && path !== "login" && !quiet) document.dispatchEvent(new Event("signed-out"));
     throw new ApiError(answer.status, detail);
   }
   return body;
 }
 
-export const get = (path, values = {}, signal = undefined) => ask(path + query(values), { signal });
+export const get = (path, values = {}, options = {}) => ask(path + query(values), options);
 
 export const send = (method, path, body = undefined) =>
   ask(path, {

@@ -78,9 +78,11 @@ async function signIn() {
 async function start() {
   applyTheme();
   try {
+    // Asked for together: where the stations are not for everybody, the session says so.
+    const stations = loadStations({ quiet: true }).then(() => null, (error) => error);
     await loadSession();
     if (state.session.password_set && !state.session.signed_in && !state.session.public) return signIn();
-    await loadStations();
+    if (await stations) await loadStations();
   } catch (error) {
     return replace(shell, replace(main, el("h1", { class: "visually-hidden" }, "birdwatch"), fault(error, start)));
   }

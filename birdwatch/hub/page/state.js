@@ -29,8 +29,8 @@ export const mayWrite = () => state.session.signed_in || !state.session.password
 
 export async function loadSession() { state.session = await session(); }
 
-export async function loadStations() {
-  state.stations = (await get("stations")).stations;
+export async function loadStations({ quiet = false } = {}) {
+  state.stations = (await get("stations", {}, { quiet })).stations;
   if (state.station && !state.stations.some((one) => one.name === state.station)) remember("station", "");
 }
 

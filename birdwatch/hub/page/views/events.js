@@ -27,7 +27,7 @@ class Events {
     document.addEventListener("keydown", this.key);
     this.watch = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && this.next) this.load(true); }, { rootMargin: "600px" });
     this.watch.observe(this.more);
-    replace(main, heading("Events", el("span", { class: "keys" }, el("kbd", {}, "J"), " ", el("kbd", {}, "K"), " next and last, ", el("kbd", {}, "space"), " plays, ", el("kbd", {}, "enter"), " opens")), this.filters(), this.list, this.more);
+    replace(main, heading("Events", el("span", { class: "keys" }, el("kbd", {}, "J"), " ", el("kbd", {}, "K"), " next and previous, ", el("kbd", {}, "space"), " plays, ", el("kbd", {}, "enter"), " opens")), this.filters(), this.list, this.more);
   }
 
   filters() {

@@ -64,6 +64,9 @@ class Thresholds {
       this.others(),
       searchBox("Find a species", (value) => this.find(value)), this.rows, this.writable ? el("div", { class: "apply" }, this.save) : null);
     this.list();
+    // Names of what has a threshold of its own and was never detected.
+    const detected = new Set(this.species.map((row) => row.code));
+    if (Object.keys(this.now.classes).some((code) => !detected.has(code))) this.load();
   }
 
   others() {
@@ -80,18 +83,20 @@ class Thresholds {
   async find(value) {
     this.words = value.trim().toLowerCase();
     this.list();
-    if (!this.words || this.labels.length || !this.writable) return;
+    if (this.words && !this.labels.length && this.writable) await this.load();
+  }
+
+  async load() {
     try { this.labels = await speciesOf(true); } catch { return; }
     this.list();
   }
 
   list() {
-    const named = new Map(this.words ? this.labels.map((row) => [row.code, row.text]) : []);
+    const named = new Map(this.labels.filter((row) => this.words || own(this.now, row.code)).map((row) => [row.code, row.text]));
     for (const row of this.species) named.set(row.code, nameOf(row));
     for (const code of Object.keys(this.now.classes)) if (!named.has(code)) named.set(code, state.names[code] || code);
-    const own = (code) => Number(code in this.now.classes);
-    const rows = [...named].filter(([code]) => this.writable || own(code)).filter(([code, name]) => `${name} ${code}`.toLowerCase().includes(this.words))
-      .sort((a, b) => own(b[0]) - own(a[0]) || a[1].localeCompare(b[1])).slice(0, 100);
+    const rows = [...named].filter(([code]) => this.writable || own(this.now, code)).filter(([code, name]) => `${name} ${code}`.toLowerCase().includes(this.words))
+      .sort((a, b) => own(this.now, b[0]) - own(this.now, a[0]) || a[1].localeCompare(b[1])).slice(0, 100);
     replace(this.rows, rows.map(([code, name]) => this.row(code, name)));
   }
 

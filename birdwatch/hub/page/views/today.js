@@ -70,7 +70,7 @@ function heatMap(found, isToday) {
       el("div", { class: "cells", role: "img", "aria-label": "Seconds listened by hour" }, HOURS.map((hour) =>
         el("i", { class: hour > now ? "later" : found.listened_s[hour] > 0 ? "" : "none", title: `${hour} h: ${duration(found.listened_s[hour])} listened`, css: { "--part": (found.listened_s[hour] / full).toFixed(3) } }))),
       el("span", { class: "heat-total" }, duration(found.listened_s.reduce((a, b) => a + b, 0)))),
-    el("p", { class: "legend" }, el("span", {}, el("i", { class: "key few" }), "1"), el("span", {}, el("i", { class: "key most" }), `${count(most)} events in an hour`), el("span", {}, el("i", { class: "key none" }), "not recorded")));
+    el("p", { class: "legend" }, el("span", {}, el("i", { class: "key few" }), "1"), el("span", {}, el("i", { class: "key most" }), `${many(most, "event")} in an hour`), el("span", {}, el("i", { class: "key none" }), "not recorded")));
 }
 
 function heatRow(row, found, most, now) {
