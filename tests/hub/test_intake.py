@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +183,7 @@ def test_a_full_disk_is_survived_and_said(tmp_path, small_disk):
     filler = small_disk / "filler"
     with publishing(tmp_path) as station, taking_in(store, origin(station)) as intake:
         eventually(lambda: station.publish(event(0)) and uids(store))
-        with filler.open("wb", buffering=0) as stream, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        with filler.open("wb", buffering=0) as stream, suppress(OSError):
             while stream.write(b"x" * 4096):
                 pass
         # What fits into pages that are there already may still be stored.
