@@ -67,7 +67,7 @@ def send(ports: list[int], orders: Any, answers: Any) -> None:
     """Send as ordered: ("live", seconds), ("rate", a second, seconds), None; answers how many were sent so far."""
     sockets = []
     for port in ports:
-        sock = zmq.Context.instance().socket(zmq.PUB)
+        sock: Any = zmq.Context.instance().socket(zmq.PUB)
         sock.set_hwm(100_000)
         sock.bind(f"tcp://127.0.0.1:{port}")
         sockets.append(sock)

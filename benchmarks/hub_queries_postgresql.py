@@ -21,7 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import psycopg
-from hub_queries import CHUNK, SPECIES, START_MS, _events, _listened, views
+from hub_queries import (  # type: ignore[import-not-found]
+    CHUNK,
+    SPECIES,
+    START_MS,
+    _events,
+    _listened,
+    views,
+)
 from sqlalchemy import text
 
 from birdwatch.hub.clock import HOUR_MS
@@ -63,7 +70,7 @@ class Server:
                 os.close(file)
 
     def _call(self, program: str, *words: str) -> None:
-        command = [*self._become, self._programs / program, "-D", self._data, *words]
+        command = [*self._become, str(self._programs / program), "-D", str(self._data), *words]
         subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
 
 
