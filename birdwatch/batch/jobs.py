@@ -19,12 +19,23 @@ from birdwatch.paths import text_of
 # Decodes in this process: for a single recording, whose crash costs no other.
 IN_PROCESS = Decoders(0)
 
-__all__ = ["IN_PROCESS", "Channel", "Job", "Period", "look_at", "period_of"]
+__all__ = ["IN_PROCESS", "Channel", "Job", "Period", "Section", "look_at", "period_of"]
 
 # Headers on a network drive are waited for, not worked on.
 LOOKING_AT_ONCE = 8
 
 Channel = int | Literal["mix", "each"]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The windows of a long recording that start from one frame on and before another, at the model's rate.
+
+    end_frame: None of the last section, which reaches to the end.
+    """
+
+    start_frame: int
+    end_frame: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,8 @@ class Job:
     duration_s is what the header claims. start_utc_ns: ns since 1970, or None where it is unknown. fault: why it
     cannot be scored at all, or None. warning: what is wrong with its start time. place: where it lies in a recording
     that was cut into files, and `end_frame` where it ends. rest: files that continue it and are scored with it.
-    rate_hz: the file's. exact_frames: see `AudioFile.exact_frames`.
+    rate_hz: the file's. exact_frames: see `AudioFile.exact_frames`. section: what is to be scored of a long recording,
+    or None for all.
     """
 
     name: str
@@ -51,6 +63,14 @@ class Job:
     rest: tuple[Job, ...] = ()
     rate_hz: int = 0
     exact_frames: int = 0
+    section: Section | None = None
+
+    @property
+    def frames(self) -> int:
+        """Frames of the files in which decoding may begin anywhere, one after the other; 0 where it may not."""
+        files = (self, *self.rest)
+        exact = all(file.exact_frames and file.rate_hz == self.rate_hz for file in files)
+        return sum(file.exact_frames for file in files) if exact else 0
 
     @property
     def key(self) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from birdwatch.audio.types import AudioBlock
 from birdwatch.batch.jobs import Job
 from birdwatch.errors import DecodeError, SourceError
 
-__all__ = ["continued_blocks", "joined"]
+__all__ = ["continued_blocks", "continued_stretch", "joined"]
 
 
 def joined(jobs: Sequence[Job]) -> list[Job]:
@@ -60,6 +60,26 @@ def continued_blocks(job: Job, audio: AudioFile | IsolatedAudio, decoders: Decod
             audio.warnings += further.warnings
         except DecodeError as error:
             audio.warnings.append(str(error))
+
+
+def continued_stretch(
+    job: Job, first: int, last: int, *, decoders: Decoders, warnings: list[str]
+) -> Iterator[AudioBlock]:
+    """The blocks of a job of `job.frames` frames from frame `first` to `last`, numbered from its first frame.
+
+    warnings: takes those of the files that are opened. Raises DecodeError where they are not what they were.
+    """
+    begin = 0
+    for file in (job, *job.rest):
+        end = begin + file.exact_frames
+        if begin < last and first < end:
+            audio = decoders.open(file.path, channel=file.channel)
+            if (audio.rate_hz, audio.exact_frames) != (file.rate_hz, file.exact_frames):
+                raise DecodeError(f"{file.path} has changed since it was planned", path=file.path)
+            for block in audio.stretch(max(first, begin) - begin, min(last, end) - begin):
+                yield AudioBlock(block.samples, block.start_frame + begin, block.rate_hz)
+            warnings += [line for line in audio.warnings if line not in warnings]
+        begin = end
 
 
 def _one(chain: list[Job]) -> Job:

@@ -20,6 +20,7 @@ from birdwatch.process import cores
 __all__ = ["Outcome", "View", "score_all", "score_jobs"]
 
 View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
+Score = Callable[[Job, Scoring, Keeper, Callable[[float], None]], str]
 
 # How often the progress is shown, and a stop is noticed, in seconds.
 LOOK_UP_S = 0.2
@@ -39,15 +40,22 @@ class Outcome:
 
 
 def score_all(
-    request: RunRequest, jobs: Sequence[Job], scoring: Scoring, keeper: Keeper, meter: Meter, view: View
+    request: RunRequest,
+    jobs: Sequence[Job],
+    scoring: Scoring,
+    keeper: Keeper,
+    meter: Meter,
+    view: View,
+    *,
+    score: Score = score_job,
 ) -> list[Outcome]:
-    """Score jobs with one model, several recordings at once."""
+    """Score jobs with one model, several recordings at once. score: scores one, see `score_job`."""
     at_once = min(request.jobs, max(1, len(jobs)))
     # Recordings scored at once share the cores; each keeps at least one.
     in_flight = max(1, -(-cores() // at_once)) if scoring.classifier.provider == CPU else None
     scoring = replace(scoring, in_flight=in_flight, floors=keeper.floors)
     with view(meter) as show:
-        return score_jobs(jobs, scoring, keeper, meter, at_once=at_once, show=show)
+        return score_jobs(jobs, scoring, keeper, meter, at_once=at_once, show=show, score=score)
 
 
 def score_jobs(
@@ -58,6 +66,7 @@ def score_jobs(
     *,
     at_once: int,
     show: Callable[[], None],
+    score: Score = score_job,
 ) -> list[Outcome]:
     """Score `jobs`, `at_once` of them side by side, and say how each went, in their order.
 
@@ -78,7 +87,7 @@ def score_jobs(
             if job.fault is not None:
                 meter.finish(job, failed=True)
                 return Outcome(job, fault=job.fault)
-            warning = score_job(job, scoring, keeper, advance)
+            warning = score(job, scoring, keeper, advance)
         except (SourceError, InferenceError) as error:
             meter.finish(job, failed=True)
             return Outcome(job, fault=str(error))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from birdwatch.batch.jobs import Job
+from birdwatch.batch.jobs import Job, Section
 from birdwatch.standard_streams import discard_stdout
 
 __all__ = ["Meter", "json_line", "json_view", "terminal_view"]
@@ -29,7 +29,7 @@ class Meter:
         self._lock = threading.Lock()
         self._clock = clock
         self._began = clock()
-        self._behind_s: dict[tuple[str, int], float] = {}
+        self._behind_s: dict[tuple[tuple[str, int], Section | None], float] = {}
         self.total = len(jobs) + resumed
         self.resumed = resumed
         self.done = 0
@@ -41,15 +41,15 @@ class Meter:
     def advance(self, job: Job, seconds: float) -> None:
         """More seconds of this recording's audio are scored."""
         with self._lock:
-            behind = self._behind_s.get(job.key, 0.0)
-            self._behind_s[job.key] = behind + seconds
+            behind = self._behind_s.get((job.key, job.section), 0.0)
+            self._behind_s[job.key, job.section] = behind + seconds
             self.done_s += seconds
             self.left_s -= min(seconds, max(0.0, job.duration_s - behind))
 
     def finish(self, job: Job, *, failed: bool = False, warned: bool = False) -> None:
         """The recording is done: what its header claimed and it did not hold is not left to do."""
         with self._lock:
-            self.left_s -= max(0.0, job.duration_s - self._behind_s.pop(job.key, 0.0))
+            self.left_s -= max(0.0, job.duration_s - self._behind_s.pop((job.key, job.section), 0.0))
             self.done += not failed
             self.failed += failed
             self.warnings += warned

@@ -29,7 +29,8 @@ __all__ = ["PRESENT", "Entry", "Facts", "Kind", "Piece", "RunDatabase", "databas
 
 # The version of the tables below; another one's journal is refused, not guessed at.
 SCHEMA = 3
-Kind = Literal["windows", "events", "segments"]
+# `items` are the scores of a section (birdwatch.cluster.section_items); the run database has none.
+Kind = Literal["windows", "events", "segments", "items"]
 # Its kind, its number within the kind from 0 on, and its bytes.
 Piece = tuple[Kind, int, bytes]
 PRESENT = np.dtype([("label", "<i4"), ("score", "<f4")])

@@ -23,7 +23,7 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import Event, SkippedWindow
 from birdwatch.tables.result import DETECTIONS, EVENTS
 
-__all__ = ["PIECE_BYTES", "Collected", "Keeper", "Scoring", "score_job"]
+__all__ = ["Collected", "Keeper", "Pieces", "Scoring", "score_job"]
 
 # A piece of the database: some thousand detections, or a few segments of a model of thousands of classes.
 PIECE_BYTES = 1 << 17
@@ -99,7 +99,7 @@ class Collected:
     def __init__(self, job: Job, scoring: Scoring, keeper: Keeper) -> None:
         manifest = scoring.classifier.manifest
         self._job, self._scoring, self._keeper = job, scoring, keeper
-        self._pieces = _Pieces(keeper, job)
+        self._pieces = Pieces(keeper, job)
         self._fold = RecordingFold(scoring.policy, manifest.rate_hz)
         # A segment belongs to the recording's own time.
         self._segments = segments_of(
@@ -158,7 +158,7 @@ def _events(events: Iterable[Event]) -> bytes:
     return np.array(rows, EVENTS).tobytes()
 
 
-class _Pieces:
+class Pieces:
     """Gathers bytes of each kind and hands them over piece by piece, so that memory is flat."""
 
     def __init__(self, keeper: Keeper, job: Job) -> None:
@@ -168,6 +168,7 @@ class _Pieces:
         self.number: Counter[Kind] = Counter()
 
     def add(self, kind: Kind, data: bytes) -> None:
+        """More of a kind; whole pieces are kept at once."""
         held = self.held.setdefault(kind, bytearray())
         held += data
         if len(held) >= PIECE_BYTES:
@@ -176,6 +177,7 @@ class _Pieces:
             self.keeper.add(self.recording, self.take(kind))
 
     def take(self, kind: Kind) -> Piece:
+        """The next piece of a kind: what is held of it."""
         data = bytes(self.held[kind])
         self.held[kind].clear()
         self.number[kind] += 1

@@ -32,7 +32,7 @@ def merge(store: Path, partial: bool) -> None:
     # What an interrupted merge has folded in stays until the tables are written: the commits keep it all.
     prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))
-    folding = Folding(CommitStore(plan.store, plan.parameters), partial)
+    folding = Folding(CommitStore(plan.store, plan.parameters), plan.cutting, prepared.scoring, partial)
     unlimited = Budget(0.0, 0.0, monotonic)
     summary = score_and_write(prepared, plan.jobs, folding, budget=unlimited, notice=notice, view=terminal_view)
     if not any(outcome.fault for outcome in summary.outcomes):

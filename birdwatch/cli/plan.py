@@ -15,6 +15,7 @@ from birdwatch.cli.options import setting_options
 from birdwatch.cli.run_options import run_options
 from birdwatch.cli.run_request import notice, run_request
 from birdwatch.cluster.plan import write_plan
+from birdwatch.cluster.sections import cutting_of
 from birdwatch.config.schema import SCORING
 from birdwatch.tables.result import Rows
 from birdwatch.wording import audio_text, counted
@@ -61,7 +62,8 @@ def plan(
     if dry_run:
         click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
         return
-    written = write_plan(store.absolute(), request, prepared.parameters, jobs)
+    cutting = cutting_of(prepared.scoring, jobs)
+    written = write_plan(store.absolute(), request, prepared.parameters, jobs, cutting)
     click.echo(
         f"{store}: {counted(len(jobs), 'recording')}, {audio} of audio in {counted(len(written.units), 'unit')}; run "
         f"`birdwatch work {store}` on each machine, or `--shard $SLURM_ARRAY_TASK_ID/N` in N jobs",

@@ -13,7 +13,7 @@ import click
 from birdwatch.audio.isolated import Decoders
 from birdwatch.batch.progress import Meter, json_view, terminal_view
 from birdwatch.cli.run_request import notice
-from birdwatch.cluster.plan import read_plan
+from birdwatch.cluster.plan import Plan, read_plan
 from birdwatch.cluster.worker import Worker, shard
 from birdwatch.wording import counted
 
@@ -44,13 +44,20 @@ def work(store: Path, share: str, json_progress: bool) -> None:
                     outcomes = worker.score(numbers, meter=meter, view=lambda _: nullcontext(show))
                     failed += sum(bool(outcome.fault) for outcome in outcomes)
         except KeyboardInterrupt:
-            notice(f"birdwatch: stopped; {counted(meter.done, 'recording')} were scored; start it again to continue")
+            notice(f"birdwatch: stopped; {_counted(meter.done, plan)} were scored; start it again to continue")
             sys.exit(130)
     notice(
-        f"{counted(meter.done, 'recording')} scored, {meter.resumed} were before, {failed} failed; on "
+        f"{_counted(meter.done, plan)} scored, {meter.resumed} were before, {failed} failed; on "
         f"{worker.identity['host']}, {worker.identity['provider']}"
     )
     sys.exit(3 if failed else 0)
+
+
+def _counted(number: int, plan: Plan) -> str:
+    """So many of the plan's parts."""
+    if len(plan.parts) == len(plan.jobs):
+        return counted(number, "recording")
+    return counted(number, "recording or section", "recordings and sections")
 
 
 def _share(text: str) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""The store of a shared run: one immutable file per scored recording, whoever scores it and however often.
+"""The store of a shared run: one immutable file per scored recording or section, whoever scores it and however often.
 
     STORE/plan.json, STORE/jobs.jsonl     what is to be done (birdwatch.cluster.plan)
-    STORE/units/ab/abcd...                a scored recording, named by its key and the run's parameters
+    STORE/units/ab/abcd...                a scored recording or section, named by its key and the run's parameters
     STORE/units/ab/abcd....fault          why a recording could not be scored; another try may still score it
 
 A commit is written under a name of its own, flushed to the disk, and then linked to its final name: the first one wins,
@@ -35,9 +35,10 @@ LENGTH_BYTES = 8
 
 
 def job_hash(job: Job, parameters: Mapping[str, Any]) -> str:
-    """The name of a recording's result: it changes with the file's size and time, and with what decides scores."""
-    parts = [(*part.key, part.size_bytes, part.mtime_ns) for part in (job, *job.rest)]
-    text = json.dumps([parts, parameters], sort_keys=True)
+    """The name of a recording's or section's result: other files' sizes and times, and scoring, give another one."""
+    files = [(*file.key, file.size_bytes, file.mtime_ns) for file in (job, *job.rest)]
+    section = [] if job.section is None else [[job.section.start_frame, job.section.end_frame]]
+    text = json.dumps([files, parameters, *section], sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

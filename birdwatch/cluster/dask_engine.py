@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +26,7 @@ from birdwatch.batch.run_database import RunDatabase
 from birdwatch.cluster.commits import CommitStore
 from birdwatch.cluster.folding import Folding
 from birdwatch.cluster.plan import Plan, read_plan, with_absolute_paths, write_plan
+from birdwatch.cluster.sections import SECTION_S, cutting_of, whole
 from birdwatch.cluster.worker import Worker, default_threads
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.extras import install_command
@@ -45,8 +47,8 @@ ALLOWED_FAILURES = 0
 _workers: dict[str, tuple[Worker, Decoders]] = {}
 
 
-def score_unit(store: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
-    """On a worker: score recordings of the plan in `store`; number and fault (empty: none) of each.
+def score_unit(store: str, numbers: Sequence[int]) -> list[str]:
+    """On a worker: score parts of the plan in `store`; the faults of those that failed.
 
     The model is loaded once per process.
     """
@@ -56,8 +58,7 @@ def score_unit(store: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
         decoders = Decoders(plan.request.jobs)
         _workers[store] = Worker.open(plan, decoders=decoders), decoders
     worker, _ = _workers[store]
-    faults = {outcome.job.key: outcome.fault for outcome in worker.score(numbers)}
-    return [(number, faults.get(worker.plan.jobs[number].key, "")) for number in numbers]
+    return [outcome.fault for outcome in worker.score(numbers) if outcome.fault]
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class DaskEngine:
     """An engine over Dask workers. store: a folder that all of them can read and write.
 
     cluster: where workers are started, `count` of them; scheduler: the address of one that runs already, instead.
-    notice: is called with lines for the user.
+    notice: is called with lines for the user. section_s: see `cutting_of`.
     """
 
     store: Path
@@ -73,6 +74,7 @@ class DaskEngine:
     count: int
     scheduler: str | None
     notice: Callable[[str], None]
+    section_s: float = SECTION_S
     folding: Folding | None = field(default=None, init=False)
 
     def __call__(
@@ -84,39 +86,51 @@ class DaskEngine:
         named = repr(with_absolute_paths(plan.request)) + "".join(store.path_of(job).name for job in jobs)
         names = hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
         folder = self.store / "plans" / names[:16]
-        shared = write_plan(folder, plan.request, plan.parameters, jobs, store=self.store)
-        folding = Folding(store)
+        cutting = cutting_of(plan.scoring, jobs, section_s=self.section_s)
+        shared = write_plan(folder, plan.request, plan.parameters, jobs, cutting, store=self.store)
+        folding = Folding(store, cutting, plan.scoring)
         self.folding = folding
-        outcomes: dict[int, Outcome] = {}
+        outcomes: dict[tuple[str, int], Outcome] = {}
+        waiting = Counter(part.key for part in shared.parts)
+        reasons: dict[tuple[str, int], str] = {}
+
+        def missing(number: int) -> bool:
+            part = shared.parts[number]
+            return not (store.has(part) or store.has(whole(part)))
 
         def take(numbers: Sequence[int], lost: str = "") -> None:
             for number in numbers:
-                outcome = folding.take(jobs[number], database, meter, show)
+                job = whole(shared.parts[number])
+                waiting[job.key] -= 1
+                reasons[job.key] = lost or reasons.get(job.key, "it was not scored; see the workers' logs")
+                if waiting[job.key]:
+                    continue
+                outcome = folding.take(job, database, meter, show)
                 if outcome is None:
-                    meter.finish(jobs[number], failed=True)
-                    outcome = Outcome(jobs[number], fault=lost or "it was not scored; see the workers' logs")
-                outcomes[number] = outcome
+                    meter.finish(job, failed=True)
+                    outcome = Outcome(job, fault=reasons[job.key])
+                outcomes[job.key] = outcome
 
         with view(meter) as show, self._client() as client:
             self.notice(f"birdwatch: Dask's dashboard: {client.dashboard_link}")
             left = []
             for unit in shared.units:
-                if all(folding.store.has(jobs[number]) for number in unit):
-                    take(unit)
-                else:
+                if any(map(missing, unit)):
                     left.append(unit)
+                else:
+                    take(unit)
             for numbers, error in results(client, shared, left, window=WINDOW * max(1, self.count), show=show):
                 if error is None:
                     take(numbers)
                     continue
                 # Which recording it was, if any: each alone, and what is committed already is not scored again.
-                alone = [(number,) for number in numbers if not folding.store.has(jobs[number])]
+                alone = [(number,) for number in numbers if missing(number)]
                 take([number for number in numbers if (number,) not in alone])
                 for single, fault in results(client, shared, alone, window=max(1, self.count), show=show):
                     take(single, lost="" if fault is None else f"it ended the worker that scored it ({fault})")
         for line in folding.differing():
             self.notice(f"birdwatch: warning: {line}")
-        return [outcomes[number] for number in range(len(jobs))]
+        return [outcomes[job.key] for job in jobs]
 
     @contextmanager
     def _client(self) -> Iterator[Client]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,17 @@ from birdwatch.batch.local_runner import Outcome, View
 from birdwatch.batch.prepared import Prepared
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
+from birdwatch.batch.scoring import Collected, Keeper, Scoring
 from birdwatch.cluster.commits import Commit, CommitStore
+from birdwatch.cluster.section_items import items_of
+from birdwatch.cluster.sections import Cutting
 from birdwatch.errors import ConfigError
 from birdwatch.wording import counted
 
-__all__ = ["Folding", "fold"]
+__all__ = ["Folding", "fold", "fold_sections"]
 
+# What is known of a worker, as it keeps it in its commits.
+WORKER = ("probe", "provider", "host")
 # Pieces that wait for the last of their recording: as many as a short one has.
 AT_ONCE = 8
 
@@ -34,13 +40,27 @@ def fold(job: Job, commit: Commit, database: RunDatabase) -> Outcome:
     return Outcome(job, warning=commit.facts.warning)
 
 
+def fold_sections(job: Job, sections: Sequence[Commit], scoring: Scoring, keeper: Keeper) -> Outcome:
+    """Put a recording whose sections are committed, in order, into the run database: what follows from scores, too."""
+    collected = Collected(job, scoring, keeper)
+    warnings: list[str] = []
+    for section in sections:
+        for _, _, data in section.pieces():
+            for item in items_of(data, len(scoring.policy.rules)):
+                collected.push(item)
+        warnings += [line for line in json.loads(section.facts.warning) if line not in warnings]
+    return Outcome(job, warning=collected.finish(sections[-1].facts.frames, warnings))
+
+
 @dataclass(slots=True)
 class Folding:
     """The engine of `merge`: what workers have committed. partial: recordings that are not scored yet are left out."""
 
     store: CommitStore
+    cutting: Cutting
+    scoring: Scoring
     partial: bool = False
-    workers: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    workers: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
     def __call__(
         self, jobs: Sequence[Job], plan: Prepared, database: RunDatabase, meter: Meter, view: View
@@ -64,20 +84,37 @@ class Folding:
         if job.fault is not None:
             meter.finish(job, failed=True)
             return Outcome(job, fault=job.fault)
-        commit = self.store.read(job)
-        if commit is None:
+        commits = self._commits(job)
+        if not commits:
             fault = self.store.fault(job)
             if fault is None:
                 return None
             meter.finish(job, failed=True)
             return Outcome(job, fault=fault)
-        worker = commit.worker
-        self.workers[worker.get("probe", ""), worker.get("provider", ""), worker.get("host", "")] += 1
-        outcome = fold(job, commit, database)
+        for worker in {tuple(commit.worker.get(name, "") for name in WORKER): None for commit in commits}:
+            self.workers[worker] += 1
+        if len(commits) == 1:
+            outcome = fold(job, commits[0], database)
+        else:
+            outcome = fold_sections(job, commits, self.scoring, database)
         meter.advance(job, job.duration_s)
         meter.finish(job, warned=bool(outcome.warning))
         show()
         return outcome
+
+    def _commits(self, job: Job) -> list[Commit]:
+        """The recording's commit, or those of all its sections, in order; none where one is missing."""
+        one = self.store.read(job)
+        if one is not None:
+            return [one]
+        found = []
+        parts = self.cutting.parts(job)
+        for part in parts if len(parts) > 1 else ():
+            commit = self.store.read(part)
+            if commit is None:
+                return []
+            found.append(commit)
+        return found
 
     def differing(self) -> list[str]:
         """A line for each machine whose probe differs from that of most recordings."""

@@ -1,7 +1,7 @@
 """The plan of a shared run: the request, its settings and recordings, in a folder that every worker can read.
 
 plan.json holds the request with its settings as they were resolved where the run was planned, so that no worker's own
-configuration matters; jobs.jsonl a recording per line, with the unit that it belongs to.
+configuration matters; jobs.jsonl a recording per line, with the unit that each of its sections belongs to.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,6 +17,7 @@ from birdwatch.atomic_write import written_beside
 from birdwatch.audio.continuation import Place
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.request import RunRequest
+from birdwatch.cluster.sections import Cutting
 from birdwatch.cluster.units import bundles
 from birdwatch.config.schema import ClassRules, Settings
 from birdwatch.errors import ConfigError
@@ -25,21 +27,24 @@ from birdwatch.tables.formats import Output
 
 __all__ = ["Plan", "read_plan", "with_absolute_paths", "write_plan"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A shared run.
 
-    store: the folder of the commits. parameters: what the results depend on. units: the jobs' numbers in each bundle.
+    store: the folder of the commits. parameters: what the results depend on. jobs: the recordings. parts: all of them,
+    or their sections where they are cut, in order. units: the parts' numbers in each bundle.
     """
 
     folder: Path
     store: Path
     request: RunRequest
     parameters: Mapping[str, Any]
+    cutting: Cutting
     jobs: tuple[Job, ...]
+    parts: tuple[Job, ...]
     units: tuple[tuple[int, ...], ...]
 
 
@@ -48,6 +53,7 @@ def write_plan(
     request: RunRequest,
     parameters: Mapping[str, Any],
     jobs: Sequence[Job],
+    cutting: Cutting,
     *,
     store: Path | None = None,
 ) -> Plan:
@@ -56,19 +62,26 @@ def write_plan(
     store: where commits are kept, if not in `folder`.
     """
     request = with_absolute_paths(request)
-    units = bundles(jobs)
+    parts = [cutting.parts(job) for job in jobs]
+    flat = tuple(chain.from_iterable(parts))
+    units = bundles(flat)
     unit_of = {number: unit for unit, numbers in enumerate(units) for number in numbers}
+    number = count()
     head = {
         "schema": SCHEMA,
         "store": None if store is None else str(store.absolute()),
         "request": _plain(request),
         "parameters": dict(parameters),
+        "cutting": asdict(cutting),
         "recordings": len(jobs),
         "units": len(units),
     }
     text = json.dumps(head, indent=1) + "\n"
     path = folder / "plan.json"
-    lines = [json.dumps({"unit": unit_of[number], **_job(job)}) for number, job in enumerate(jobs)]
+    lines = [
+        json.dumps({"units": [unit_of[next(number)] for _ in own], **_job(job)})
+        for job, own in zip(jobs, parts, strict=True)
+    ]
     body = "".join(line + "\n" for line in lines)
     if path.exists():
         if path.read_text("utf-8") != text or (folder / "jobs.jsonl").read_text("utf-8") != body:
@@ -79,7 +92,7 @@ def write_plan(
             cast(IO[str], stream).write(body)
         with written_beside(path) as stream:
             cast(IO[str], stream).write(text)
-    return Plan(folder, store or folder, request, parameters, tuple(jobs), tuple(map(tuple, units)))
+    return Plan(folder, store or folder, request, parameters, cutting, tuple(jobs), flat, tuple(map(tuple, units)))
 
 
 def read_plan(folder: Path) -> Plan:
@@ -91,16 +104,23 @@ def read_plan(folder: Path) -> Plan:
                 f"{folder} was planned by another version of birdwatch (schema {head['schema']}, this one reads "
                 f"{SCHEMA}); plan again"
             )
+        cutting = Cutting(**{**head["cutting"], "rates_hz": tuple(head["cutting"]["rates_hz"])})
         jobs: list[Job] = []
+        parts: list[Job] = []
         units: list[list[int]] = [[] for _ in range(head["units"])]
         for values in _lines(folder / "jobs.jsonl"):
-            units[values.pop("unit")].append(len(jobs))
+            own = values.pop("units")
             jobs.append(_job_of(values))
+            for unit, part in zip(own, cutting.parts(jobs[-1]), strict=True):
+                units[unit].append(len(parts))
+                parts.append(part)
         if len(jobs) != head["recordings"]:
             raise ValueError(f"{len(jobs)} of {head['recordings']} recordings")
         store = folder if head["store"] is None else Path(head["store"])
         request = _request(head["request"])
-        return Plan(folder, store, request, head["parameters"], tuple(jobs), tuple(map(tuple, units)))
+        return Plan(
+            folder, store, request, head["parameters"], cutting, tuple(jobs), tuple(parts), tuple(map(tuple, units))
+        )
     except OSError as error:
         raise ConfigError(f"{folder} holds no plan ({error.strerror}); `birdwatch plan` writes one") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:

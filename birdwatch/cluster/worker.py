@@ -1,4 +1,4 @@
-"""A worker: scores the units of a plan and commits each recording; whoever dies, what it has committed stays."""
+"""A worker: scores the units of a plan, commits each recording or section; whoever dies, what it committed stays."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from birdwatch.batch.prepared import Prepared, prepare
 from birdwatch.batch.progress import Meter
 from birdwatch.cluster.commits import CommitStore, CommitWriter
 from birdwatch.cluster.plan import Plan
+from birdwatch.cluster.sections import score_part, whole
 from birdwatch.errors import ConfigError
 from birdwatch.model.probe import probe_clips
 
@@ -63,21 +64,24 @@ class Worker:
         return cls(plan, prepared, CommitStore(plan.store, wanted), identity)
 
     def score(self, numbers: Sequence[int], *, meter: Meter | None = None, view: View = unseen) -> list[Outcome]:
-        """Score the recordings with these numbers that are not committed; how each went. Raises SinkError."""
-        jobs = [job for number in numbers if not self.store.has(job := self.plan.jobs[number])]
+        """Score the parts with these numbers that are not committed; how each went. Raises SinkError."""
+        jobs = self.left([numbers])
         writer = CommitWriter(self.store, self.identity, self.prepared.scoring.floors)
         try:
-            outcomes = score_all(self.plan.request, jobs, self.prepared.scoring, writer, meter or Meter(jobs), view)
+            outcomes = score_all(
+                self.plan.request, jobs, self.prepared.scoring, writer, meter or Meter(jobs), view, score=score_part
+            )
         finally:
             writer.abandon()
         for outcome in outcomes:
             if outcome.fault:
-                self.store.note_fault(outcome.job, outcome.fault)
+                self.store.note_fault(whole(outcome.job), outcome.fault)
         return outcomes
 
-    def left(self, units: Sequence[tuple[int, ...]]) -> list[Job]:
-        """The recordings of these units that are not committed."""
-        return [job for numbers in units for number in numbers if not self.store.has(job := self.plan.jobs[number])]
+    def left(self, units: Sequence[Sequence[int]]) -> list[Job]:
+        """The recordings and sections of these units that are not committed."""
+        parts = [self.plan.parts[number] for numbers in units for number in numbers]
+        return [part for part in parts if not (self.store.has(part) or self.store.has(whole(part)))]
 
 
 def default_threads() -> None:

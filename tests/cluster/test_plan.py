@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from birdwatch.audio.continuation import Place
-from birdwatch.batch.jobs import Job
+from birdwatch.batch.jobs import Job, Section
 from birdwatch.batch.request import RunRequest
 from birdwatch.cluster.plan import read_plan, write_plan
+from birdwatch.cluster.sections import Cutting
 from birdwatch.config.schema import ClassRules, Settings
 from birdwatch.errors import ConfigError
 from birdwatch.scores.blending import Blending
@@ -30,7 +31,11 @@ JOBS = [
         end_frame=9,
         rest=(Job("d", Path("/s/d.flac"), None, 3, 4),),
     ),
+    Job("e", Path("/s/e.wav"), None, 10, 20, 3.5, rate_hz=8000, exact_frames=28000),
+    Job("f", Path("/s/f.wav"), None, 10, 20, 3.5, rate_hz=44100, exact_frames=154350),
 ]
+# Sections of a second at 320 Hz.
+CUTTING = Cutting(320, 320, (8000,))
 
 
 @pytest.fixture
@@ -50,29 +55,34 @@ def request_(tmp_path: Path, tiny_model: Path) -> RunRequest:
 
 
 def test_a_plan_comes_back(tmp_path: Path, request_: RunRequest) -> None:
-    written = write_plan(tmp_path / "store", request_, {"hop_s": 1.0}, JOBS)
+    written = write_plan(tmp_path / "store", request_, {"hop_s": 1.0}, JOBS, CUTTING)
     found = read_plan(tmp_path / "store")
     assert found.jobs == tuple(JOBS)
     assert found.units == written.units
+    assert found.cutting == CUTTING
+    assert found.parts == written.parts
+    sections = [Section(0, 320), Section(320, 640), Section(640, None)]
+    assert [part.section for part in found.parts] == [None, None, None, *sections, None]
+    assert sorted(number for unit in found.units for number in unit) == list(range(7))
     assert found.parameters == {"hop_s": 1.0}
     assert found.request == replace(request_, recordings=())
-    assert write_plan(tmp_path / "store", request_, {"hop_s": 1.0}, JOBS) == written
+    assert write_plan(tmp_path / "store", request_, {"hop_s": 1.0}, JOBS, CUTTING) == written
 
 
 def test_paths_become_absolute(tmp_path: Path, request_: RunRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     request_ = replace(request_, outputs=(Output(Path("out.csv"), "detections"),), template=Path("t.csv"))
-    found = write_plan(tmp_path / "store", request_, {}, JOBS).request
+    found = write_plan(tmp_path / "store", request_, {}, JOBS, CUTTING).request
     assert found.outputs[0].path == tmp_path / "out.csv"
     assert found.template == tmp_path / "t.csv"
 
 
 def test_another_plan_is_not_overwritten(tmp_path: Path, request_: RunRequest) -> None:
-    write_plan(tmp_path / "store", request_, {}, JOBS)
+    write_plan(tmp_path / "store", request_, {}, JOBS, CUTTING)
     with pytest.raises(ConfigError, match="the plan of another run"):
-        write_plan(tmp_path / "store", request_, {}, JOBS[:1])
+        write_plan(tmp_path / "store", request_, {}, JOBS[:1], CUTTING)
     with pytest.raises(ConfigError, match="the plan of another run"):
-        write_plan(tmp_path / "store", replace(request_, min_score=0.2), {}, JOBS)
+        write_plan(tmp_path / "store", replace(request_, min_score=0.2), {}, JOBS, CUTTING)
 
 
 @pytest.mark.parametrize(
@@ -81,15 +91,16 @@ def test_another_plan_is_not_overwritten(tmp_path: Path, request_: RunRequest) -
         ("plan.json", None, "holds no plan"),
         ("plan.json", "{", "cannot be read"),
         ("plan.json", '{"schema": 99}', "another version"),
-        ("jobs.jsonl", '{"unit": 0}\n', "cannot be read"),
-        ("jobs.jsonl", "", "0 of 3 recordings"),
+        ("plan.json", '{"schema": 1}', "another version"),
+        ("jobs.jsonl", '{"units": [0]}\n', "cannot be read"),
+        ("jobs.jsonl", "", "0 of 5 recordings"),
     ],
 )
 def test_what_is_no_plan_is_said(
     tmp_path: Path, request_: RunRequest, name: str, text: str | None, reason: str
 ) -> None:
     store = tmp_path / "store"
-    write_plan(store, request_, {}, JOBS)
+    write_plan(store, request_, {}, JOBS, CUTTING)
     (store / name).unlink() if text is None else (store / name).write_text(text)
     with pytest.raises(ConfigError, match=reason):
         read_plan(store)

@@ -35,3 +35,12 @@ def test_shards_share_out_all_units_counted_from_0_or_from_1(units: int, count: 
         shares = [shard(all_units, index, count) for index in range(first, first + count)]
         assert sorted(unit for share in shares for unit in share) == all_units
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_small_run_is_handed_out_in_small_bundles() -> None:
+    # Fifteen hours in sections of one hour: two minutes of work each would be two bundles.
+    found = bundles([job(number, 3600) for number in range(15)])
+    assert sorted(found) == [[number] for number in range(15)]
+    # An archive is not: a bundle of the full size holds almost ten hours.
+    found = bundles([job(number, 3600) for number in range(10000)])
+    assert max(map(len, found)) == 9
