@@ -138,7 +138,7 @@ def varied_sounds(
     """The sounds of `train vary`; raises ConfigError where they were made of recordings other than `names`."""
     if teacher.kind != "sigmoid":
         raise ConfigError(
-            f"varied sounds need a teacher with a classifier of its own; that of {settings.teacher} has none"
+            f"varied sounds need a teacher with a classifier of its own; that of {settings.teacher} is {teacher.kind}"
         )
     varied = read_varied(Path(settings.varied), spec, teacher, codes)
     unknown = {item.filename for sound in varied.made_of for item in sound} - names
