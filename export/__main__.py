@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if options.report and options.out is not None:
         parser.error("--report writes no model; leave --out out")
-    if not options.report and (options.source is None or options.out is None):
+    if not options.report and (not sources(options) or options.out is None):
         parser.error("name a checkpoint and --out FILE, or ask for --report")
     if options.blend == "power" and (not options.ensemble or not 0.0 < options.blend_power < float("inf")):
         parser.error("--blend power needs --ensemble, and a --blend-power above 0")
@@ -123,13 +123,18 @@ def _run(options: argparse.Namespace) -> None:
     )
 
 
+def sources(options: argparse.Namespace) -> list[Path]:
+    """The checkpoints that are named, whether the first one stands before --average and --ensemble or after them."""
+    return [*([options.source] if options.source is not None else []), *options.average, *options.ensemble]
+
+
 def _source(options: argparse.Namespace) -> Source:
     from .described import described, labels_to_keep, read_fields
     from .graph import DEFAULT_OPSET
     from .source import from_checkpoints, from_onnx
 
     fields, keep = read_fields(options.manifest), labels_to_keep(options.keep_labels)
-    paths = [options.source or built_in_model(), *options.average, *options.ensemble]
+    paths = sources(options) or [built_in_model()]
     if any(path.suffix == ".onnx" for path in paths):
         if len(paths) > 1 or options.keep_labels or options.opset:
             raise ConfigError("--average, --ensemble, --keep-labels and --opset need checkpoints, not an .onnx model")

@@ -75,6 +75,13 @@ def test_wrong_options_are_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_ensemble_is_named_with_its_option_alone(folds: list[Path], tmp_path: Path) -> None:
+    assert main(["--ensemble", *map(str, folds), "--out", str(tmp_path / "bird.onnx")]) == 0
+    provenance = OnnxClassifier(tmp_path / "bird.onnx", provider="cpu").manifest.provenance
+    assert provenance["combined"] == "ensemble"
+    assert len(provenance["checkpoints"]) == len(folds)
+
+
 def test_wrong_usage_exits_with_2(checkpoint: Path, tmp_path: Path) -> None:
     for options in ([], [str(checkpoint)], [str(checkpoint), "--report", "--out", str(tmp_path / "x.onnx")]):
         with pytest.raises(SystemExit) as caught:

@@ -1,9 +1,7 @@
-"""The commands of a page of documentation, as a shell script."""
+"""The commands of a page of documentation."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 STARTS = ("python ", "birdwatch ", "D=")
@@ -34,17 +32,3 @@ def settings(page: Path) -> str:
     """The block of the page that is a file of settings."""
     (found,) = [block for block in blocks(page) if block.startswith("data = ")]
     return found
-
-
-def script(page: Path, changes: Mapping[str, str]) -> str:
-    """The page's commands, with each text of `changes` replaced; it ends at the first that fails, and names it."""
-    lines = []
-    for command in commands(page):
-        for old, new in changes.items():
-            command = command.replace(old, new)
-        lines.append(command)
-    return "set -e\ntrap 'echo \"failed: $BASH_COMMAND\" >&2' ERR\n" + "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(script(Path(sys.argv[1]), dict(item.split("=>") for item in sys.argv[2:])))
