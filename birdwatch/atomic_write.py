@@ -63,6 +63,8 @@ def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> 
     same = None if status is None else inputs.get((status.st_dev, status.st_ino))
     if same is not None:
         raise SinkError(f"{path} is an input of this command ({same}); name another file to write", path=path)
+    if target.parent.exists() and not target.parent.is_dir():
+        raise SinkError(f"{path.parent} is a file, and the folder of {path.name} is needed there", path=path)
     if not target.parent.is_dir():
         raise SinkError(f"the folder {path.parent} of {path.name} does not exist; make it first", path=path)
     if not os.access(target.parent, os.W_OK):

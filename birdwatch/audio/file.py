@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from birdwatch.audio.plain_headers import read_plain_header
+from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.sndfile import SndFile
 from birdwatch.audio.timestamps import audiomoth_start, believable, guano_start, name_start, utc_text
 from birdwatch.audio.types import AudioBlock, FloatArray
-from birdwatch.audio.wav_header import WavHeader, read_wav_header
 from birdwatch.errors import DecodeError
 from birdwatch.wording import counted
 
@@ -27,7 +28,9 @@ __all__ = ["AUDIO_SUFFIXES", "AudioFile", "is_plain", "start_of"]
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
     | {".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".aac", ".3gp", ".3g2", ".mp4", ".amr"}
-    | {".webm", ".mka", ".wma", ".wv", ".ape", ".tta", ".ac3"}
+    | {".webm", ".mka", ".wma", ".wv", ".ape", ".tta", ".ac3", ".eac3", ".mp2", ".mpa", ".spx", ".awb", ".voc", ".mpc"}
+    # Of camera traps and phones: the sound of a video.
+    | {".mov", ".mkv", ".avi", ".m4v", ".mts"}
 )
 # The beginnings of files whose samples libsndfile reads as they are; FFmpeg decodes everything else.
 PLAIN = (b"FORM", b".snd", b"dns.", b"caff", b"riff")
@@ -50,7 +53,7 @@ class AudioFile:
         self.path = Path(path)
         self.channel = channel
         self.warnings: list[str] = []
-        self._header = self._wav_header()
+        self._header = self._plain_header()
         if self._header is not None:
             # Before anything is allocated for it; libsndfile has other words for rates from 2^31 on.
             self._check_rate(self._header.rate_hz)
@@ -188,8 +191,8 @@ class AudioFile:
             samples = data[:, 0] if data.shape[1] == 1 else data.mean(axis=1, dtype=np.float32)
         return np.ascontiguousarray(samples)
 
-    def _wav_header(self) -> WavHeader | None:
-        """The wav header; a warning where it claims a length that can be set right."""
+    def _plain_header(self) -> SampleHeader | None:
+        """The header of plain samples; a warning where it claims a length that can be set right."""
         try:
             kind = self.path.stat()
             if stat.S_ISDIR(kind.st_mode):
@@ -202,20 +205,14 @@ class AudioFile:
                 )
             if kind.st_size == 0:
                 raise DecodeError(f"{self.path} is empty (0 bytes); record it again or leave it out", path=self.path)
-            header = read_wav_header(self.path)
+            header = read_plain_header(self.path)
         except FileNotFoundError:
             raise DecodeError(f"{self.path}: no such file", path=self.path) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self.path} cannot be read: {reason}", path=self.path) from error
-        if header is not None and header.wrong_length and header.subtype is not None:
-            said = "an unknown length"
-            if header.claimed_bytes is not None:
-                said = f"{header.claimed_bytes / header.frame_bytes / header.rate_hz:.1f} s"
-            self.warnings.append(
-                f"{self.path} was not closed by its recorder: its header says {said}, "
-                f"{header.frames / header.rate_hz:.1f} s are there and are scored"
-            )
+        if header is not None and header.wrong_length and (header.subtype is not None or header.claims_less):
+            self.warnings.append(f"{self.path} was not closed by its recorder: {header.claim}")
         return header
 
     def _open(self) -> SndFile | FfmpegFile:
@@ -228,18 +225,18 @@ class AudioFile:
                     raise
         from birdwatch.audio.ffmpeg import FfmpegFile
 
-        return FfmpegFile(self.path)
+        return FfmpegFile(self.path, self._header)
 
 
 def is_plain(path: Path) -> bool:
     """Whether a file holds plain samples, or cannot even be looked at: no codec is needed to read it or to fail."""
     try:
-        return _is_plain(path, read_wav_header(path)) if stat.S_ISREG(path.stat().st_mode) else True
+        return _is_plain(path, read_plain_header(path)) if stat.S_ISREG(path.stat().st_mode) else True
     except (OSError, ValueError):
         return True
 
 
-def _is_plain(path: Path, header: WavHeader | None) -> bool:
+def _is_plain(path: Path, header: SampleHeader | None) -> bool:
     if header is not None and header.subtype is not None:
         return True
     with path.open("rb") as stream:

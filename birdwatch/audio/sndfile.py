@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,10 @@ from types import TracebackType
 
 import soundfile
 
+from birdwatch.audio.joined import left_over
+from birdwatch.audio.region import Region
+from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.types import FloatArray
-from birdwatch.audio.wav_header import WavHeader
 from birdwatch.errors import DecodeError
 
 __all__ = ["SndFile"]
@@ -29,28 +30,14 @@ class SndFile:
     begin at any frame. Raises DecodeError where libsndfile cannot read it.
     """
 
-    def __init__(self, path: Path, header: WavHeader | None) -> None:
+    def __init__(self, path: Path, header: SampleHeader | None) -> None:
         self.path = path
         self.notes: list[str] = []
         self.damaged = 0
-        self._region: _Region | None = None
+        self._region: Region | None = None
         try:
-            if header is None or not header.wrong_length or header.subtype is None:
-                # By descriptor: soundfile refuses names that are not UTF-8.
-                self._sound = soundfile.SoundFile(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
-            else:
-                self._region = _Region(path, header.data_start, header.frames * header.frame_bytes)
-                self._sound = soundfile.SoundFile(
-                    self._region,
-                    samplerate=header.rate_hz,
-                    channels=header.channels,
-                    format="RAW",
-                    subtype=header.subtype,
-                    endian="BIG" if header.big_endian else "LITTLE",
-                )
+            self._sound = self._opened(header)
         except (soundfile.LibsndfileError, OSError, TypeError, ValueError, OverflowError) as error:
-            if self._region is not None:
-                self._region.close()
             reason = getattr(error, "error_string", None) or str(error)
             raise DecodeError(
                 f"{path} is not audio that can be read ({reason.rstrip('.')}); expected wav, flac, ogg or the like",
@@ -64,6 +51,36 @@ class SndFile:
         # Whether samples were missing without a gap in the numbers: never here.
         self.uneven = False
         self.comment: str = self._sound.comment
+
+    def _opened(self, header: SampleHeader | None) -> soundfile.SoundFile:
+        if header is None or header.subtype is None:
+            return self._whole()
+        if not header.wrong_length:
+            try:
+                return self._whole()
+            except soundfile.LibsndfileError:
+                # It stumbles over what is behind the samples.
+                size = self.path.stat().st_size
+                self.notes.append(left_over(self.path, size - header.data_start - header.data_bytes))
+        region = Region(self.path, header.data_start, header.frames * header.frame_bytes)
+        try:
+            sound = soundfile.SoundFile(
+                region,
+                samplerate=header.rate_hz,
+                channels=header.channels,
+                format="RAW",
+                subtype=header.subtype,
+                endian="BIG" if header.big_endian else "LITTLE",
+            )
+        except BaseException:
+            region.close()
+            raise
+        self._region = region
+        return sound
+
+    def _whole(self) -> soundfile.SoundFile:
+        # By descriptor: soundfile refuses names that are not UTF-8.
+        return soundfile.SoundFile(os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
 
     def chunks(self, from_frame: int = 0) -> Iterator[tuple[int, FloatArray]]:
         """Start frame and samples float32 `(n, channels)`, full scale +-1, in order. Raises DecodeError."""
@@ -90,27 +107,3 @@ class SndFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Region(io.FileIO):
-    """A part of a file as a file of its own: the samples of a wav file whose header claims a wrong length."""
-
-    def __init__(self, path: Path, start: int, size: int) -> None:
-        super().__init__(path, "rb")
-        self._start, self._size = start, size
-        super().seek(start)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
-        return super().seek(self._start + max(0, origin + offset)) - self._start
-
-    def tell(self) -> int:
-        return super().tell() - self._start
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        room = max(0, self._size - self.tell())
-        return super().readinto(memoryview(buffer)[:room]) or 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        room = max(0, self._size - self.tell())
-        return super().read(room if size is None or size < 0 else min(size, room)) or b""

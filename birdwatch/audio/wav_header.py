@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["WavHeader", "read_wav_header"]
+from birdwatch.audio.sample_header import SampleHeader
+
+__all__ = ["UNKNOWN_SIZE", "Chunks", "read_wav_header"]
 
 # The value of a 32-bit size that stands for "see the ds64 chunk", or for "unknown" where a stream was written.
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -35,61 +36,53 @@ EXTENSIBLE = 0xFFFE
 PADDING_BYTES = 4096
 # Recorders write a dozen chunks; millions of empty ones are rubbish behind the samples.
 MAX_CHUNKS = 10_000
+# How another file begins.
+FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")
 # Chunks that recorders write behind the samples.
-LATER_CHUNKS = (b"LIST", b"guan", b"bext", b"id3 ", b"ID3 ", b"iXML", b"fact", b"wamd", b"junk", b"JUNK", b"cue ")
+LATER_CHUNKS = (
+    b"LIST",
+    b"guan",
+    b"bext",
+    b"id3 ",
+    b"ID3 ",
+    b"iXML",
+    b"fact",
+    b"wamd",
+    b"junk",
+    b"JUNK",
+    b"cue ",
+    b"COMT",
+    b"MARK",
+    b"ANNO",
+    b"NAME",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class WavHeader:
-    """What a wav file's chunks say, beside what is there.
-
-    subtype: libsndfile's name of the sample's encoding, or None for one that is not plain samples. frame_bytes: one
-    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. claimed_bytes: what
-    the header says instead, or None where it says that it does not know. comment: the INFO list's (AudioMoth's).
-    guano: the text of the GUANO chunk.
-    """
-
-    rate_hz: int
-    channels: int
-    subtype: str | None
-    big_endian: bool
-    frame_bytes: int
-    data_start: int
-    data_bytes: int
-    claimed_bytes: int | None
-    comment: str = ""
-    guano: str = ""
-
-    @property
-    def wrong_length(self) -> bool:
-        """Whether the header says another length than what is there."""
-        return self.claimed_bytes != self.data_bytes
-
-    @property
-    def frames(self) -> int:
-        """Whole frames that are there."""
-        return self.data_bytes // self.frame_bytes
-
-
-def read_wav_header(path: Path) -> WavHeader | None:
+def read_wav_header(path: Path) -> SampleHeader | None:
     """The header of a wav file, or None where the file is no wav or has no format and samples. Raises OSError."""
     with path.open("rb") as stream:
         magic = stream.read(12)
-        if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or magic[8:] != b"WAVE":
+        if magic[:4] not in FILES or magic[8:] != b"WAVE":
             return None
-        return _Chunks(stream, path.stat().st_size, big_endian=magic[:4] == b"RIFX").read()
+        return Chunks(stream, path.stat().st_size, big_endian=magic[:4] == b"RIFX").read()
 
 
-class _Chunks:
+class Chunks:
     """One pass over a file's chunks."""
+
+    # The chunk of the samples, and the bytes in it before them.
+    FORMAT, DATA = b"fmt ", b"data"
+    DATA_HEAD = 0
 
     def __init__(self, stream: IO[bytes], file_bytes: int, *, big_endian: bool) -> None:
         self.stream = stream
         self.file_bytes = file_bytes
         self.order = ">" if big_endian else "<"
         self.size64: int | None = None
+        self._own_format = b""
 
-    def read(self) -> WavHeader | None:
+    def read(self) -> SampleHeader | None:
+        """The header, or None where format or samples are missing."""
         form: tuple[int, int, int, int] | None = None
         data: tuple[int, int, int | None] | None = None
         comment = guano = ""
@@ -111,7 +104,7 @@ class _Chunks:
             return None
         subtype = SUBTYPES.get((tag, frame_bytes // channels))
         start, there, claimed = data
-        return WavHeader(
+        return SampleHeader(
             rate_hz, channels, subtype, self.order == ">", frame_bytes, start, there, claimed, comment, guano
         )
 
@@ -124,8 +117,9 @@ class _Chunks:
             self.stream.seek(position)
             name, size = struct.unpack(f"{self.order}4sI", self.stream.read(8))
             yield name, position + 8, size
-            if name == b"data":
+            if name == self.DATA:
                 _, size, _ = self._data(position + 8, size)
+                size += self.DATA_HEAD
             elif not name.strip(b"\0"):
                 # Padding: its zeros would be read as millions of empty chunks.
                 return
@@ -133,8 +127,9 @@ class _Chunks:
 
     def _data(self, start: int, size: int) -> tuple[int, int, int | None]:
         """Start of the samples, bytes that are there, bytes that the header claims (None: it does not know)."""
-        rest = self.file_bytes - start
-        claimed: int | None = size
+        start += self.DATA_HEAD
+        rest = max(0, self.file_bytes - start)
+        claimed: int | None = max(0, size - self.DATA_HEAD)
         if size == UNKNOWN_SIZE:
             claimed = self.size64
         if claimed is None or claimed > rest:
@@ -160,14 +155,23 @@ class _Chunks:
         after = self.stream.read(PADDING_BYTES)
         if len(after) < 8 or not any(after):
             return True
+        if after[:4] in FILES:
+            # Files were joined: what follows is read on where it is of the same format.
+            again = after.find(self.FORMAT)
+            return again < 0 or self._same_format(after[again + 8 : again + 26]) != self._own_format
         (size,) = struct.unpack(f"{self.order}I", after[4:8])
         printable = all(32 <= byte < 127 for byte in after[:4])
         return printable and (position + 8 + size <= self.file_bytes + 1 or after[:4] in LATER_CHUNKS)
+
+    def _same_format(self, data: bytes) -> bytes:
+        """The part of a chunk of the format that must be the same for samples to be of one recording."""
+        return data[:16]
 
     def _format(self, size: int) -> tuple[int, int, int, int]:
         data = self.stream.read(min(size, 40))
         if len(data) < 16:
             return 0, 0, 0, 0
+        self._own_format = self._same_format(data)
         tag, channels, rate_hz, _, frame_bytes, _ = struct.unpack(f"{self.order}HHIIHH", data[:16])
         if tag == EXTENSIBLE and len(data) >= 26:
             (tag,) = struct.unpack(f"{self.order}H", data[24:26])

@@ -19,7 +19,16 @@ __all__ = ["Input", "find_inputs"]
 # Names that systems give to folders of deleted files and their own.
 SYSTEM_FOLDERS = ("$recycle.bin", "system volume information", "lost+found", "recycler")
 # Recordings that nothing here decodes: in a folder they are named, so that they are not taken for scored.
-UNREAD_SUFFIXES = frozenset({".wac", ".w4v", ".zc", ".ra", ".rm", ".dsf", ".dff", ".mid", ".sd2", ".voc"})
+UNREAD_SUFFIXES = frozenset({".wac", ".w4v", ".zc", ".ra", ".rm", ".dsf", ".dff", ".mid", ".sd2"})
+# How recordings begin, whatever their name: (first byte, bytes).
+BEGINNINGS = (
+    *(
+        (0, magic)
+        for magic in (b"fLaC", b"OggS", b"ID3", b"wvpk", b"TTA1", b"caff", b"FORM", b".snd", b"#!AMR", b"MAC ")
+    ),
+    *((4, b"ftyp" + brand) for brand in (b"M4A", b"mp4", b"isom", b"3gp", b"qt  ")),
+    (8, b"WAVE"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +173,12 @@ def _in_folder(folder: Path, recursive: bool, include: Sequence[str], skipped: _
         for file in files:
             path = parent / file
             suffix = path.suffix.lower()
-            if suffix not in AUDIO_SUFFIXES | UNREAD_SUFFIXES:
-                continue
             if file.startswith("._"):
                 continue  # what macOS leaves beside a file on a card: not a recording
+            if suffix not in AUDIO_SUFFIXES | UNREAD_SUFFIXES:
+                if _begins_as_recording(path):
+                    skipped.add("a recording whose name does not end as one; name it outright", path)
+                continue
             relative = text_of(path.relative_to(folder)).lower()
             if include and not any(
                 fnmatch(relative, pattern.lower()) or fnmatch(file.lower(), pattern.lower()) for pattern in include
@@ -181,6 +192,17 @@ def _in_folder(folder: Path, recursive: bool, include: Sequence[str], skipped: _
                 skipped.add("no ordinary file (a pipe, a socket, a broken link)", path)
             else:
                 yield path
+
+
+def _begins_as_recording(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except OSError:
+        return False
+    return any(head.startswith(magic, at) for at, magic in BEGINNINGS)
 
 
 def _left_out(path: Path, name: str) -> str:

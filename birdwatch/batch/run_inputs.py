@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,6 +48,10 @@ def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
         models = range(1, len(request.blending.models) + 2)
         for beside in (errors_path(first), filtered_path(first), *(database_path(first, n) for n in models)):
             check_writable(beside, inputs=read)
+            if any(os.path.realpath(output.path) == os.path.realpath(beside) for output in request.outputs):
+                raise ConfigError(
+                    f"--out {beside} is a file that the run itself keeps there; name another", path=beside
+                )
     return inputs
 
 

@@ -58,7 +58,8 @@ def report(
     """Make one self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
     suffix = "" if table.is_dir() else table.suffix
     page_path = out or table.with_name(table.name.removesuffix(suffix) + ".html")
-    check_writable(page_path, inputs=identities([table]))
+    if table.exists():
+        check_writable(page_path, inputs=identities([table]))
     read = open_detections(table)
     timezone = timezone or read.timezone or "UTC"
     where = zone(timezone)

@@ -37,6 +37,8 @@ TIMELIKE = re.compile(
     r"(^|[^a-z])(start|begin|onset|offset|end|stop|finish|from|until|tmin|tmax|t0|t1|time \(|seconds?)"
     r"(time|s|sec|seconds|ms|sample|frame)?([^a-z]|$)"
 )
+# Times only where they are numbers: BirdCLEF's `time` is the time of day.
+MOMENTS = frozenset({"time", "time_s", "timestamp", "t", "seconds", "position", "position_s", "at"})
 NOT_TIMES = {"begin path", "begin file", "end file", "end path", "begin date", "begin clock time", "end clock time"}
 
 
@@ -82,6 +84,7 @@ def _generic(table: LabelTable, recording: str | None) -> Found:
     times = (start, end or duration) if start is not None else (None, None)
     if start is None or (end is None and duration is None):
         odd = [column for column in table.columns if TIMELIKE.search(column) and column not in NOT_TIMES]
+        odd += [column for column in table.columns if column in MOMENTS and _has_number(table, column)]
         if odd:
             raise table.refused(
                 f"have the columns {', '.join(odd)}, which seem to hold times, without a start and an end that are "
@@ -97,6 +100,10 @@ def _generic(table: LabelTable, recording: str | None) -> Found:
         if times[0] is not None and times[1] is not None:
             span = _timed(table, line, row, times[0], times[1], length=end is None)
         yield from labelled(table, line, row, whose, columns, span)
+
+
+def _has_number(table: LabelTable, column: str) -> bool:
+    return any(re.fullmatch(r"\s*\d+([.,]\d+)?\s*", row[column]) for _, row in table.rows)
 
 
 def _timed(table: LabelTable, line: int, row: Row, start: str, end: str, *, length: bool) -> Span | None:

@@ -57,7 +57,7 @@ class Pieces:
     """Makes chunks of frames, each stamped when it is complete and given to `put`."""
 
     def __init__(self, name: str, clock: Clock, put: Callable[[Chunk], None]) -> None:
-        from birdwatch.audio.ffmpeg import samples_of
+        from birdwatch.audio.ffmpeg_frames import samples_of
 
         self._track = _Track(name, clock)
         self._samples_of = samples_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -97,6 +98,11 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         else:
             form = by_name or (formats[0] if formats else None)
         path = Path(out)
+        if path.name in ("", ".."):
+            # Files beside it need a name.
+            path = path.resolve()
+            if not path.name:
+                raise SinkError(f"--out {out} is the root of all folders; name a folder or a file in it")
         folder = out.endswith("/") or path.is_dir()
         if form is None:
             if folder:
@@ -113,7 +119,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         if folder and FORMS[form] is None and form != "parquet":
             raise SinkError(f"{path} is a folder; name a file to write, since {form} is one table")
         chosen.append(Output(path, form, folder, rows or ("events" if form in READ_BY_PEOPLE else "windows")))
-    paths = [output.path.absolute() for output in chosen]
+    paths = [os.path.realpath(output.path) for output in chosen]
     if len(set(paths)) < len(paths):
         raise ConfigError("two --out name the same file; give each its own")
     return chosen

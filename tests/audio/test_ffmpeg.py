@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 from recordings import encoded
 
-from birdwatch.audio.ffmpeg import samples_of
+from birdwatch.audio.ffmpeg_frames import samples_of
 from birdwatch.audio.file import AudioFile
 from birdwatch.errors import DecodeError
 

@@ -96,6 +96,9 @@ def test_what_a_search_leaves_out_is_counted_and_named(season):
     (season / "round").symlink_to(season, target_is_directory=True)
     (season / "broken.wav").symlink_to(season / "nothing.wav")
     os.mkfifo(season / "pipe.wav")
+    (season / "june" / "e.wav.bak").write_bytes(b"RIFF\0\0\0\0WAVEfmt ")
+    (season / "june" / "f").write_bytes(b"OggS\0\2")
+    (season / "june" / "notes.txt").write_text("two blackbirds")
     said = []
     assert names("season", notice=said.append) == ["b", "june/a", "june/b", "may/a"]
     assert [line.partition(": ")[2] for line in said] == [
@@ -103,6 +106,7 @@ def test_what_a_search_leaves_out_is_counted_and_named(season):
         "left out: a hidden folder: season/.hidden",
         "left out: a link to a folder: season/link and 1 more",
         "left out: a recording in a format that cannot be read (.wac): season/june/c.wac and 1 more",
+        "left out: a recording whose name does not end as one; name it outright: season/june/e.wav.bak and 1 more",
         "left out: a recycle bin or system folder: season/$RECYCLE.BIN and 1 more",
         "left out: no ordinary file (a pipe, a socket, a broken link): season/broken.wav and 1 more",
     ]

@@ -50,7 +50,12 @@ READ = ("--model", "model.onnx", "--config", "set.toml", "--species", "species.t
         (["sample.csv", "--format", "kaggle", "--template", "sample.csv"], "sample.csv is an input"),
         (["/dev/null", "--format", "jsonl"], "/dev/null is a device, pipe or socket"),
         (["file/", "--format", "raven"], "file is a file, and a folder is needed there"),
+        (["file/d.csv"], "file is a file, and the folder of d.csv is needed there"),
+        (["/", "--format", "raven"], "--out / is the root of all folders"),
+        (["d.csv", "--out", "d.csv.journal", "--format", "jsonl"], "d.csv.journal is a file that the run itself keeps"),
+        (["d.csv", "--out", "d.csv.errors.csv"], "d.csv.errors.csv is a file that the run itself keeps"),
         (["d.csv"], None),
+        ([".", "--format", "raven"], None),
     ],
 )
 def test_a_run_refuses_to_write_over_what_it_reads(folder, out, said):

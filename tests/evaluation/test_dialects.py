@@ -126,6 +126,7 @@ def test_crowsettas_generic_csv(tmp_path):
         ("recording,label,from,until\nt,a,0,5\n", "have the columns from, until, which seem to hold times"),
         ("recording,label,onset_sample,offset_sample\nt,a,0,5\n", "which seem to hold times"),
         ("recording,label,offset\nt,a,0\n", "have the columns offset, which seem to hold times"),
+        ("recording,label,time\nt,a,\nt,a,3.5\n", "have the columns time, which seem to hold times"),
         ("recording,label,start\nt,a,0\n", "have the columns start, which seem to hold times"),
         ("IN FILE,OFFSET,DURATION,TOP1MATCH\nt.wav,0,5,a\n", "no column MANUAL ID, only a program's"),
         ("IN FILE,OFFSET,DURATION,TOP1MATCH,MANUAL ID\nt.wav,0,5,a,\n", "these rows are not reviewed"),
