@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from hubs import fill, opened
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
+from birdwatch.hub.clips import Clips
 from birdwatch.hub.retention import Held, to_remove
 
 
@@ -33,3 +36,25 @@ def test_enough_goes_and_no_more_than_needed(clips, excess):
     left = [clip.species for clip in clips if clip not in going]
     if left and set(left) != {clip.species for clip in clips}:
         assert max(left.count(kind) for kind in set(left)) <= 1
+
+
+def test_a_hub_whose_clips_are_full_keeps_the_rarest(tmp_path):
+    """Twelve clips of which three fit: one of each species stays, the best, and its file."""
+    hub = opened(tmp_path)
+    fill(hub, 12)
+    clips = Clips(hub.store, (), tmp_path / "clips", max_bytes=3 * 100)
+    with hub.store.reading() as connection:
+        events = connection.execute(text("SELECT id, species, score FROM events ORDER BY id")).fetchall()
+    for row in events:
+        clips._keep(row.id, row.species, row.score, b"fLaC" + bytes(96))
+    assert clips.prune() == 9
+    best = {}
+    for row in events:
+        best[row.species] = max(best.get(row.species, (0.0, 0)), (row.score, row.id))
+    assert len(best) == 3
+    kept = {f"{number}.flac" for _, number in best.values()}
+    assert {path.name for path in (tmp_path / "clips").iterdir()} == kept
+    with hub.store.reading() as connection:
+        assert set(connection.scalars(text("SELECT file FROM clips"))) == kept
+    assert clips.prune() == 0
+    hub.close()
