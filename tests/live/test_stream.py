@@ -79,7 +79,7 @@ def server(request, tmp_path: Path) -> Iterator[StreamServer]:
     value.kill()
 
 
-ALL = ["icecast", "hls", "rtsp", "rtmp", "rtp", "udp", "srt"]
+ALL = ["icecast", "hls", "rtsp", "rtsp-udp", "rtmp", "rtp", "udp", "srt"]
 
 
 @pytest.mark.parametrize("server", ALL, indirect=True)
@@ -107,7 +107,7 @@ def test_a_stream_is_read_lost_with_its_server_and_found_again_at_another_rate(s
     assert f"{USER}:" not in text
 
 
-@pytest.mark.parametrize("server", ["icecast"], indirect=True)
+@pytest.mark.parametrize("server", ["icecast", "rtsp", "udp"], indirect=True)
 def test_a_server_that_is_paused_is_a_stall_or_late_and_always_accounted_for(server) -> None:
     live = Live(server.start().url)
     live.captures(4)
@@ -117,6 +117,18 @@ def test_a_server_that_is_paused_is_a_stall_or_late_and_always_accounted_for(ser
     live.captures(4)
     live.check(slack_s=16.0)
     live.daemon.finish()
+
+
+def test_srt_is_read_or_refused_in_one_line_that_says_what_to_install() -> None:
+    source = NetworkStream(f"srt://127.0.0.1:{free_port()}?passphrase={PASSWORD}", SystemClock())
+    source.open()
+    with pytest.raises(StreamError) as caught:
+        until(source.ready, tick)
+    source.close()
+    known = f"{source.name}: this PyAV has no srt; install one that has: pip install --no-binary av av"
+    assert str(caught.value) == known or "cannot be read: " in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_reconnections_leave_no_thread_and_no_descriptor() -> None:

@@ -15,12 +15,15 @@ def main() -> None:
     Gst.init(None)
     if sys.argv[1] == "--check":
         sys.exit(0 if Gst.ElementFactory.find("rtpL16pay") else 1)
-    port, user, password, rate_hz = sys.argv[1:]
+    port, user, password, rate_hz, transport = sys.argv[1:]
     server = GstRtspServer.RTSPServer.new()
     server.set_address("127.0.0.1")
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory.new()
     factory.set_shared(True)
+    if transport == "udp":
+        # As cameras that know nothing else: a client that asks for TCP is refused.
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
     caps = f"audio/x-raw,rate={rate_hz},channels=1"
     factory.set_launch(f"( audiotestsrc is-live=true freq=3000 ! {caps} ! audioconvert ! rtpL16pay name=pay0 pt=96 )")
     auth = GstRtspServer.RTSPAuth.new()
@@ -32,7 +35,6 @@ def main() -> None:
     permissions.add_permission_for_role("reader", "media.factory.access", True)
     permissions.add_permission_for_role("reader", "media.factory.construct", True)
     factory.set_permissions(permissions)
-    assert GstRtsp is not None
     server.get_mount_points().add_factory("/mic", factory)
     server.attach(None)
     GLib.MainLoop().run()

@@ -1,4 +1,4 @@
-"""Real servers of streams on loopback: Icecast, HLS over HTTP, RTSP, RTMP, RTP, UDP and SRT, fed with a tone."""
+"""Real servers of streams on loopback: Icecast, HLS, RTSP (also UDP only), RTMP, RTP, UDP and SRT, fed with a tone."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class StreamServer:
         self.url = {
             "icecast": f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}/birds.ogg",
             "hls": f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}/live.m3u8?token={PASSWORD}",
+            "rtsp-udp": f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/mic",
             "rtsp": f"rtsp://{USER}:{PASSWORD}@127.0.0.1:{self.port}/mic",
             "rtmp": f"rtmp://127.0.0.1:{self.port}/live/{PASSWORD}",
             "rtp": f"rtp://127.0.0.1:{self.port}",
@@ -80,10 +81,11 @@ class StreamServer:
                 self._serve_folder()
                 self._feed(rate_hz, "-c:a", "aac", "-f", "hls", "-hls_time", "1", "-hls_list_size", "5", "-hls_flags",
                            "delete_segments+omit_endlist", str(self.folder / "live.m3u8"))  # fmt: skip
-            case "rtsp":
+            case "rtsp" | "rtsp-udp":
                 if subprocess.run([SYSTEM_PYTHON, str(RTSP_SERVER), "--check"], capture_output=True).returncode:
                     pytest.skip("GStreamer's RTSP server and its Python bindings are not installed")
-                self._run(SYSTEM_PYTHON, str(RTSP_SERVER), str(self.port), USER, PASSWORD, str(rate_hz))
+                transport = "udp" if self.kind == "rtsp-udp" else "tcp"
+                self._run(SYSTEM_PYTHON, str(RTSP_SERVER), str(self.port), USER, PASSWORD, str(rate_hz), transport)
             case "rtmp":
                 # FFmpeg waits for one listener, and ends with it.
                 self._feed(rate_hz, "-c:a", "aac", "-f", "flv", "-listen", "1", self.url)
