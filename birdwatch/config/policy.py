@@ -37,8 +37,9 @@ def event_rules(settings: Settings, manifest: Manifest) -> list[EventRule]:
         f"class.{code}: {manifest.name} has no such class; `birdwatch model show` lists its labels" for code in unknown
     ]
     out = []
+    common = settings.for_all_classes()
     for code in manifest.codes:
-        own = settings.for_class(code)
+        own = settings.class_.get(code) or common
         on = manifest.threshold_of(code) if own.threshold is None else own.threshold
         # A model's threshold may be lower than an off score that is meant for all classes: the event then ends there.
         off = on if own.event_off is None else own.event_off

@@ -164,7 +164,11 @@ class Settings(ClassRules):
 
     def for_class(self, code: str) -> ClassRules:
         """The rules of class `code`: its own, or those of all classes."""
-        return self.class_.get(code) or ClassRules(**{name: getattr(self, name) for name in class_rules()})
+        return self.class_.get(code) or self.for_all_classes()
+
+    def for_all_classes(self) -> ClassRules:
+        """The rules of classes that have none of their own."""
+        return ClassRules(**{name: getattr(self, name) for name in class_rules()})
 
 
 # The settings that decide scores, detections and events: `birdwatch run` takes them as a station does.
