@@ -31,6 +31,8 @@ MAX_BAD_PACKETS = 100
 # A decoder gives the interpreter's lock away and takes it again several times a packet: so many threads decode at once,
 # and the others wait for their turn without asking for that lock. They never wait for a server there.
 DECODING = threading.Semaphore(2)
+# The connections that are open in this process. Adding to and removing from a set are single steps of the interpreter.
+_OPEN: set[_Attempt] = set()
 
 
 class NetworkStream:
@@ -170,14 +172,15 @@ class _Attempt:
         """Decode until the stream ends or is stopped."""
         pieces = Pieces(self._name, self._clock, self._put)
         audio.codec_context.thread_count = 1
-        for packets in gathered(container.demux(audio), float(1 / audio.time_base)):
-            if self._stopped.is_set():
-                return
-            frames = self._frames(packets)
-            try:
-                pieces.add(frames)
-            finally:
-                self.reason = pieces.reason
+        _OPEN.add(self)
+        try:
+            for packets in gathered(container.demux(audio), float(1 / audio.time_base), lambda: len(_OPEN)):
+                if self._stopped.is_set():
+                    return
+                pieces.add(self._frames(packets))
+        finally:
+            _OPEN.discard(self)
+            self.reason = pieces.reason
 
     def _frames(self, packets: list[Any]) -> list[Any]:
         """Decoded frames; packets that cannot be decoded are left out."""

@@ -12,11 +12,13 @@ from birdwatch.audio.types import FloatArray
 from birdwatch.errors import StreamError
 from birdwatch.live.source import Chunk, Clock
 
-__all__ = ["Pieces", "gathered"]
+__all__ = ["Pieces", "gathered", "piece_s"]
 
 # Audio is decoded and handed over in pieces of this length: with packets of 20 ms, one by one, a hundred threads did
 # nothing but wait for the interpreter's lock.
 PIECE_S = 0.08
+# With more streams than this, pieces are longer in proportion, up to the second: each costs the same, short or long.
+FEW_STREAMS, MAX_PIECE_S = 40, 0.25
 # A stream that is so far behind its own beginning is slower than real time: a new connection begins at the present.
 MAX_LAG_S = 15.0
 # Timestamps jump by up to a packet where containers round them; by more, packets were lost. Above the second bound
@@ -26,16 +28,21 @@ MIN_JUMP_S, MAX_JUMP_S = 0.05, 10.0
 SETTLING_S = 3.0
 
 
-def gathered(packets: Iterator[Any], ticks_per_s: float) -> Iterator[list[Any]]:
-    """Packets, as many at a time as last for PIECE_S. Raises what reading them raises, after the last of them.
+def piece_s(streams: int) -> float:
+    """How long a piece is where so many streams are open, in seconds."""
+    return min(MAX_PIECE_S, PIECE_S * max(1.0, streams / FEW_STREAMS))
 
-    ticks_per_s: the unit of their times.
+
+def gathered(packets: Iterator[Any], ticks_per_s: float, streams: Callable[[], int]) -> Iterator[list[Any]]:
+    """Packets, as many at a time as last for a piece. Raises what reading them raises, after the last of them.
+
+    ticks_per_s: the unit of their times. streams: how many are open.
     """
     fault: Exception | None = None
     while fault is None:
         held: list[Any] = []
         try:
-            while _length(held) < PIECE_S * ticks_per_s:
+            while _length(held) < piece_s(streams()) * ticks_per_s:
                 held.append(next(packets))
         except Exception as error:
             fault = error

@@ -13,7 +13,7 @@ from fakes import FakeClock
 
 from birdwatch.errors import StreamError
 from birdwatch.live.source import Chunk
-from birdwatch.live.stream_pieces import MAX_LAG_S, PIECE_S, Pieces, gathered
+from birdwatch.live.stream_pieces import FEW_STREAMS, MAX_LAG_S, MAX_PIECE_S, PIECE_S, Pieces, gathered, piece_s
 
 av = pytest.importorskip("av")
 
@@ -25,6 +25,10 @@ TICKS_PER_S = 1000.0
 class Packet:
     pts: int | None
     duration: int | None = 20
+
+
+def one() -> int:
+    return 1
 
 
 def packets(*times: int | None) -> Iterator[Packet]:
@@ -53,16 +57,24 @@ class Made:
 
 
 def test_short_packets_come_in_pieces_and_long_ones_alone():
-    short = [len(piece) for piece in gathered(packets(*range(0, 400, 20)), TICKS_PER_S)]
+    short = [len(piece) for piece in gathered(packets(*range(0, 400, 20)), TICKS_PER_S, one)]
     assert short == [round(PIECE_S * 1000 / 20)] * 5
-    long = gathered((Packet(time, 100) for time in range(0, 300, 100)), TICKS_PER_S)
+    long = gathered((Packet(time, 100) for time in range(0, 300, 100)), TICKS_PER_S, one)
     assert [len(piece) for piece in long] == [1, 1, 1]
 
 
+def test_with_many_streams_pieces_are_longer_but_a_message_is_not_late():
+    assert piece_s(1) == piece_s(FEW_STREAMS) == PIECE_S
+    assert piece_s(2 * FEW_STREAMS) == pytest.approx(2 * PIECE_S)
+    assert piece_s(10_000) == MAX_PIECE_S <= 0.25
+    many = gathered(packets(*range(0, 480, 20)), TICKS_PER_S, lambda: 2 * FEW_STREAMS)
+    assert [len(piece) for piece in many] == [8, 8, 8]
+
+
 def test_packets_without_times_are_not_held_back():
-    assert [len(piece) for piece in gathered(packets(None, None, 0), TICKS_PER_S)] == [1, 1, 1]
+    assert [len(piece) for piece in gathered(packets(None, None, 0), TICKS_PER_S, one)] == [1, 1, 1]
     unknown = (Packet(time, None) for time in (0, 20))
-    assert [len(piece) for piece in gathered(unknown, TICKS_PER_S)] == [1, 1]
+    assert [len(piece) for piece in gathered(unknown, TICKS_PER_S, one)] == [1, 1]
 
 
 def test_what_was_read_before_an_error_is_given_out_before_it():
@@ -70,7 +82,7 @@ def test_what_was_read_before_an_error_is_given_out_before_it():
         yield from packets(0, 20)
         raise OSError("reset")
 
-    pieces = gathered(broken(), TICKS_PER_S)
+    pieces = gathered(broken(), TICKS_PER_S, one)
     assert [packet.pts for packet in next(pieces)] == [0, 20]
     with pytest.raises(OSError, match="reset"):
         next(pieces)
