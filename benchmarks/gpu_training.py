@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from birdwatch.bench.report import Measure, Report
-from birdwatch_train.network import ModelArguments, build_network
+from birdwatch.checkpoint.network import ModelArguments, build_network
 
 CLASSES = 206
 WARM_UP = 5

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import soundfile
 
+from birdwatch.audio.types import FloatArray
 from birdwatch.bench.report import Measure
 from birdwatch.errors import InferenceError
 from birdwatch.messaging.subscriber import Subscriber
@@ -40,6 +41,8 @@ SETTLE_S = 12.0
 # How close the largest number is looked for.
 STEP = 1.1
 START_DEADLINE_S = 60.0
+# What an encoder for live streams sends at once.
+PAGE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +161,30 @@ def _write(folder: Path, codec: Codec, seconds: float) -> Path:
     """Noise with a chirp, so that no window is silent."""
     rng = np.random.default_rng(4)
     second = (rng.normal(0, 0.05, RATE_HZ) + 0.2 * np.sin(np.cumsum(np.linspace(0.2, 0.8, RATE_HZ)))).astype(np.float32)
-    path = folder / ("stream.ogg" if codec == "opus" else "stream.wav")
-    form, subtype = ("OGG", "OPUS") if codec == "opus" else ("WAV", "PCM_16")
-    with soundfile.SoundFile(path, "w", samplerate=RATE_HZ, channels=1, format=form, subtype=subtype) as sound:
+    if codec == "opus":
+        return _write_opus(folder / "stream.ogg", second, round(seconds))
+    path = folder / "stream.wav"
+    with soundfile.SoundFile(path, "w", samplerate=RATE_HZ, channels=1, format="WAV", subtype="PCM_16") as sound:
         for _ in range(round(seconds)):
             sound.write(second)
+    return path
+
+
+def _write_opus(path: Path, second: FloatArray, seconds: int) -> Path:
+    """Opus in pages of PAGE_S: libsndfile's last for a second, and so would every message be late.
+
+    At a constant rate, since the server sends as many bytes each time.
+    """
+    import av
+
+    with av.open(str(path), "w", format="ogg", options={"page_duration": str(round(1e6 * PAGE_S))}) as container:
+        track = container.add_stream("libopus", rate=RATE_HZ, layout="mono", options={"vbr": "off"})
+        frame = av.AudioFrame.from_ndarray(second[None], format="flt", layout="mono")
+        frame.rate = RATE_HZ
+        for number in range(seconds):
+            frame.pts = number * RATE_HZ
+            container.mux(track.encode(frame))
+        container.mux(track.encode(None))
     return path
 
 
