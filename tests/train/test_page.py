@@ -26,7 +26,7 @@ PAGE = ROOT / "docs" / "training.md"
 SMALL = {
     " --pretrained": "",
     "--model birdnet": "--model teacher.onnx",
-    "--count 30000": "--count 4",
+    "--count 30000": "--count 24",
     "examples.training $D out": "examples.training $D out --debug --arch test_efficientnet --folds 2",
     # The options of the page are the settings of a file here, but pretraining has none.
     "--out runs/others": "--out runs/others --arch test_efficientnet --input-pool 4 --epochs 1 --workers 0 --threads 1",
