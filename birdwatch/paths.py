@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
-__all__ = ["file_name", "text_of"]
+__all__ = ["file_name", "is_url", "text_of"]
+
+# Two characters at least before the colon: `C://` is a drive.
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 # What file systems allow, in bytes.
 MAX_NAME_BYTES = 255
@@ -16,6 +20,11 @@ def text_of(path: Path | str) -> str:
     r"""The path as text that can be written anywhere: bytes that are not UTF-8 as `\xNN`, `/` between folders."""
     text = path.as_posix() if isinstance(path, Path) else path
     return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument names a place elsewhere, such as s3://bucket/2025/, and not a file here."""
+    return URL.match(text) is not None
 
 
 def file_name(name: str, suffix: str, *, room: int = 0) -> str:

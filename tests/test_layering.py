@@ -56,6 +56,7 @@ DOORS = {
         "birdwatch/hub/foreign.py",
         "birdwatch/hub/store.py",
     },
+    "fsspec": {"birdwatch/batch/locations.py"},
     "distributed": {"birdwatch/cluster/dask_engine.py"},
     "dask": {"birdwatch/cluster/dask_engine.py"},
     "alembic": {

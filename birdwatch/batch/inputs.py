@@ -1,4 +1,4 @@
-"""The recordings of a run: files, folders and lists become paths with a name each, in a fixed order."""
+"""The recordings of a run: files, folders, URLs and lists become paths with a name each, in a fixed order."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from dataclasses import dataclass
 from pathlib import Path
 
-from birdwatch.audio.file import AUDIO_SUFFIXES
+from birdwatch.batch.remote_inputs import find_remote
+from birdwatch.batch.searching import LINK, Search, folder_left_out, is_named_as_one
 from birdwatch.errors import ConfigError
-from birdwatch.paths import text_of
+from birdwatch.paths import is_url, text_of
 
 __all__ = ["Input", "find_inputs"]
 
-# Names that systems give to folders of deleted files and their own.
-SYSTEM_FOLDERS = ("$recycle.bin", "system volume information", "lost+found", "recycler")
-# Recordings that nothing here decodes: in a folder they are named, so that they are not taken for scored.
-UNREAD_SUFFIXES = frozenset({".wac", ".w4v", ".zc", ".ra", ".rm", ".dsf", ".dff", ".mid", ".sd2"})
 # How recordings begin, whatever their name: (first byte, bytes).
 BEGINNINGS = (
     *(
@@ -33,10 +29,24 @@ BEGINNINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A recording that was asked for. name: what tables call it, unique in a run."""
+    """A recording that was asked for. name: what tables call it, unique in a run.
+
+    url: where it is, if it is no file here; path is then its key relative to the folder that was named, or its whole
+    key where two would be the same.
+    """
 
     name: str
     path: Path
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """short: relative to the folder that was named. whole: as it was named. url: empty for a file here."""
+
+    short: Path
+    whole: Path
+    url: str = ""
 
 
 def find_inputs(
@@ -47,7 +57,7 @@ def find_inputs(
     allow_empty: bool = False,
     notice: Callable[[str], None] = lambda line: None,
 ) -> list[Input]:
-    """The recordings that files, folders, `@list.txt` and `-` (a list on stdin) stand for, each once.
+    """The recordings that files, folders, URLs, `@list.txt` and `-` (a list on stdin) stand for, each once.
 
     A file's name is its own without the suffix, inside a folder its path relative to that folder without the suffix.
     Where that makes two of them the same they keep their suffix, and if that does not help their whole path.
@@ -55,47 +65,33 @@ def find_inputs(
     recorders write `.WAV`. allow_empty: folders and lists without a recording are not an error. notice: is called with
     a line for each kind of file or folder that was left out: hidden ones, recycle bins, links to folders, folders
     without permission, formats that cannot be read. Raises ConfigError
-    for a list that cannot be read, a folder without recordings, or nothing.
+    for a list that cannot be read, a folder without recordings, a URL that cannot be used, or nothing.
     """
-    found: dict[Path, tuple[Path, Path]] = {}
-    skipped = _Skipped()
-    for path in _paths(arguments):
-        if _is_folder(path):
-            inside = sorted(_in_folder(path, recursive, include, skipped))
-            if not inside and not allow_empty:
-                for line in skipped.lines():
-                    notice(line)
-                matching = f" that matches {' or '.join(include)}" if include else ""
-                raise ConfigError(
-                    f"{path} holds no recording{matching}; expected files such as .wav, .flac, .ogg or .mp3 in it",
-                    path=path,
-                )
-            for item in inside:
-                found.setdefault(_resolved(item), (item.relative_to(path), item))
+    found: dict[Path | str, _Found] = {}
+    search = Search(recursive, include)
+    for text in _arguments(arguments):
+        if is_url(text):
+            inside = [_Found(short, whole, url) for short, whole, url in find_remote(text, search)]
+        elif _is_folder(path := Path(text)):
+            inside = [_Found(item.relative_to(path), item) for item in sorted(_in_folder(path, search))]
         else:
-            found.setdefault(_resolved(path), (Path(path.name), path))
-    for line in skipped.lines():
+            inside = [_Found(Path(path.name), path)]
+        if not inside and not allow_empty:
+            for line in search.lines():
+                notice(line)
+            matching = f" that matches {' or '.join(include)}" if include else ""
+            raise ConfigError(
+                f"{text if is_url(text) else path} holds no recording{matching}; expected files such as .wav, .flac, "
+                ".ogg or .mp3 in it",
+                path=None if is_url(text) else path,
+            )
+        for one in inside:
+            found.setdefault(one.url or _resolved(one.whole), one)
+    for line in search.lines():
         notice(line)
     if not found and not allow_empty:
         raise ConfigError("no recording was named: the list is empty; expected one path per line")
     return _named(list(found.values()))
-
-
-@dataclass(slots=True)
-class _Skipped:
-    """What a search left out: why, how often, and one of them."""
-
-    kinds: dict[str, tuple[int, Path]] = field(default_factory=dict)
-
-    def add(self, kind: str, path: Path) -> None:
-        count, first = self.kinds.get(kind, (0, path))
-        self.kinds[kind] = count + 1, first
-
-    def lines(self) -> list[str]:
-        return [
-            f"birdwatch: left out: {kind}: {text_of(first)}{f' and {count - 1} more' if count > 1 else ''}"
-            for kind, (count, first) in sorted(self.kinds.items())
-        ]
 
 
 def _is_folder(path: Path) -> bool:
@@ -113,22 +109,23 @@ def _resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def _named(found: list[tuple[Path, Path]]) -> list[Input]:
-    names = [text_of(short.with_suffix("")) if short.name else text_of(short) for short, _ in found]
+def _named(found: list[_Found]) -> list[Input]:
+    names = [text_of(one.short.with_suffix("")) if one.short.name else text_of(one.short) for one in found]
     # Names become files in a folder of tables: none of them may lead out of it.
-    for longer in (
-        lambda short, _: text_of(short),
-        lambda _, path: text_of("/".join(part for part in path.parts if part not in (path.anchor, ".."))),
-        lambda _, path: text_of("/".join(_resolved(path).parts[1:])),
-    ):
+    forms: tuple[Callable[[_Found], str], ...] = (
+        lambda one: text_of(one.short),
+        lambda one: text_of("/".join(part for part in one.whole.parts if part not in (one.whole.anchor, ".."))),
+        lambda one: one.url.replace("://", "/", 1) or text_of("/".join(_resolved(one.whole).parts[1:])),
+    )
+    for longer in forms:
         count = Counter(names)
-        names = [
-            name if count[name] == 1 else longer(short, path) for name, (short, path) in zip(names, found, strict=True)
-        ]
-    return [Input(name, path) for name, (_, path) in zip(names, found, strict=True)]
+        names = [name if count[name] == 1 else longer(one) for name, one in zip(names, found, strict=True)]
+    shown = Counter(one.short if one.url else one.whole for one in found)
+    paths = [one.short if one.url and shown[one.short] == 1 else one.whole for one in found]
+    return [Input(name, path, one.url) for name, path, one in zip(names, paths, found, strict=True)]
 
 
-def _paths(arguments: Iterable[str]) -> Iterator[Path]:
+def _arguments(arguments: Iterable[str]) -> Iterator[str]:
     for argument in arguments:
         if not argument:
             raise ConfigError("a recording's name is empty; expected a file, a folder, @list.txt or -")
@@ -149,47 +146,39 @@ def _paths(arguments: Iterable[str]) -> Iterator[Path]:
                 ) from error
             yield from _listed(text, argument[1:])
         else:
-            yield Path(argument)
+            yield argument
 
 
-def _listed(text: str, source: str) -> Iterator[Path]:
+def _listed(text: str, source: str) -> Iterator[str]:
     if "\0" in text:
         raise ConfigError(f"the list {source} holds NUL characters (UTF-16?); expected UTF-8 text, one path per line")
-    return (Path(line.strip()) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def _in_folder(folder: Path, recursive: bool, include: Sequence[str], skipped: _Skipped) -> Iterator[Path]:
+def _in_folder(folder: Path, search: Search) -> Iterator[Path]:
     def refused(error: OSError) -> None:
-        skipped.add(f"a folder that cannot be opened ({error.strerror})", Path(error.filename))
+        search.skip(f"a folder that cannot be opened ({error.strerror})", text_of(Path(error.filename)))
 
     for name, folders, files in os.walk(folder, onerror=refused):
         parent = Path(name)
         for inner in list(folders):
-            kind = _left_out(parent / inner, inner)
-            if kind or not recursive:
+            kind = folder_left_out(inner) or (LINK if (parent / inner).is_symlink() else "")
+            if kind or not search.recursive:
                 folders.remove(inner)
-            if kind and recursive:
-                skipped.add(kind, parent / inner)
+            if kind and search.recursive:
+                search.skip(kind, text_of(parent / inner))
         for file in files:
             path = parent / file
-            suffix = path.suffix.lower()
             if file.startswith("._"):
                 continue  # what macOS leaves beside a file on a card: not a recording
-            if suffix not in AUDIO_SUFFIXES | UNREAD_SUFFIXES:
+            if not is_named_as_one(file):
                 if _begins_as_recording(path):
-                    skipped.add("a recording whose name does not end as one; name it outright", path)
+                    search.skip("a recording whose name does not end as one; name it outright", text_of(path))
                 continue
-            relative = text_of(path.relative_to(folder)).lower()
-            if include and not any(
-                fnmatch(relative, pattern.lower()) or fnmatch(file.lower(), pattern.lower()) for pattern in include
-            ):
+            if not search.wants(file, text_of(path.relative_to(folder)), text_of(path)):
                 continue
-            if file.startswith("."):
-                skipped.add("a hidden file", path)
-            elif suffix in UNREAD_SUFFIXES:
-                skipped.add(f"a recording in a format that cannot be read ({suffix})", path)
-            elif not path.is_file():
-                skipped.add("no ordinary file (a pipe, a socket, a broken link)", path)
+            if not path.is_file():
+                search.skip("no ordinary file (a pipe, a socket, a broken link)", text_of(path))
             else:
                 yield path
 
@@ -203,12 +192,3 @@ def _begins_as_recording(path: Path) -> bool:
     except OSError:
         return False
     return any(head.startswith(magic, at) for at, magic in BEGINNINGS)
-
-
-def _left_out(path: Path, name: str) -> str:
-    """Why a folder is not searched, or an empty text."""
-    if name.lower() in SYSTEM_FOLDERS or name.lower().startswith(".trash"):
-        return "a recycle bin or system folder"
-    if name.startswith("."):
-        return "a hidden folder"
-    return "a link to a folder" if path.is_symlink() else ""

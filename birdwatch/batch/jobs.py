@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta, tzinfo
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Literal
 from birdwatch.audio.continuation import Place, place_of
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time
+from birdwatch.batch.fetching import open_remote
 from birdwatch.batch.inputs import Input
-from birdwatch.errors import ConfigError, DecodeError
+from birdwatch.batch.scratch import Scratch
+from birdwatch.errors import ConfigError, SourceError
 from birdwatch.paths import text_of
 
 # Decodes in this process: for a single recording, whose crash costs no other.
@@ -23,6 +27,8 @@ __all__ = ["IN_PROCESS", "Channel", "Job", "Period", "Section", "look_at", "peri
 
 # Headers on a network drive are waited for, not worked on.
 LOOKING_AT_ONCE = 8
+# Those from elsewhere are asked for over a network three times each.
+REMOTE_AT_ONCE = 32
 
 Channel = int | Literal["mix", "each"]
 
@@ -46,7 +52,8 @@ class Job:
     cannot be scored at all, or None. warning: what is wrong with its start time. place: where it lies in a recording
     that was cut into files, and `end_frame` where it ends. rest: files that continue it and are scored with it.
     rate_hz: the file's. exact_frames: see `AudioFile.exact_frames`. section: what is to be scored of a long recording,
-    or None for all.
+    or None for all. url: where it is, if it is no file here: path is
+    then its name there, and mtime_ns a number made of its ETag, or of its time where it has none.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Job:
     rate_hz: int = 0
     exact_frames: int = 0
     section: Section | None = None
+    url: str = ""
 
     @property
     def frames(self) -> int:
@@ -74,8 +82,8 @@ class Job:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells it from all other jobs of an archive: its whole path and channel (-1: mixed)."""
-        return text_of(self.path.absolute()), -1 if self.channel is None else self.channel
+        """What tells it from all other jobs of an archive: its whole path or URL, and channel (-1: mixed)."""
+        return self.url or text_of(self.path.absolute()), -1 if self.channel is None else self.channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +129,22 @@ def look_at(
     """
 
     def jobs(item: Input) -> list[Job]:
-        try:
-            stat = item.path.stat()
-            size, mtime = stat.st_size, stat.st_mtime_ns
-        except (OSError, ValueError):
-            size = mtime = 0
+        size = mtime = 0
         only = channel if isinstance(channel, int) else None
         try:
-            audio = decoders.open(item.path, channel=only)
-        except DecodeError as error:
-            return [Job(item.name, item.path, only, size, mtime, fault=str(error))]
+            if item.url:
+                assert scratch is not None
+                state, audio = open_remote(item.url, item.path, decoders, scratch, channel=only)
+                size, mtime = state.size_bytes, state.version
+            else:
+                size, mtime = _state_here(item.path)
+                audio = decoders.open(item.path, channel=only)
+        except SourceError as error:
+            return [Job(item.name, item.path, only, size, mtime, fault=str(error), url=item.url)]
         start = audio.start_utc_ns(default) if start_utc_ns is None else start_utc_ns
         place = place_of(audio.guano or audio.comment)
         end_frame = 0 if place is None else place.start_frame + round(audio.duration_s * audio.rate_hz)
+        unbelieved = "; ".join(line for line in audio.warnings if "not believed" in line)
         channels = range(audio.channels) if channel == "each" and audio.channels > 1 else [only]
         return [
             Job(
@@ -144,14 +155,34 @@ def look_at(
                 mtime,
                 audio.duration_s,
                 start,
-                warning="; ".join(line for line in audio.warnings if "not believed" in line),
+                warning=unbelieved if scratch is None else scratch.shown(unbelieved),
                 place=place,
                 end_frame=end_frame,
                 rate_hz=audio.rate_hz,
                 exact_frames=audio.exact_frames,
+                url=item.url,
             )
             for number in channels
         ]
 
-    with ThreadPoolExecutor(LOOKING_AT_ONCE, thread_name_prefix="look") as pool:
-        yield from pool.map(jobs, inputs)
+    remote = any(item.url for item in inputs)
+    at_once = REMOTE_AT_ONCE if remote else LOOKING_AT_ONCE
+    scratch = Scratch() if remote else None
+    with scratch or nullcontext(), ThreadPoolExecutor(at_once, thread_name_prefix="look") as pool:
+        # A window of them: a future for each of a million recordings would take more room than their jobs.
+        waiting: deque[Future[list[Job]]] = deque()
+        for item in inputs:
+            waiting.append(pool.submit(jobs, item))
+            if len(waiting) > 4 * at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _state_here(path: Path) -> tuple[int, int]:
+    """A file's size and time, 0 where it has none: opening it says why."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns

@@ -13,6 +13,8 @@ from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.scoring import Keeper, Scoring, score_job
+from birdwatch.batch.staged_scoring import score_staged
+from birdwatch.batch.staging import Staging
 from birdwatch.errors import InferenceError, SourceError
 from birdwatch.model.session import CPU
 from birdwatch.process import cores
@@ -87,7 +89,7 @@ def score_jobs(
             if job.fault is not None:
                 meter.finish(job, failed=True)
                 return Outcome(job, fault=job.fault)
-            warning = score(job, scoring, keeper, advance)
+            warning = score_staged(score, job, scoring, keeper, advance, staging=staging)
         except (SourceError, InferenceError) as error:
             meter.finish(job, failed=True)
             return Outcome(job, fault=str(error))
@@ -95,7 +97,7 @@ def score_jobs(
         return Outcome(job, warning=warning)
 
     finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
-    with ThreadPoolExecutor(at_once, thread_name_prefix="recording") as pool:
+    with Staging(jobs, at_once) as staging, ThreadPoolExecutor(at_once, thread_name_prefix="recording") as pool:
         try:
             futures = [pool.submit(one, job) for job in jobs]
             for future in futures:
@@ -108,6 +110,7 @@ def score_jobs(
                 show()
         except BaseException:
             stop.set()
+            staging.stop()
             pool.shutdown(cancel_futures=True)
             raise
     return [future.result() for future in futures]

@@ -40,7 +40,7 @@ def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
     )
     if request.start is not None and len(inputs) > 1:
         raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
-    read = identities([*(item.path for item in inputs), *_files_read(request)])
+    read = identities([*(item.path for item in inputs if not item.url), *_files_read(request)])
     for output in request.outputs:
         output.check(len(inputs), names=[item.name for item in inputs], inputs=read)
     if request.outputs:

@@ -19,6 +19,7 @@ from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import Job, look_at
 from birdwatch.batch.local_runner import Outcome
 from birdwatch.batch.results import errors_path, write_errors
+from birdwatch.batch.staging import Staging
 from birdwatch.cli.parameters import FiniteRange, NamedPath
 from birdwatch.cli.run_summary import print_failures, print_warnings
 from birdwatch.errors import ConfigError, InferenceError, SourceError
@@ -69,7 +70,7 @@ def embed(
     )
     path = find_model(model)
     lists = [Path(name[1:]) for name in recordings if name.startswith("@")]
-    read = identities([path, *lists, *(item.path for item in inputs)])
+    read = identities([path, *lists, *(item.path for item in inputs if not item.url)])
     for file in (out, errors_path(out)):
         check_writable(file, inputs=read)
     classifier = OnnxClassifier(path, provider=provider)
@@ -84,8 +85,9 @@ def embed(
     with Decoders(1 if len(inputs) > 1 else 0) as decoders, written_beside(out, binary=True) as stream:
         jobs = [job for found in look_at(inputs, decoders=decoders) for job in found]
         outcomes: list[Outcome] = []
-        rows = _embedded(jobs, decoders, classifier, hop_s, outcomes)
-        count = write_embeddings(cast(IO[bytes], stream), rows, size=size, about=about)
+        with Staging(jobs, 1) as staging:
+            rows = _embedded(jobs, staging, decoders, classifier, hop_s, outcomes)
+            count = write_embeddings(cast(IO[bytes], stream), rows, size=size, about=about)
         failed = [outcome for outcome in outcomes if outcome.fault]
         if len(failed) == len(jobs):
             raise SourceError(failed[0].fault if len(jobs) == 1 else f"none of {len(jobs)} recordings could be read")
@@ -101,7 +103,12 @@ def embed(
 
 
 def _embedded(
-    jobs: Sequence[Job], decoders: Decoders, classifier: OnnxClassifier, hop_s: float, outcomes: list[Outcome]
+    jobs: Sequence[Job],
+    staging: Staging,
+    decoders: Decoders,
+    classifier: OnnxClassifier,
+    hop_s: float,
+    outcomes: list[Outcome],
 ) -> Iterator[Embedded]:
     """The vectors of all recordings in order; one that breaks off keeps those before. `outcomes` grows by each."""
     rate_hz = classifier.manifest.rate_hz
@@ -109,19 +116,20 @@ def _embedded(
         try:
             if job.fault is not None:
                 raise SourceError(job.fault)
-            audio = decoders.open(job.path)
-            stream = WindowStream(audio.rate_hz, classifier.manifest, hop_s=hop_s)
-            for window, vector in classifier.embed_windows(windows_of(audio.blocks(), stream)):
-                since_ns = window.start_frame * 1_000_000_000 // rate_hz
-                yield Embedded(
-                    job.name,
-                    job.path,
-                    window.start_frame / rate_hz,
-                    (window.start_frame + window.valid_frames) / rate_hz,
-                    None if job.start_utc_ns is None else job.start_utc_ns + since_ns,
-                    vector,
-                )
+            with staging.files(job) as here:
+                audio = decoders.open(here.path)
+                stream = WindowStream(audio.rate_hz, classifier.manifest, hop_s=hop_s)
+                for window, vector in classifier.embed_windows(windows_of(audio.blocks(), stream)):
+                    since_ns = window.start_frame * 1_000_000_000 // rate_hz
+                    yield Embedded(
+                        job.name,
+                        job.path,
+                        window.start_frame / rate_hz,
+                        (window.start_frame + window.valid_frames) / rate_hz,
+                        None if job.start_utc_ns is None else job.start_utc_ns + since_ns,
+                        vector,
+                    )
             warnings = "; ".join([*filter(None, [job.warning]), *audio.warnings])
-            outcomes.append(Outcome(job, warning=text_of(warnings)))
+            outcomes.append(Outcome(job, warning=text_of(staging.shown(warnings))))
         except (SourceError, InferenceError) as error:
-            outcomes.append(Outcome(job, fault=str(error)))
+            outcomes.append(Outcome(job, fault=staging.shown(str(error))))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+
+from birdwatch.cli.parameters import NamedPath
 
 __all__ = ["engine_options"]
 
@@ -29,7 +30,7 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--scheduler", help="A running Dask scheduler, such as tls://host:8786, instead of --cluster."),
     click.option(
         "--store",
-        type=click.Path(path_type=Path),
+        type=NamedPath(),
         help="Folder of what was scored, which all workers reach. [default: beside --out]",
     ),
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from birdwatch.paths import is_url
+
 __all__ = ["Duration", "FiniteRange", "Kernel", "NamedPath"]
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -28,7 +30,7 @@ class FiniteRange(click.FloatRange):
 
 
 class NamedPath(click.Path):
-    """A path that is not empty: an unset variable of a script would else name the current folder."""
+    """A path here that is not empty: an unset variable of a script would else name the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -39,6 +41,8 @@ class NamedPath(click.Path):
         """The path."""
         if not str(value):
             self.fail("the name is empty.", param, ctx)
+        if is_url(str(value)):
+            self.fail("it is a URL, expected a path on a file system here.", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -12,6 +12,7 @@ from birdwatch.batch.prepared import prepare
 from birdwatch.batch.run_inputs import named_inputs, open_inputs
 from birdwatch.cli.blend_options import blend_options
 from birdwatch.cli.options import setting_options
+from birdwatch.cli.parameters import NamedPath
 from birdwatch.cli.run_options import run_options
 from birdwatch.cli.run_request import notice, run_request
 from birdwatch.cluster.plan import write_plan
@@ -28,7 +29,7 @@ __all__ = ["plan"]
 @blend_options
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     required=True,
     help="Folder for the plan and what is scored; all workers reach it under this path.",
 )

@@ -90,7 +90,7 @@ def _list(jobs: Sequence[Job]) -> None:
     """What `--dry-run` prints: tab-separated on stdout, the sum on stderr."""
     for job in jobs:
         began = "-" if job.start_utc_ns is None else utc_text(job.start_utc_ns)
-        click.echo(f"{job.name}\t{job.path}\t{began}\t{job.duration_s:.3f}\t{job.fault or 'ok'}")
+        click.echo(f"{job.name}\t{job.url or job.path}\t{began}\t{job.duration_s:.3f}\t{job.fault or 'ok'}")
     bad = sum(job.fault is not None for job in jobs)
     audio = audio_text(sum(job.duration_s for job in jobs))
     click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio, {bad} of them cannot be read", err=True)

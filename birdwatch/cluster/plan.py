@@ -180,7 +180,7 @@ def _request(values: dict[str, Any]) -> RunRequest:
 
 def _job(job: Job) -> dict[str, Any]:
     values = {item.name: getattr(job, item.name) for item in fields(job)}
-    values["path"] = str(job.path.absolute())
+    values["path"] = str(job.path if job.url else job.path.absolute())
     values["place"] = None if job.place is None else asdict(job.place)
     values["rest"] = [_job(part) for part in job.rest]
     return values

@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 from birdwatch.atomic_write import Identities, check_folder, check_writable, written_beside
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.paths import file_name
+from birdwatch.paths import file_name, is_url
 from birdwatch.tables.audacity import audacity_rows
 from birdwatch.tables.cells import plain_cells, spreadsheet_cells
 from birdwatch.tables.dataset import check_dataset, write_dataset
@@ -92,6 +92,10 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         )
     chosen = []
     for number, out in enumerate(outs):
+        if is_url(out):
+            raise SinkError(
+                "--out is a URL; tables are written to files here: name one, and copy it when it is written"
+            )
         by_name = next((form for end, form in DECISIVE.items() if out.lower().endswith(end)), None)
         if len(formats) == len(outs):
             form: str | None = formats[number]

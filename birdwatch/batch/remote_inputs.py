@@ -1,0 +1,58 @@
+"""The recordings that a URL stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from birdwatch.batch.locations import check_url, entries, is_folder
+from birdwatch.batch.searching import Search, folder_left_out
+from birdwatch.errors import ConfigError, SourceError
+from birdwatch.paths import file_name
+
+__all__ = ["find_remote"]
+
+# Names that mean another folder on a disk, where a recording is kept while it is scored.
+NO_NAMES = (".", "..")
+
+
+def find_remote(url: str, search: Search) -> Iterator[tuple[Path, Path, str]]:
+    """The recordings at `url`, in order of paths: relative to it, with its own path, and the URL of each.
+
+    Raises ConfigError where it holds credentials, or cannot be used or listed.
+    """
+    check_url(url)
+    scheme, _, rest = url.partition("://")
+    whole = _path(unquote(rest) if scheme.lower().startswith("http") else rest)
+    if not is_folder(url):
+        yield Path(whole.name), whole, url
+        return
+    try:
+        for relative, place in _in_folder(url, "", search):
+            yield _path(relative), whole / _path(relative), place
+    except SourceError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _in_folder(folder: str, inside: str, search: Search) -> Iterator[tuple[str, str]]:
+    """The recordings of a folder, `inside` the one that was named; files and folders in one order, as paths have it."""
+    for entry in entries(folder):
+        relative = inside + entry.name
+        if entry.name in NO_NAMES or "/" in entry.name:
+            search.skip("a name that is no file's", entry.url)
+        elif not entry.folder:
+            if search.wants(entry.name, relative, entry.url):
+                yield relative, entry.url
+        elif search.recursive:
+            kind = folder_left_out(entry.name)
+            if kind:
+                search.skip(kind, entry.url)
+            else:
+                yield from _in_folder(entry.url + "/", relative + "/", search)
+
+
+def _path(text: str) -> Path:
+    """A key as a path that lies in no other folder, with names that a disk can have."""
+    parts = (PurePosixPath(part) for part in text.replace("\0", "").split("/") if part not in ("", *NO_NAMES))
+    return Path(*(file_name(part.stem, part.suffix) for part in parts))
