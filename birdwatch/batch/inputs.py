@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from birdwatch.batch.remote_inputs import find_remote
+from birdwatch.batch.remote_inputs import find_remote, whole_key
 from birdwatch.batch.searching import LINK, Search, folder_left_out, is_named_as_one
 from birdwatch.errors import ConfigError
 from birdwatch.paths import is_url, text_of
@@ -42,11 +42,16 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """short: relative to the folder that was named. whole: as it was named. url: empty for a file here."""
+    """short: relative to the folder that was named. here: as it was named, None for what is elsewhere, at `url`."""
 
     short: Path
-    whole: Path
+    here: Path | None
     url: str = ""
+
+    @property
+    def whole(self) -> Path:
+        """All of its path; made when it is asked for, since a million of them take much room."""
+        return whole_key(self.url) if self.here is None else self.here
 
 
 def find_inputs(
@@ -71,7 +76,7 @@ def find_inputs(
     search = Search(recursive, include)
     for text in _arguments(arguments):
         if is_url(text):
-            inside = [_Found(short, whole, url) for short, whole, url in find_remote(text, search)]
+            inside = [_Found(short, None, url) for short, url in find_remote(text, search)]
         elif _is_folder(path := Path(text)):
             inside = [_Found(item.relative_to(path), item) for item in sorted(_in_folder(path, search))]
         else:

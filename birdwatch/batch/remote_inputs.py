@@ -11,26 +11,24 @@ from birdwatch.batch.searching import Search, folder_left_out
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.paths import file_name
 
-__all__ = ["find_remote"]
+__all__ = ["find_remote", "whole_key"]
 
 # Names that mean another folder on a disk, where a recording is kept while it is scored.
 NO_NAMES = (".", "..")
 
 
-def find_remote(url: str, search: Search) -> Iterator[tuple[Path, Path, str]]:
-    """The recordings at `url`, in order of paths: relative to it, with its own path, and the URL of each.
+def find_remote(url: str, search: Search) -> Iterator[tuple[Path, str]]:
+    """The recordings at `url`, in order of paths: the path relative to it, and the URL, of each.
 
     Raises ConfigError where it holds credentials, or cannot be used or listed.
     """
     check_url(url)
-    scheme, _, rest = url.partition("://")
-    whole = _path(unquote(rest) if scheme.lower().startswith("http") else rest)
     if not is_folder(url):
-        yield Path(whole.name), whole, url
+        yield Path(whole_key(url).name), url
         return
     try:
         for relative, place in _in_folder(url, "", search):
-            yield _path(relative), whole / _path(relative), place
+            yield _path(relative), place
     except SourceError as error:
         raise ConfigError(str(error)) from error
 
@@ -50,6 +48,12 @@ def _in_folder(folder: str, inside: str, search: Search) -> Iterator[tuple[str, 
                 search.skip(kind, entry.url)
             else:
                 yield from _in_folder(entry.url + "/", relative + "/", search)
+
+
+def whole_key(url: str) -> Path:
+    """A recording's bucket and key as a path."""
+    scheme, _, rest = url.partition("://")
+    return _path(unquote(rest) if scheme.lower().startswith("http") else rest)
 
 
 def _path(text: str) -> Path:

@@ -7,9 +7,9 @@ configuration matters; jobs.jsonl a recording per line, with the unit that each 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import chain, count
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -78,18 +78,17 @@ def write_plan(
     }
     text = json.dumps(head, indent=1) + "\n"
     path = folder / "plan.json"
-    lines = [
-        json.dumps({"units": [unit_of[next(number)] for _ in own], **_job(job)})
+    lines = (
+        json.dumps({"units": [unit_of[next(number)] for _ in own], **_job(job)}) + "\n"
         for job, own in zip(jobs, parts, strict=True)
-    ]
-    body = "".join(line + "\n" for line in lines)
+    )
     if path.exists():
-        if path.read_text("utf-8") != text or (folder / "jobs.jsonl").read_text("utf-8") != body:
+        if path.read_text("utf-8") != text or not _holds(folder / "jobs.jsonl", lines):
             raise ConfigError(f"{folder} holds the plan of another run; use another folder, or delete it")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         with written_beside(folder / "jobs.jsonl") as stream:
-            cast(IO[str], stream).write(body)
+            cast(IO[str], stream).writelines(lines)
         with written_beside(path) as stream:
             cast(IO[str], stream).write(text)
     return Plan(folder, store or folder, request, parameters, cutting, tuple(jobs), flat, tuple(map(tuple, units)))
@@ -125,6 +124,12 @@ def read_plan(folder: Path) -> Plan:
         raise ConfigError(f"{folder} holds no plan ({error.strerror}); `birdwatch plan` writes one") from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ConfigError(f"the plan in {folder} cannot be read ({error}); plan again") from error
+
+
+def _holds(path: Path, lines: Iterable[str]) -> bool:
+    """Whether a file holds these lines and no others; neither is in memory."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return all(one == other for one, other in zip_longest(stream, lines))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

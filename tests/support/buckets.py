@@ -14,7 +14,7 @@ from urllib.parse import quote
 __all__ = ["KEY_ID", "SECRET", "Bucket", "bucket_server"]
 
 KEY_ID, SECRET = "AKIATESTTESTTEST", "secret-of-this-test"
-# Its credentials are looked at for deletions only, and not whether they are right.
+# It wants these to replace and to delete, and does not look whether they are right.
 SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 Credential={KEY_ID}/20260101/us-east-1/s3/aws4_request, Signature=0"}
 # It ends when its stdin does, so with this process at the latest.
 SERVER = (
@@ -55,7 +55,7 @@ class Bucket:
 
     def _put(self, path: str, data: bytes) -> None:
         # Else a form, of which the server reads half a megabyte at most.
-        headers = {"Content-Type": "application/octet-stream"}
+        headers = {**SIGNED, "Content-Type": "application/octet-stream"}
         self._ask(urllib.request.Request(f"{self.address}/{path}", data=data, headers=headers, method="PUT"))
 
     @staticmethod
