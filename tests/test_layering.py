@@ -44,7 +44,12 @@ DOORS = {
         "birdwatch/bench/recording.py",
         "birdwatch/bench/streams.py",
     },
-    "av": {"birdwatch/audio/ffmpeg.py", "birdwatch/audio/ffmpeg_frames.py", "birdwatch/live/stream.py"},
+    "av": {
+        "birdwatch/audio/ffmpeg.py",
+        "birdwatch/audio/ffmpeg_frames.py",
+        "birdwatch/live/stream.py",
+        "birdwatch/bench/streams.py",
+    },
     "sounddevice": {"birdwatch/live/microphone.py"},
     "soxr": {"birdwatch/audio/resample.py"},
     "astral": {"birdwatch/live/schedule.py"},
