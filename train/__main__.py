@@ -63,6 +63,20 @@ def fit(config: Path | None, recipe: str | None, resume: bool, **given: Any) -> 
 
 
 @train.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="An .onnx that `export` made.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="train.csv of named recordings.")
+@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="Their folder.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint, for `export`.")
+@click.option("--epochs", default=10, show_default=True, help="Over the recordings.")
+def head(model: Path, data: Path, audio_root: Path, out: Path, epochs: int) -> None:
+    """Adapt an exported model's last layer to the recordists' labels: minutes of one core, the network stays."""
+    from .dataset import read_table
+    from .tune_head import HeadOptions, tune_file
+
+    tune_file(model, data, read_table(data, audio_root), out, HeadOptions(epochs=epochs), say=say)
+
+
+@train.command()
 @click.option("--model", default="birdnet", show_default=True, help="The teacher: an added model's name or a file.")
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="train.csv of recordings (repeatable).")
 @click.option("--audio-root", multiple=True, type=click.Path(path_type=Path), help="Their folder, one for each.")

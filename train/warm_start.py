@@ -26,7 +26,16 @@ from .settings import Settings
 from .teacher_head import TeacherHead
 from .windows import Draw, Windows
 
-__all__ = ["freeze", "frozen_stages", "read_exported", "ridge", "set_statistics", "start_by_ridge", "start_warm"]
+__all__ = [
+    "freeze",
+    "frozen_stages",
+    "read_exported",
+    "read_exported_head",
+    "ridge",
+    "set_statistics",
+    "start_by_ridge",
+    "start_warm",
+]
 
 # torch's default; with it and a variance below 1 by as much, an unfolded normalisation begins as the identity.
 EPSILON = 1e-5
@@ -93,11 +102,8 @@ def loaded(
         yield pool_input(images_of(batch["mel"].transpose(1, 2), windows.spec), pool), batch
 
 
-def read_exported(path: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of an exported EfficientNet under timm's names, every batch normalisation an identity plus an offset.
-
-    own: the state that they are meant for. Raises ModelError where the file is no export of that network.
-    """
+def exported_values(path: Path) -> tuple[Any, dict[str, npt.NDArray[Any]]]:
+    """An exported model's graph and the values in it by name. Raises ModelError for what is no ONNX file."""
     try:
         import onnx
         from onnx import numpy_helper
@@ -113,6 +119,15 @@ def read_exported(path: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.T
     for node in graph.node:  # stored in half the bytes, and cast when it is loaded
         if node.op_type == "Cast" and node.input[0] in values:
             values[node.output[0]] = values[node.input[0]]
+    return graph, values
+
+
+def read_exported(path: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of an exported EfficientNet under timm's names, every batch normalisation an identity plus an offset.
+
+    own: the state that they are meant for. Raises ModelError where the file is no export of that network.
+    """
+    graph, values = exported_values(path)
     found: dict[str, torch.Tensor] = {}
     for node in graph.node:
         if node.op_type != "Conv" or len(node.input) < 3 or not node.input[1].startswith(PREFIX):
@@ -138,6 +153,20 @@ def read_exported(path: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.T
             f"shape{f', such as {missing[0]}' if missing else ''}"
         )
     return found
+
+
+def read_exported_head(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight `(classes, features)` and bias `(classes,)` of an exported network's last layer.
+
+    Raises ModelError where it does not end in one linear layer.
+    """
+    graph, values = exported_values(path)
+    last = graph.node[-1] if graph.node else None
+    if last is None or last.op_type != "Gemm" or any(name not in values for name in last.input[1:]):
+        raise ModelError(f"{path} does not end in one linear layer; export a checkpoint of `fit` with a linear head")
+    # torch exports its linear layer with transB: (classes, features) as torch has it.
+    weight, bias = (torch.from_numpy(values[name].astype(np.float32)) for name in last.input[1:])
+    return weight, bias
 
 
 def norm_after(convolution: str) -> str:
