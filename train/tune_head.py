@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
@@ -98,7 +99,7 @@ def tuned(
     weight: torch.Tensor,
     bias: torch.Tensor,
     features: Sequence[FloatArray],
-    truth: np.ndarray[tuple[int], np.dtype[np.int64]],
+    truth: npt.NDArray[np.int64],
     options: HeadOptions,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The layer `(classes, size)` and `(classes,)` after training on each recording's `(windows, size)` and class."""
@@ -113,12 +114,10 @@ def tuned(
     steps = options.epochs * len(range(0, len(features), options.batch))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / max(steps, 1))
     for _ in range(options.epochs):
-        for chosen in torch.randperm(len(features), generator=generator).split(options.batch):
-            numbers = chosen.tolist()
-            moved = (torch.cat([scaled[i] for i in numbers]) @ change.T + offset).split(
-                [len(scaled[i]) for i in numbers]
-            )
-            highest = torch.stack([(before[i] + part).amax(0) for i, part in zip(numbers, moved, strict=True)])
+        order = torch.randperm(len(features), generator=generator).tolist()
+        for first in range(0, len(order), options.batch):
+            numbers = order[first : first + options.batch]
+            highest = torch.stack([(before[i] + scaled[i] @ change.T + offset).amax(0) for i in numbers])
             target = F.one_hot(torch.from_numpy(truth[numbers]), len(bias)).float()
             loss = F.binary_cross_entropy_with_logits(highest, target, reduction="sum") / len(numbers)
             loss = loss + options.penalty * change.square().sum()

@@ -28,7 +28,9 @@ def recordings(seed: int = 0) -> tuple[list[NDArray[np.float32]], NDArray[np.int
 
 
 def highest(features: list[NDArray[np.float32]], weight: torch.Tensor, bias: torch.Tensor) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-np.array([(f @ weight.numpy().T + bias.numpy()).max(axis=0) for f in features], float)))
+    logits = np.array([(f @ weight.numpy().T + bias.numpy()).max(axis=0) for f in features], np.float64)
+    scores: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+    return scores
 
 
 def test_a_timid_layer_becomes_sure_of_what_it_finds() -> None:
