@@ -208,3 +208,8 @@ def test_scores_are_the_daemon_s(tmp_path: Path, tiny_model: Path, song: NDArray
     np.testing.assert_array_equal(part.scores[0], analyze(tmp_path / "a.wav", model).scores)
     assert part.truth.tolist() == [2]
     assert part.seconds[0] == pytest.approx(len(song) / 32000)
+
+
+def test_the_built_in_model_s_template_has_places_only_in_braces() -> None:
+    (template,) = (Path(__file__).parents[2] / "train" / "recipes").glob("birdwatch-*.md")
+    assert [line for line in template.read_text("utf-8").splitlines() if line.isupper() and line.isalpha()] == []
