@@ -125,9 +125,8 @@ def whole(folder: Path, hours: float) -> None:
     dask = timed([[*BIRDWATCH, "run", *outputs, "dask", "--engine", "dask", "--workers", "2"]], folder)
     for name, (wall, spent) in (("two `birdwatch work`", plain), ("--engine dask --workers 2", dask)):
         print(f"{name}: {wall:.1f} s, {spent:.1f} s of processor time")
-    print(
-        f"efficiency beside plain processes: {plain[0] / dask[0]:.3f} by wall time, {plain[1] / dask[1]:.3f} by processor time"
-    )
+    wall, spent = plain[0] / dask[0], plain[1] / dask[1]
+    print(f"efficiency beside plain processes: {wall:.3f} by wall time, {spent:.3f} by processor time")
 
 
 def main() -> None:
