@@ -20,20 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m export",
-        description="Export a checkpoint of train/ to one self-describing ONNX file, verified before it is written.",
-        epilog="An .onnx model that birdwatch exported can stand in for the checkpoint, to be fused or halved.",
-    )
-    parser.add_argument(
-        "source",
-        type=Path,
-        nargs="?",
-        metavar="CHECKPOINT",
-        help="best.pt, or an exported .onnx (for --report: the built-in model)",
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the .onnx file to write")
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    """Options of several networks in one file."""
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "--average", type=Path, nargs="+", default=[], metavar="CHECKPOINT", help="average the weights with these"
@@ -59,6 +47,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="P",
         help=f"of --blend power ({UNBLENDED.power:g})",
     )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Export a checkpoint of train/ to one self-describing ONNX file, verified before it is written.",
+        epilog="An .onnx model that birdwatch exported can stand in for the checkpoint, to be fused or halved.",
+    )
+    parser.add_argument(
+        "source",
+        type=Path,
+        nargs="?",
+        metavar="CHECKPOINT",
+        help="best.pt, or an exported .onnx (for --report: the built-in model)",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the .onnx file to write")
+    _add_networks(parser)
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="fp16 computes in half, for CUDA")
     parser.add_argument(
         "--storage",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta, tzinfo
@@ -169,14 +169,20 @@ def look_at(
     at_once = REMOTE_AT_ONCE if remote else LOOKING_AT_ONCE
     scratch = Scratch() if remote else None
     with scratch or nullcontext(), ThreadPoolExecutor(at_once, thread_name_prefix="look") as pool:
-        # A window of them: a future for each of a million recordings would take more room than their jobs.
-        waiting: deque[Future[list[Job]]] = deque()
-        for item in inputs:
-            waiting.append(pool.submit(jobs, item))
-            if len(waiting) > 4 * at_once:
-                yield waiting.popleft().result()
-        while waiting:
+        yield from _in_order(pool, jobs, inputs, most=4 * at_once)
+
+
+def _in_order(
+    pool: Executor, jobs: Callable[[Input], list[Job]], inputs: Iterable[Input], *, most: int
+) -> Iterator[list[Job]]:
+    """What `pool` makes of each input, `most` at once: futures of a million would take more room than their jobs."""
+    waiting: deque[Future[list[Job]]] = deque()
+    for item in inputs:
+        waiting.append(pool.submit(jobs, item))
+        if len(waiting) > most:
             yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _state_here(path: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.request import RunRequest
-from birdwatch.batch.scoring import Keeper, Scoring, score_job
+from birdwatch.batch.scoring import ResultWriter, Scoring, score_job
 from birdwatch.batch.staged_scoring import score_staged
 from birdwatch.batch.staging import Staging
 from birdwatch.errors import InferenceError, SourceError
@@ -22,7 +22,7 @@ from birdwatch.process import cores
 __all__ = ["Outcome", "View", "score_all", "score_jobs"]
 
 View = Callable[[Meter], AbstractContextManager[Callable[[], None]]]
-Score = Callable[[Job, Scoring, Keeper, Callable[[float], None]], str]
+Score = Callable[[Job, Scoring, ResultWriter, Callable[[float], None]], str]
 
 # How often the progress is shown, and a stop is noticed, in seconds.
 LOOK_UP_S = 0.2
@@ -45,7 +45,7 @@ def score_all(
     request: RunRequest,
     jobs: Sequence[Job],
     scoring: Scoring,
-    keeper: Keeper,
+    writer: ResultWriter,
     meter: Meter,
     view: View,
     *,
@@ -55,15 +55,15 @@ def score_all(
     at_once = min(request.jobs, max(1, len(jobs)))
     # Recordings scored at once share the cores; each keeps at least one.
     in_flight = max(1, -(-cores() // at_once)) if scoring.classifier.provider == CPU else None
-    scoring = replace(scoring, in_flight=in_flight, floors=keeper.floors)
+    scoring = replace(scoring, in_flight=in_flight, floors=writer.floors)
     with view(meter) as show:
-        return score_jobs(jobs, scoring, keeper, meter, at_once=at_once, show=show, score=score)
+        return score_jobs(jobs, scoring, writer, meter, at_once=at_once, show=show, score=score)
 
 
 def score_jobs(
     jobs: Sequence[Job],
     scoring: Scoring,
-    keeper: Keeper,
+    writer: ResultWriter,
     meter: Meter,
     *,
     at_once: int,
@@ -73,7 +73,7 @@ def score_jobs(
     """Score `jobs`, `at_once` of them side by side, and say how each went, in their order.
 
     show: called a few times a second. Whatever ends the run early (KeyboardInterrupt, SinkError ...) is raised once
-    all threads have stopped; `keeper` then has the recordings that were done.
+    all threads have stopped; `writer` then has the recordings that were done.
     """
     stop = threading.Event()
 
@@ -89,7 +89,7 @@ def score_jobs(
             if job.fault is not None:
                 meter.finish(job, failed=True)
                 return Outcome(job, fault=job.fault)
-            warning = score_staged(score, job, scoring, keeper, advance, staging=staging)
+            warning = score_staged(score, job, scoring, writer, advance, staging=staging)
         except (SourceError, InferenceError) as error:
             meter.finish(job, failed=True)
             return Outcome(job, fault=str(error))

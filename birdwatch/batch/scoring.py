@@ -23,7 +23,7 @@ from birdwatch.scores.policy import ScoringPolicy
 from birdwatch.scores.types import Event, SkippedWindow
 from birdwatch.tables.result import DETECTIONS, EVENTS
 
-__all__ = ["Collected", "Keeper", "Pieces", "Scoring", "score_job"]
+__all__ = ["Collected", "Pieces", "ResultWriter", "Scoring", "score_job"]
 
 # A piece of the database: some thousand detections, or a few segments of a model of thousands of classes.
 PIECE_BYTES = 1 << 17
@@ -50,7 +50,7 @@ class Scoring:
     decoders: Decoders = IN_PROCESS
 
 
-class Keeper(Protocol):
+class ResultWriter(Protocol):
     """What keeps the results of recordings: the run database, or a store that several machines share."""
 
     @property
@@ -67,14 +67,14 @@ class Keeper(Protocol):
         """The recording is done, with its last pieces. recording: its number, if it has begun."""
 
 
-def score_job(job: Job, scoring: Scoring, keeper: Keeper, advance: Callable[[float], None]) -> str:
+def score_job(job: Job, scoring: Scoring, writer: ResultWriter, advance: Callable[[float], None]) -> str:
     """Score one recording and mark it done; returns a warning, or an empty text.
 
     advance: is called with the seconds of audio done since the last call. Raises SourceError or InferenceError.
     """
     manifest = scoring.classifier.manifest
     audio = scoring.decoders.open(job.path, channel=job.channel)
-    collected = Collected(job, scoring, keeper)
+    collected = Collected(job, scoring, writer)
     stream = WindowStream(audio.rate_hz, manifest, hop_s=scoring.hop_s)
     behind = 0
     blocks = audio.blocks()
@@ -94,12 +94,12 @@ def score_job(job: Job, scoring: Scoring, keeper: Keeper, advance: Callable[[flo
 
 
 class Collected:
-    """What becomes of the scores of a recording: `push` them in order, `finish` at the end; `keeper` then has all."""
+    """What becomes of the scores of a recording: `push` them in order, `finish` at the end; `writer` then has all."""
 
-    def __init__(self, job: Job, scoring: Scoring, keeper: Keeper) -> None:
+    def __init__(self, job: Job, scoring: Scoring, writer: ResultWriter) -> None:
         manifest = scoring.classifier.manifest
-        self._job, self._scoring, self._keeper = job, scoring, keeper
-        self._pieces = Pieces(keeper, job)
+        self._job, self._scoring, self._writer = job, scoring, writer
+        self._pieces = Pieces(writer, job)
         self._fold = RecordingFold(scoring.policy, manifest.rate_hz)
         # A segment belongs to the recording's own time.
         self._segments = segments_of(
@@ -134,7 +134,7 @@ class Collected:
             present,
             warning,
         )
-        self._keeper.finish(self._job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
+        self._writer.finish(self._job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
         return warning
 
     def _keep(self, segments: Iterable[FloatArray]) -> None:
@@ -161,8 +161,8 @@ def _events(events: Iterable[Event]) -> bytes:
 class Pieces:
     """Gathers bytes of each kind and hands them over piece by piece, so that memory is flat."""
 
-    def __init__(self, keeper: Keeper, job: Job) -> None:
-        self.keeper, self.job = keeper, job
+    def __init__(self, writer: ResultWriter, job: Job) -> None:
+        self.writer, self.job = writer, job
         self.recording: int | None = None
         self.held: dict[Kind, bytearray] = {}
         self.number: Counter[Kind] = Counter()
@@ -173,8 +173,8 @@ class Pieces:
         held += data
         if len(held) >= PIECE_BYTES:
             if self.recording is None:
-                self.recording = self.keeper.begin(self.job)
-            self.keeper.add(self.recording, self.take(kind))
+                self.recording = self.writer.begin(self.job)
+            self.writer.add(self.recording, self.take(kind))
 
     def take(self, kind: Kind) -> Piece:
         """The next piece of a kind: what is held of it."""

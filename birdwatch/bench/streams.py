@@ -19,21 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 
-from birdwatch.audio.types import FloatArray
 from birdwatch.bench.report import Measure
+from birdwatch.bench.stream_audio import Codec, write_stream
 from birdwatch.errors import InferenceError
 from birdwatch.messaging.subscriber import Subscriber
 from birdwatch.process import cores
 
-__all__ = ["Carried", "Codec", "Daemon", "streams_measures"]
+__all__ = ["Carried", "Daemon", "streams_measures"]
 
-Codec = Literal["pcm", "opus"]
-RATE_HZ = 48000
 # What a message may take from the end of its window.
 P95_MS = 500.0
 # Connecting and the first windows are not steady yet.
@@ -41,8 +38,6 @@ SETTLE_S = 12.0
 # How close the largest number is looked for.
 STEP = 1.1
 START_DEADLINE_S = 60.0
-# What an encoder for live streams sends at once.
-PAGE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ def streams_measures(
     trials: list[Carried] = []
     with tempfile.TemporaryDirectory(prefix="birdwatch-bench-") as name:
         folder = Path(name)
-        audio = _write(folder, codec, seconds + SETTLE_S + START_DEADLINE_S)
+        audio = write_stream(folder, codec, seconds + SETTLE_S + START_DEADLINE_S)
 
         def carries(count: int) -> bool:
             trials.append(_trial(folder, audio, count, daemon, seconds))
@@ -157,37 +152,6 @@ def _largest(carries: Any, *, first: int, most: int) -> int:
     return good
 
 
-def _write(folder: Path, codec: Codec, seconds: float) -> Path:
-    """Noise with a chirp, so that no window is silent."""
-    rng = np.random.default_rng(4)
-    second = (rng.normal(0, 0.05, RATE_HZ) + 0.2 * np.sin(np.cumsum(np.linspace(0.2, 0.8, RATE_HZ)))).astype(np.float32)
-    if codec == "opus":
-        return _write_opus(folder / "stream.ogg", second, round(seconds))
-    path = folder / "stream.wav"
-    with soundfile.SoundFile(path, "w", samplerate=RATE_HZ, channels=1, format="WAV", subtype="PCM_16") as sound:
-        for _ in range(round(seconds)):
-            sound.write(second)
-    return path
-
-
-def _write_opus(path: Path, second: FloatArray, seconds: int) -> Path:
-    """Opus in pages of PAGE_S: libsndfile's last for a second, and so would every message be late.
-
-    At a constant rate, since the server sends as many bytes each time.
-    """
-    import av
-
-    with av.open(str(path), "w", format="ogg", options={"page_duration": str(round(1e6 * PAGE_S))}) as container:
-        track = container.add_stream("libopus", rate=RATE_HZ, layout="mono", options={"vbr": "off"})
-        frame = av.AudioFrame.from_ndarray(second[None], format="flt", layout="mono")
-        frame.rate = RATE_HZ
-        for number in range(seconds):
-            frame.pts = number * RATE_HZ
-            container.mux(track.encode(frame))
-        container.mux(track.encode(None))
-    return path
-
-
 def _trial(folder: Path, audio: Path, count: int, daemon: Daemon, seconds: float) -> Carried:
     """Listen to `count` streams for `seconds` after they have settled."""
     length_s = seconds + SETTLE_S + START_DEADLINE_S
@@ -201,7 +165,7 @@ def _trial(folder: Path, audio: Path, count: int, daemon: Daemon, seconds: float
         command = [sys.executable, "-m", "birdwatch", "listen", "--config", str(config)]
         topics = ("birdwatch/1/status/", "birdwatch/1/detection/")
         with _process(command, stderr=folder / "log") as process, Subscriber(endpoint, topics) as ear:
-            before = _Heard()
+            before = _Received()
             until = time.monotonic() + START_DEADLINE_S
             while len(before.listening) < count and time.monotonic() < until:
                 if process.poll() is not None:
@@ -210,7 +174,7 @@ def _trial(folder: Path, audio: Path, count: int, daemon: Daemon, seconds: float
             before.take(ear, SETTLE_S)
             began, pids = time.monotonic(), (process.pid, server.pid)
             cpu = [_cpu_s(pid) for pid in pids]
-            after = _Heard()
+            after = _Received()
             after.take(ear, seconds)
             used = [(_cpu_s(pid) - then) / (time.monotonic() - began) for pid, then in zip(pids, cpu, strict=True)]
             threads = len(os.listdir(f"/proc/{process.pid}/task"))  # noqa: PTH208
@@ -250,7 +214,7 @@ def _configured(folder: Path, urls: Sequence[str], daemon: Daemon) -> tuple[Path
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Received:
     """The newest status of each station, and how long after each window's end its message was sent, in ms."""
 
     statuses: dict[str, Any] = field(default_factory=dict)
@@ -261,11 +225,11 @@ class _Heard:
         """The stations that listen."""
         return [name for name, status in self.statuses.items() if status["state"] == "listening"]
 
-    def take(self, ear: Subscriber, seconds: float) -> None:
+    def take(self, subscriber: Subscriber, seconds: float) -> None:
         """Receive for so long."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if (received := ear.receive(min(left, 0.2))) is not None:
+            if (received := subscriber.receive(min(left, 0.2))) is not None:
                 message = json.loads(received[1])
                 if message["kind"] == "status":
                     self.statuses[message["station"]] = message
@@ -273,7 +237,7 @@ class _Heard:
                     late = datetime.fromisoformat(message["sent"]) - datetime.fromisoformat(message["end"])
                     self.late_ms.append(1e3 * late.total_seconds())
 
-    def more_than(self, before: _Heard, name: str) -> float:
+    def more_than(self, before: _Received, name: str) -> float:
         """Seconds of a kind in all stations' accounts that were not there before."""
         first = {station: before.statuses.get(station, status) for station, status in self.statuses.items()}
         return float(

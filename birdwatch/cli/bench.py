@@ -22,7 +22,7 @@ from birdwatch.model.registry import find_model
 from birdwatch.model.session import CPU, VERSION
 
 if TYPE_CHECKING:
-    from birdwatch.bench.streams import Codec
+    from birdwatch.bench.stream_audio import Codec
 
 __all__ = ["bench"]
 

@@ -109,7 +109,7 @@ class CommitStore:
 
 
 class CommitWriter:
-    """Keeps the results of scored recordings as commits: the `Keeper` of a worker.
+    """Keeps the results of scored recordings as commits: the `ResultWriter` of a worker.
 
     worker: is kept in each. floors: the score of each class from which rows are kept, `(classes,)`.
     """

@@ -12,7 +12,7 @@ from birdwatch.batch.local_runner import Outcome, View
 from birdwatch.batch.prepared import Prepared
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
-from birdwatch.batch.scoring import Collected, Keeper, Scoring
+from birdwatch.batch.scoring import Collected, ResultWriter, Scoring
 from birdwatch.cluster.commits import Commit, CommitStore
 from birdwatch.cluster.section_items import items_of
 from birdwatch.cluster.sections import Cutting
@@ -40,9 +40,9 @@ def fold(job: Job, commit: Commit, database: RunDatabase) -> Outcome:
     return Outcome(job, warning=commit.facts.warning)
 
 
-def fold_sections(job: Job, sections: Sequence[Commit], scoring: Scoring, keeper: Keeper) -> Outcome:
+def fold_sections(job: Job, sections: Sequence[Commit], scoring: Scoring, writer: ResultWriter) -> Outcome:
     """Put a recording whose sections are committed, in order, into the run database: what follows from scores, too."""
-    collected = Collected(job, scoring, keeper)
+    collected = Collected(job, scoring, writer)
     warnings: list[str] = []
     for section in sections:
         for _, _, data in section.pieces():

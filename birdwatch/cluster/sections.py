@@ -20,7 +20,7 @@ from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.jobs import Job, Section
 from birdwatch.batch.joining import continued_stretch
 from birdwatch.batch.run_database import PRESENT, Facts
-from birdwatch.batch.scoring import Keeper, Pieces, Scoring, score_job
+from birdwatch.batch.scoring import Pieces, ResultWriter, Scoring, score_job
 from birdwatch.cluster.section_items import bytes_of, limits_of
 from birdwatch.errors import DecodeError, SourceError
 from birdwatch.model.types import WindowScores
@@ -137,22 +137,22 @@ def whole(job: Job) -> Job:
     return job if job.section is None else replace(job, section=None)
 
 
-def score_part(job: Job, scoring: Scoring, keeper: Keeper, advance: Callable[[float], None]) -> str:
+def score_part(job: Job, scoring: Scoring, writer: ResultWriter, advance: Callable[[float], None]) -> str:
     """As `score_job`, of a recording or one section; where a section cannot stand alone, of the whole recording."""
     if job.section is not None:
         try:
-            return _score_section(job, job.section, scoring, keeper, advance)
+            return _score_section(job, job.section, scoring, writer, advance)
         except SourceError:
             # The whole recording is scored as on one machine, with all that is wrong with it.
             pass
-    return score_job(whole(job), scoring, keeper, advance)
+    return score_job(whole(job), scoring, writer, advance)
 
 
 def _score_section(
-    job: Job, section: Section, scoring: Scoring, keeper: Keeper, advance: Callable[[float], None]
+    job: Job, section: Section, scoring: Scoring, writer: ResultWriter, advance: Callable[[float], None]
 ) -> str:
     rate_hz, limits = scoring.classifier.manifest.rate_hz, limits_of(scoring)
-    reader, pieces = SectionReader(job, scoring), Pieces(keeper, job)
+    reader, pieces = SectionReader(job, scoring), Pieces(writer, job)
     behind, count = section.start_frame, 0
     for item in reader.items():
         pieces.add("items", bytes_of(item, limits))
@@ -161,5 +161,5 @@ def _score_section(
         advance((end - behind) / rate_hz)
         behind = end
     facts = Facts(reader.end_frame, 0, 0, count, np.empty(0, PRESENT), json.dumps(reader.warnings))
-    keeper.finish(job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
+    writer.finish(job, pieces.recording, [pieces.take(kind) for kind in pieces.held], facts)
     return ""
