@@ -20,7 +20,7 @@ from playwright import sync_api
 NETWORKS = {
     "fast 4G": (165.0, 9e6 * 0.9),
     "slow 4G (fast 3G)": (562.5, 1.6e6 * 0.9),
-    "the garden's WLAN, far from the access point": (20.0, 5e6),
+    "a slow Wi-Fi": (20.0, 5e6),
 }
 SHOWN = """() => {
     const look = () => {

@@ -80,7 +80,7 @@ def hub(
         model=None if model is None else find_model(Path(model)),
     )
     made = Hub(settings)
-    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {len(origins)} stations; {made.store.name}", err=True)
+    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {counted(len(origins), 'station')}; {made.store.name}", err=True)
     try:
         serve(made, http, prefix=prefix)
     finally:
