@@ -80,7 +80,8 @@ def hub(
         model=None if model is None else find_model(Path(model)),
     )
     made = Hub(settings)
-    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {counted(len(origins), 'station')}; {made.store.name}", err=True)
+    stations = counted(len(origins), "station")
+    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {stations}; {made.store.name}", err=True)
     try:
         serve(made, http, prefix=prefix)
     finally:
