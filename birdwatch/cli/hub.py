@@ -80,8 +80,8 @@ def hub(
         model=None if model is None else find_model(Path(model)),
     )
     made = Hub(settings)
-    stations = counted(len(origins), "station")
-    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {stations}; {made.store.name}", err=True)
+    how_many = counted(len(origins), "station")
+    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {how_many}; {made.store.name}", err=True)
     try:
         serve(made, http, prefix=prefix)
     finally:
