@@ -139,7 +139,13 @@ def read_exported(path: Path, own: dict[str, torch.Tensor]) -> dict[str, torch.T
         if f"{convolution}.bias" in own:
             found[f"{convolution}.bias"] = bias
             continue
-        norm = norm_after(convolution)
+        try:
+            norm = norm_after(convolution)
+        except (KeyError, ValueError):
+            raise ModelError(
+                f"{path} has a layer {convolution} that EfficientNetB0 has not; only exports of EfficientNets of its "
+                "blocks can be started from"
+            ) from None
         found[f"{norm}.weight"] = torch.ones_like(bias)
         found[f"{norm}.bias"] = bias
         found[f"{norm}.running_mean"] = torch.zeros_like(bias)

@@ -56,6 +56,10 @@ def report(
     timezone: str | None,
 ) -> None:
     """Make one self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
+    # The page beside it needs a name, which `.` has not.
+    table = table if table.name else table.resolve()
+    if not table.name:
+        raise ConfigError(f"{table} is a folder; name a table")
     suffix = "" if table.is_dir() else table.suffix
     page_path = out or table.with_name(table.name.removesuffix(suffix) + ".html")
     if table.exists():

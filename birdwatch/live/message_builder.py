@@ -75,7 +75,8 @@ class Reporter:
                         self._detection(detection, number)
                     if self._live:
                         late_ns = self._clock.now().steady_ns - self._listener.clock_sync.steady_ns(result.end_frame)
-                        self._latencies_ms.append(late_ns / 1e6)
+                        # The line through the blocks' arrivals may run some milliseconds ahead of one of them.
+                        self._latencies_ms.append(max(0.0, late_ns / 1e6))
                 case EndedEvent():
                     self._event(result.event, result.number)
                 case RecordingMaximum():

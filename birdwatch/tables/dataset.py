@@ -47,7 +47,9 @@ IN_EACH_PART = ("parameters", "timezone", "window_s", "license", "attribution")
 
 def recordings_path(folder: Path) -> Path:
     """Where the recordings of the dataset in `folder` are listed."""
-    return folder.with_name(folder.name + ".recordings.parquet")
+    # `.` has no name of its own.
+    named = folder if folder.name else folder.resolve()
+    return named.parent / f"{named.name}.recordings.parquet"
 
 
 def site_of(name: str) -> str:
