@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 STARTS = ("python ", "birdwatch ", "D=")
-# Installed before, or needs the network, or is tried by a test of its own (test_card; test_tune_head, since it knows the
-# layers of EfficientNetB0 only, and the test of the page has a smaller network).
+# Installed before, or needs the network, or is tried by a test of its own: test_card, and test_tune_head, since `head`
+# knows the layers of EfficientNetB0 only, and the test of the page has a smaller network.
 LEFT_OUT = ("birdwatch model add", "python -m train card", "python -m train head", "python -m export head.pt")
 
 
