@@ -57,11 +57,9 @@ def report(
 ) -> None:
     """Make one self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
     # The page beside it needs a name, which `.` has not.
-    table = table if table.name else table.resolve()
-    if not table.name:
-        raise ConfigError(f"{table} is a folder; name a table")
+    named = table if table.name else table.resolve()
     suffix = "" if table.is_dir() else table.suffix
-    page_path = out or table.with_name(table.name.removesuffix(suffix) + ".html")
+    page_path = out or named.parent / f"{named.name.removesuffix(suffix)}.html"
     if table.exists():
         check_writable(page_path, inputs=identities([table]))
     read = open_detections(table)

@@ -111,7 +111,8 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         if form is None:
             if folder:
                 raise SinkError(
-                    f"{path} is a folder; name a file to write, or add --format parquet, raven or audacity to fill it"
+                    f"{Path(out)} is a folder; name a file to write, or add --format parquet, raven or audacity to "
+                    "fill it"
                 )
             if path.suffix.lower() == ".csv":
                 form = "submission"

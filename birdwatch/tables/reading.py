@@ -53,7 +53,7 @@ def read_detections(path: Path) -> DetectionTable:
 def _check_folder(path: Path) -> None:
     if not is_dataset(path):
         raise ConfigError(
-            f"{path} is a folder without {recordings_path(path).name} beside it, so no dataset of `birdwatch run`; "
-            "name a table",
+            f"{path} is a folder; name a table of `birdwatch run` (a folder without {recordings_path(path).name} "
+            "beside it is no dataset)",
             path=path,
         )
