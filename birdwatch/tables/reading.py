@@ -51,9 +51,8 @@ def read_detections(path: Path) -> DetectionTable:
 
 
 def _check_folder(path: Path) -> None:
-    if not is_dataset(path):
-        raise ConfigError(
-            f"{path} is a folder; name a table of `birdwatch run` (a folder without {recordings_path(path).name} "
-            "beside it is no dataset)",
-            path=path,
-        )
+    if is_dataset(path):
+        return
+    # `.` and `/` have no name that the list beside a dataset could be called by.
+    missing = f" without {recordings_path(path).name} beside it, so no dataset" if path.name else ""
+    raise ConfigError(f"{path} is a folder{missing}; name a table of `birdwatch run`", path=path)
