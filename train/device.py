@@ -35,8 +35,10 @@ def half_precision(settings: Settings, device: torch.device) -> torch.dtype | No
     return torch.bfloat16 if settings.bf16 else None
 
 
-def require_compiler(device: torch.device) -> None:
-    """Raise ConfigError, before an hour of reading, where torch.compile lacks the C++ compiler that a CPU needs."""
+def require_compiler(device: torch.device, option: str = "compile") -> None:
+    """Raise ConfigError, before an hour of reading, where `option` lacks the C++ compiler that it needs on a CPU."""
     compiler = os.environ.get("CXX", "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"compile needs a C++ compiler and there is no {compiler}; install g++, or give --no-compile")
+        raise ConfigError(
+            f"{option} needs a C++ compiler and there is no {compiler}; install g++, or give --no-{option}"
+        )

@@ -48,8 +48,9 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     if taken and not resume:
         raise ConfigError(f"{taken[0]} holds a run already; go on with it by --resume, or choose another --out")
     device = choose_device(settings.device)
-    if settings.compile:
-        require_compiler(device)
+    for option in ("compile", "bf16"):
+        if getattr(settings, option):
+            require_compiler(device, option)
     if settings.tensorboard:
         require_tensorboard()
     spec = frontend_of(settings)

@@ -168,7 +168,7 @@ class Settings:
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:N")
     amp: bool = setting(True, "automatic mixed precision, on CUDA")
-    bf16: bool = setting(False, "compute in bfloat16 on a processor too; some networks are faster so, others slower")
+    bf16: bool = setting(False, "compute in bfloat16 on a processor, too: faster with AMX (needs a C++ compiler)")
     compile: bool = setting(False, "torch.compile the network (needs a C++ compiler)")
     workers: int = setting(2, "processes that load windows; 0 loads in the training process")
     tensorboard: bool = setting(False, "also log the curves for TensorBoard (needs its package)")

@@ -17,6 +17,7 @@ from birdwatch.checkpoint.network import ModelArguments, build_network, pool_inp
 from birdwatch.checkpoint.sed import SedNetwork
 from birdwatch.errors import ConfigError
 
+from .depthwise import speed_up
 from .device import half_precision
 from .frontend import frontend_of
 from .gather import Data
@@ -91,6 +92,8 @@ class State:
         """The state before the first epoch, on the device."""
         # oneDNN's and cuDNN's convolutions are up to twice as fast with the channels last.
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if device.type == "cpu" and half_precision(settings, device) is not None:
+            speed_up(network)
         averaged = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
         frozen = frozen_stages(network, settings.freeze_stages)
         freeze(frozen)

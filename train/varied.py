@@ -26,6 +26,7 @@ from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import AMIN, FrontendSpec
 
+from .arrays import opened
 from .soft_labels import LABEL_ODDS
 from .teacher import Teacher
 
@@ -104,7 +105,7 @@ class Varied:
 
     def _row(self, kind: str, number: int) -> npt.NDArray[np.float16]:
         part = int(np.searchsorted(self._first, number, side="right")) - 1
-        rows = np.load(array_of(self._folder, part, kind), mmap_mode="r")
+        rows = opened(array_of(self._folder, part, kind))
         return np.asarray(rows[number - int(self._first[part])])
 
 
@@ -148,7 +149,7 @@ def read_varied(folder: Path, spec: FrontendSpec, teacher: Teacher, codes: Seque
                 )
             held = json.loads((folder / f"{number:04}.json").read_text("utf-8"))
             made_of.append([tuple(Ingredient(**item) for item in items) for items in held])
-        size = np.load(array_of(folder, 0, "embedding"), mmap_mode="r").shape[2]
+        size = opened(array_of(folder, 0, "embedding")).shape[2]
     except OSError as error:
         raise ConfigError(f"no varied sounds in {folder}: {error.strerror or error}; make them: `train vary`") from None
     except (ValueError, KeyError, TypeError) as error:

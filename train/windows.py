@@ -20,6 +20,7 @@ from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError
 from birdwatch.model.frontend import AMIN, FrontendSpec
 
+from .arrays import opened
 from .cache import GRID, crop, window_starts
 from .settings import Settings
 from .soft_labels import Spans
@@ -57,7 +58,7 @@ class Source:
 def source(array: Path, filename: str, spec: FrontendSpec, **labels: object) -> Source:
     """A Source whose starts are counted in its array; raises ConfigError if that cannot be read."""
     try:
-        rows = np.load(array, mmap_mode="r")
+        rows = opened(array)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"the cached {array} is damaged ({error}); delete it and prepare again") from None
     return Source(array, filename, window_starts(len(rows), spec), **labels)  # type: ignore[arg-type]
@@ -123,7 +124,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
         else:
             item = self.sources[draw.source]
             start = self.start_of(draw.source, settings.clip, rng) if draw.start is None else draw.start
-            mel = crop(_rows(item.array), start, self.spec)
+            mel = crop(opened(item.array), start, self.spec)
             target = self.targets(item, np.array([start]))[0]
             weight[list(item.masked)] = 0.0
             if item.embeddings is not None:
@@ -143,7 +144,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
             if draw.source != VARIED and rng.random() < settings.pseudo_prob:
                 item = self.pseudo[rng.choice(len(self.pseudo), p=self.pseudo_share)]
                 starts = np.array([rng.integers(item.starts)])
-                loaded["pseudo"] = crop(_rows(item.array), int(starts[0]), self.spec)
+                loaded["pseudo"] = crop(opened(item.array), int(starts[0]), self.spec)
                 loaded["pseudo_target"] = self.targets(item, starts)[0]
         return {name: torch.from_numpy(value) for name, value in loaded.items()}
 
@@ -161,7 +162,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
 
     def _cut_randomly(self, sources: Sequence[Source], rng: np.random.Generator) -> FloatArray:
         item = sources[int(rng.integers(len(sources)))]
-        return crop(_rows(item.array), int(rng.integers(item.starts)), self.spec)
+        return crop(opened(item.array), int(rng.integers(item.starts)), self.spec)
 
     def start_of(self, number: int, clip: str, rng: np.random.Generator) -> int:
         """Draw a window's start number in a source, as the setting `clip` says."""
@@ -183,7 +184,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
             heard = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)
             shares = heard[:, item.labels[0]].astype(np.float64) + UNHEARD
         else:
-            shares = activity(_rows(item.array), item.starts, self.spec)
+            shares = activity(opened(item.array), item.starts, self.spec)
         return np.asarray(shares / shares.sum(), np.float64)
 
 
@@ -199,11 +200,6 @@ def activity(rows: FloatArray, starts: int, spec: FrontendSpec) -> npt.NDArray[n
     first = np.arange(starts) * GRID
     signal = total[first + spec.spectra] - total[first]
     return np.asarray(signal + 0.05 * signal.mean() + 0.01 * spec.spectra)
-
-
-def _rows(array: Path) -> FloatArray:
-    rows: FloatArray = np.load(array, mmap_mode="r")
-    return rows
 
 
 def _sureness(item: Source) -> float:

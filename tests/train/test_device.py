@@ -28,6 +28,8 @@ def test_compiling_without_a_compiler_is_refused_before_anything_is_read(
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=r"no no-such-compiler; install g\+\+, or give --no-compile"):
         fit(replace(quick, compile=True, data="none.csv"), resume=False, say=lambda _: None, quiet=True)
+    with pytest.raises(ConfigError, match=r"bf16 needs .* no no-such-compiler; install g\+\+, or give --no-bf16"):
+        fit(replace(quick, bf16=True, data="none.csv"), resume=False, say=lambda _: None, quiet=True)
     require_compiler(torch.device("cuda"))
     monkeypatch.setenv("CXX", shutil.which("true") or "true")
     require_compiler(torch.device("cpu"))

@@ -6,7 +6,7 @@
 AUDIO ?= ../shared/audio
 WILD ?= ../shared/audio_wild
 INIT ?= $(wildcard birdwatch/model/builtin/*.onnx)
-VARIED ?= 12000
+VARIED ?= 15000
 MODEL := runs/model
 MODEL_NAME := birdwatch-647
 TRAIN := $(TEST)/python -m train
@@ -54,7 +54,7 @@ $(MODEL)/varied/done: $(MODEL)/soft.csv
 
 # Half-trained runs resume, so the marker is written last.
 $(MODEL)/fit/done: $(MODEL)/varied/done
-	$(TRAIN) fit $(LEARN) --teacher $(MODEL)/teacher.npz --varied $(MODEL)/varied --init $(INIT) --fold none \
+	$(TRAIN) fit $(LEARN) --teacher $(MODEL)/teacher.npz --varied $(MODEL)/varied --init $(INIT) --freeze-stages 3 --fold none \
 		--resume $(FIT_OPTIONS) --out $(MODEL)/fit
 	touch $@
 
