@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -74,11 +74,13 @@ def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> 
 
 
 @contextmanager
-def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO[bytes]]:
+def written_beside(
+    path: Path, *, binary: bool = False, ready: Callable[[Path], None] | None = None
+) -> Iterator[IO[str] | IO[bytes]]:
     """A file that replaces `path` when the block ends without an error; otherwise the old file stays untouched.
 
-    Of a link, the file that it leads to is replaced. Text is UTF-8 with line ends as written. Raises SinkError where
-    the disk or the folder refuses.
+    Of a link, the file that it leads to is replaced. Text is UTF-8 with line ends as written. ready: is called with the
+    file that is written, before it takes its place. Raises SinkError where the disk or the folder refuses.
     """
     check_writable(path)
     target = path.resolve()
@@ -92,6 +94,8 @@ def written_beside(path: Path, *, binary: bool = False) -> Iterator[IO[str] | IO
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
+        if ready is not None:
+            ready(temporary)
         temporary.replace(target)
     except OSError as error:
         raise SinkError(

@@ -12,8 +12,8 @@ from typing import IO, cast
 
 import numpy as np
 
-from birdwatch.atomic_write import check_writable, written_beside
 from birdwatch.errors import DecodeError
+from birdwatch.tables.own_files import check_replaceable, table_beside
 
 from .dataset import read_unlabelled
 from .ensemble import Ensemble
@@ -30,12 +30,12 @@ def write_pseudo_labels(
 
     A row's score to the power `power` is written where it is at least `least`.
     """
-    check_writable(out)
+    check_replaceable(out)
     recordings = read_unlabelled(soundscapes)
     manifest = ensemble.manifest
     rate_hz, row_s = manifest.rate_hz, ensemble.row_frames / manifest.rate_hz
     rows, faults = 0, []
-    with written_beside(out) as stream:
+    with table_beside(out) as stream:
         writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
         writer.writerow(COLUMNS)
         for recording in tracked(recordings, len(recordings), "pseudo-labels", quiet=quiet):

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from birdwatch.api import load_model
-from birdwatch.atomic_write import written_beside
 from birdwatch.audio.file import AudioFile
 from birdwatch.audio.types import Window
 from birdwatch.errors import BirdwatchError, ConfigError, SourceError
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.manifest import Label
 from birdwatch.scores.pipeline import WindowStream, windows_of
+from birdwatch.tables.own_files import table_beside
 
 from .dataset import Recording, read_taxonomy
 from .progress import tracked
@@ -192,7 +192,7 @@ def teach(
     scores: list[npt.NDArray[np.float32]] = []
     rows, residual = 0, 0.0
     with ExitStack() as whole:
-        stream = whole.enter_context(written_beside(out))
+        stream = whole.enter_context(table_beside(out))
         writer = csv.writer(cast("IO[str]", stream), lineterminator="\n")
         writer.writerow(COLUMNS)
         for recording in tracked(recordings, len(recordings), "listening"):

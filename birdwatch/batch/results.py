@@ -9,7 +9,6 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from birdwatch.atomic_write import written_beside
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.local_runner import Outcome
@@ -18,6 +17,7 @@ from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.paths import text_of
 from birdwatch.tables.cells import spreadsheet_cells
+from birdwatch.tables.own_files import table_beside
 from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows, Vocabulary
 
 __all__ = ["describe_run", "errors_path", "filtered_path", "result_of", "write_errors", "write_filtered"]
@@ -106,7 +106,7 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    with written_beside(path) as stream:
+    with table_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("recording", "reason"))
         rows = ((text_of(outcome.job.path), text_of(outcome.fault)) for outcome in failed)
@@ -119,7 +119,7 @@ def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest)
     if species is None:
         path.unlink(missing_ok=True)
         return
-    with written_beside(path) as stream:
+    with table_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("label", "scientific_name", "common_name", "reason"))
         for label, allowed in zip(manifest.labels, species.allowed, strict=True):

@@ -20,6 +20,7 @@ from birdwatch.batch.results import (
 from birdwatch.batch.run_database import database_path
 from birdwatch.errors import ConfigError
 from birdwatch.model.registry import find_model
+from birdwatch.tables.own_files import check_replaceable
 from birdwatch.wording import counted
 
 __all__ = ["named_inputs", "open_inputs"]
@@ -46,8 +47,9 @@ def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
     if request.outputs:
         first = request.outputs[0].path
         models = range(1, len(request.blending.models) + 2)
-        for beside in (errors_path(first), filtered_path(first), *(database_path(first, n) for n in models)):
-            check_writable(beside, inputs=read)
+        lists = (errors_path(first), filtered_path(first))
+        for beside in (*lists, *(database_path(first, n) for n in models)):
+            (check_replaceable if beside in lists else check_writable)(beside, inputs=read)
             if any(os.path.realpath(output.path) == os.path.realpath(beside) for output in request.outputs):
                 raise ConfigError(
                     f"--out {beside} is a file that the run itself keeps there; name another", path=beside
@@ -67,13 +69,19 @@ def _files_read(request: RunRequest) -> list[Path]:
 def open_inputs(
     request: RunRequest, inputs: Sequence[Input], notice: Notice, decoders: Decoders = IN_PROCESS
 ) -> list[Job]:
-    """Open each recording for its length, channels and start; the jobs that lie in the request's period."""
+    """Open each recording for its length, channels and start; the jobs that lie in the request's period.
+
+    Raises SinkError where a folder has a table for one of them that birdwatch did not write.
+    """
     where = zone(request.timezone)
     start_ns = None if request.start is None else parse_time(request.start, where)
     looked = look_at(inputs, channel=request.channel, default=where, start_utc_ns=start_ns, decoders=decoders)
     period = period_of(request.since, request.until, where)
     inside = _within([job for found in looked for job in found], period, notice)
-    return joined(inside) if request.join else inside
+    wanted = joined(inside) if request.join else inside
+    for output in request.outputs:
+        output.check_tables(job.name for job in wanted)
+    return wanted
 
 
 def _within(found: list[Job], period: Period, notice: Notice) -> list[Job]:

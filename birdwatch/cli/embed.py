@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from birdwatch._version import __version__
-from birdwatch.atomic_write import check_writable, identities, written_beside
+from birdwatch.atomic_write import identities
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.windows import hop_frames_of
 from birdwatch.batch.inputs import find_inputs
@@ -29,6 +29,7 @@ from birdwatch.model.registry import find_model
 from birdwatch.paths import text_of
 from birdwatch.scores.pipeline import WindowStream, windows_of
 from birdwatch.tables.embeddings import Embedded, write_embeddings
+from birdwatch.tables.own_files import check_replaceable, table_beside
 from birdwatch.tables.parquet import require_pyarrow
 from birdwatch.wording import counted
 
@@ -72,7 +73,7 @@ def embed(
     lists = [Path(name[1:]) for name in recordings if name.startswith("@")]
     read = identities([path, *lists, *(item.path for item in inputs if not item.url)])
     for file in (out, errors_path(out)):
-        check_writable(file, inputs=read)
+        check_replaceable(file, inputs=read)
     classifier = OnnxClassifier(path, provider=provider)
     manifest = classifier.manifest
     hop_s = manifest.window_s if hop_s is None else hop_s
@@ -82,7 +83,7 @@ def embed(
     began = time.perf_counter()
     about = {"birdwatch": __version__, "model": manifest.name, "model_sha256": classifier.sha256, "hop_s": hop_s}
     # As in a run: of several recordings each is decoded by another process, whose crash costs no other.
-    with Decoders(1 if len(inputs) > 1 else 0) as decoders, written_beside(out, binary=True) as stream:
+    with Decoders(1 if len(inputs) > 1 else 0) as decoders, table_beside(out, binary=True) as stream:
         jobs = [job for found in look_at(inputs, decoders=decoders) for job in found]
         outcomes: list[Outcome] = []
         with Staging(jobs, 1) as staging:

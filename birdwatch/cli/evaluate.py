@@ -11,7 +11,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.atomic_write import check_writable, identities, written_beside
+from birdwatch.atomic_write import identities
 from birdwatch.cli.parameters import FiniteRange, NamedPath
 from birdwatch.errors import ConfigError
 from birdwatch.evaluation.alignment import Units, Unmatched, compare
@@ -24,6 +24,7 @@ from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.evaluation.predictions import read_predictions
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model
+from birdwatch.tables.own_files import check_replaceable, table_beside
 from birdwatch.tables.reading import table_files
 from birdwatch.wording import counted
 
@@ -91,7 +92,7 @@ def evaluate(
     Labels with times are compared by segment, labels without times by recording.
     """
     for file in filter(None, (out, diagram)):
-        check_writable(file, inputs=identities([*table_files(table), *truth_files(truth)]))
+        check_replaceable(file, inputs=identities([*table_files(table), *truth_files(truth)]))
     if out is not None and diagram is not None and out.resolve() == diagram.resolve():
         raise ConfigError(f"--out and --reliability name the same file, {out}; give each its own")
     predictions = read_predictions(table, threshold)
@@ -111,7 +112,7 @@ def evaluate(
     mean = macro_scores(found)
     last = ("mean", "", "", "", *(_text(mean[name]) for name in COLUMNS[4:]))
     if out is not None:
-        with written_beside(out) as stream:
+        with table_beside(out) as stream:
             writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
             writer.writerows((COLUMNS, *rows))
     widths = [max(len(row[number]) for row in (COLUMNS, *rows, last)) for number in range(len(COLUMNS))]
@@ -144,7 +145,7 @@ def _intervals(units: Units) -> str:
 def _write_reliability(units: Units, path: Path) -> float:
     """The diagram over all classes and units as a csv; returns the expected calibration error."""
     found = reliability(units.truth, units.scores)
-    with written_beside(path) as stream:
+    with table_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         writer.writerow(("from", "to", "forecasts", "mean_score", "observed"))
         for low, high, count, mean, observed in zip(

@@ -14,7 +14,7 @@ from typing import IO, cast
 import click
 
 from birdwatch._version import __version__
-from birdwatch.atomic_write import check_writable, identities, written_beside
+from birdwatch.atomic_write import check_writable, identities
 from birdwatch.audio.timestamps import zone
 from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.results import errors_path
@@ -25,6 +25,7 @@ from birdwatch.report.page import Moment, Page, describe, render
 from birdwatch.report.recordings import BAND_HZ, Recordings
 from birdwatch.tables.dataset_reading import Dataset
 from birdwatch.tables.local_time import local_time
+from birdwatch.tables.own_files import check_replaceable, table_beside
 from birdwatch.tables.reading import open_detections
 from birdwatch.tables.rows import DetectionTable
 from birdwatch.wording import counted
@@ -67,6 +68,7 @@ def report(
     where = zone(timezone)
     found = Recordings(_in_folder(audio))
     _check_no_input(page_path, chain(found.by_name.values(), read.files()))
+    check_replaceable(page_path)
     species = species_of(read.columns(min_score), where, moments=moments)
     wanted = [row for one in species[:limit] for row in one.moments]
     shown: dict[str, list[Moment]] = defaultdict(list)
@@ -87,7 +89,7 @@ def report(
         zone=timezone,
         about=describe(read.run, __version__),
     )
-    with written_beside(page_path) as stream:
+    with table_beside(page_path) as stream:
         cast(IO[str], stream).write(render(page))
     pictures = sum(map(len, shown.values())) - missing
     size = page_path.stat().st_size / 1e6

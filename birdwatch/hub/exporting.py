@@ -16,12 +16,12 @@ from xml.sax.saxutils import escape
 from sqlalchemy import func, or_, select
 
 from birdwatch._version import __version__
-from birdwatch.atomic_write import written_beside
 from birdwatch.errors import ConfigError
 from birdwatch.extras import install_command
 from birdwatch.hub.clock import HOUR_MS, iso
 from birdwatch.hub.schema import events, listened, species, stations
 from birdwatch.hub.store import Store
+from birdwatch.tables.own_files import table_beside
 
 __all__ = ["FORMATS", "Choice", "export"]
 
@@ -107,7 +107,7 @@ COLUMNS = (
 
 def _csv(store: Store, path: Path, choice: Choice) -> int:
     count = 0
-    with written_beside(path) as stream:
+    with table_beside(path) as stream:
         writer = csv.DictWriter(cast(IO[str], stream), COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         for row in _rows(store, choice):
@@ -128,7 +128,7 @@ def _parquet(store: Store, path: Path, choice: Choice) -> int:
     kinds = {"id": pa.int64(), "score": pa.float64(), "lat": pa.float64(), "lon": pa.float64()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
     count = 0
-    with written_beside(path, binary=True) as stream, pq.ParquetWriter(stream, schema) as writer:
+    with table_beside(path, binary=True) as stream, pq.ParquetWriter(stream, schema) as writer:
         batch: list[dict[str, Any]] = []
         for row in _rows(store, choice):
             batch.append({name: row[name] for name in COLUMNS})
@@ -154,7 +154,7 @@ def _ebird(store: Store, path: Path, choice: Choice) -> int:
         places[row["station"]] = (row["lat"], row["lon"])
         count += 1
     minutes = _minutes(store, choice.where)
-    with written_beside(path) as stream:
+    with table_beside(path) as stream:
         writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         for (station, day), found in sorted(days.items()):
             lat, lon = places[station]
@@ -200,7 +200,7 @@ def _darwin_core(store: Store, path: Path, choice: Choice) -> int:
     """A zip with occurrence.csv, its description meta.xml, and eml.xml."""
     count = 0
     with (
-        written_beside(path, binary=True) as stream,
+        table_beside(path, binary=True) as stream,
         zipfile.ZipFile(cast(IO[bytes], stream), "w", zipfile.ZIP_DEFLATED) as archive,
     ):
         with archive.open("occurrence.csv", "w", force_zip64=True) as member:

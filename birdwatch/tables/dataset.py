@@ -22,10 +22,11 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from birdwatch.atomic_write import Identities, check_writable, folder_beside, written_beside
+from birdwatch.atomic_write import Identities, folder_beside
 from birdwatch.errors import SinkError
 from birdwatch.paths import file_name
 from birdwatch.tables.local_time import local_time
+from birdwatch.tables.own_files import OwnFiles, check_replaceable, table_beside
 from birdwatch.tables.parquet import METADATA_KEY, ROW_GROUP, require_pyarrow, write_parquet
 from birdwatch.tables.result import Result, Rows, Vocabulary
 
@@ -75,7 +76,7 @@ def check_dataset(folder: Path, *, inputs: Identities = MappingProxyType({})) ->
     That is where it holds anything but the parts of another one. inputs: files that are read.
     """
     listed = recordings_path(folder)
-    check_writable(listed, inputs=inputs)
+    check_replaceable(listed, inputs=inputs)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -92,6 +93,7 @@ def check_dataset(folder: Path, *, inputs: Identities = MappingProxyType({})) ->
             f"{folder} holds a dataset without {listed.name} beside it, so of another program; name a new folder",
             path=folder,
         )
+    OwnFiles(folder).check(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _strange(folder: Path) -> Iterator[Path]:
@@ -131,7 +133,7 @@ def write_dataset(folder: Path, results: Sequence[Result], words: Vocabulary, ru
                 os.fsync(stream.fileno())
         order = list(chain.from_iterable(numbers for _, numbers in sorted(parts.items())))
         # In place before the folder: one without it would be taken for another program's.
-        with written_beside(recordings_path(folder), binary=True) as listed:
+        with table_beside(recordings_path(folder), binary=True) as listed:
             _write_recordings(cast(IO[bytes], listed), run, order, counts)
 
 

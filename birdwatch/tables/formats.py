@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, cast
 
-from birdwatch.atomic_write import Identities, check_folder, check_writable, written_beside
+from birdwatch.atomic_write import Identities, check_folder, check_writable
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.paths import file_name, is_url
 from birdwatch.tables.audacity import audacity_rows
@@ -20,6 +20,7 @@ from birdwatch.tables.dataset import check_dataset, write_dataset
 from birdwatch.tables.detections import DETECTION_COLUMNS, detection_columns, detection_rows
 from birdwatch.tables.json_lines import json_lines
 from birdwatch.tables.kaleidoscope import KALEIDOSCOPE_COLUMNS, kaleidoscope_rows
+from birdwatch.tables.own_files import OwnFiles, check_replaceable, table_beside
 from birdwatch.tables.parquet import require_pyarrow, write_parquet
 from birdwatch.tables.raven import RAVEN_COLUMNS, raven_rows
 from birdwatch.tables.result import Result, Rows, Vocabulary
@@ -69,7 +70,7 @@ class Output:
                 f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file per recording"
             )
         if not self.folder:
-            check_writable(self.path, inputs=inputs)
+            check_replaceable(self.path, inputs=inputs)
             return
         if self.form == "parquet":
             check_dataset(self.path, inputs=inputs)
@@ -78,6 +79,17 @@ class Output:
             check_folder(folder)
         for path in self.path.rglob(f"*{FORMS[self.form]}") if self.path.is_dir() else ():
             check_writable(path, inputs=inputs)
+
+    def check_tables(self, names: Iterable[str]) -> None:
+        """Raise SinkError where the folder has a table of a recording in `names` that birdwatch did not write so."""
+        if self.folder and self.form != "parquet":
+            OwnFiles(self.path).check(map(self.table_of, names))
+
+    def table_of(self, name: str) -> Path:
+        """The file of the recording `name` in the folder."""
+        inner = Path(name)
+        # Room for the name while it is written.
+        return self.path / inner.with_name(file_name(inner.name, str(FORMS[self.form]), room=len(".part") + 1))
 
 
 def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | None = None) -> list[Output]:
@@ -144,18 +156,20 @@ def write_output(
     if output.folder and output.form == "parquet":
         write_dataset(output.path, results, words, run)
     elif output.folder:
-        end = FORMS[output.form]
+        output.path.mkdir(parents=True, exist_ok=True)
+        own = OwnFiles(output.path)
+        # Before the first is written: all of them or none.
+        output.check_tables(result.name for result in results)
         for result in results:
-            inner = Path(result.name)
-            path = output.path / inner.with_name(file_name(inner.name, str(end), room=len(".part") + 1))
+            path = output.table_of(result.name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with written_beside(path) as stream:
+            with table_beside(path, own=own) as stream:
                 _write(cast(IO[str], stream), output.form, [result], words, None, absent)
     elif output.form == "parquet":
-        with written_beside(output.path, binary=True) as stream:
+        with table_beside(output.path, binary=True) as stream:
             write_parquet(cast(IO[bytes], stream), results, words, run)
     else:
-        with written_beside(output.path) as stream:
+        with table_beside(output.path) as stream:
             _write(cast(IO[str], stream), output.form, results, words, template, absent)
     return absent
 

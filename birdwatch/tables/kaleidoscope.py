@@ -10,6 +10,7 @@ from birdwatch.paths import text_of
 from birdwatch.tables.label_columns import Found, annotation, label_columns, labelled
 from birdwatch.tables.label_table import LabelTable
 from birdwatch.tables.result import Result, Vocabulary
+from birdwatch.tables.verdicts import is_truth
 
 __all__ = ["KALEIDOSCOPE_COLUMNS", "kaleidoscope_labels", "kaleidoscope_rows"]
 
@@ -80,6 +81,8 @@ def kaleidoscope_labels(table: LabelTable, recording: str | None) -> Found:
                 span = (start, round(start + length, 9))
         if not row[columns[0]].strip() and reviewed:
             table.fault(line, "MANUAL ID is empty; write the species, or Noise where there is none")
+        elif reviewed and not is_truth(table, line, row):
+            yield line, annotation(whose, "", span, ())
         elif reviewed:
             # Several species in one row are separated by commas.
             for name in re.split(r"[,;]", row["manual id"]):

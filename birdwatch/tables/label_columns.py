@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PureWindowsPath
 
 from birdwatch.tables.label_table import Annotation, LabelTable
+from birdwatch.tables.verdicts import is_truth
 
 __all__ = [
     "COMMON",
@@ -43,7 +44,14 @@ def labelled(
     columns: Sequence[str],
     span: Span | None,
 ) -> Found:
-    """A row's label, its other names beside it, and BirdCLEF's background species as labels of their own."""
+    """A row's label, its other names beside it, and BirdCLEF's background species as labels of their own.
+
+    Where another column says that the label is wrong, it is an empty one.
+    """
+    if not is_truth(table, line, row):
+        # Somebody listened, and it is not there.
+        yield line, annotation(recording, "", span, ())
+        return
     names = [row[column].strip() for column in columns if row[column].strip()]
     yield line, annotation(recording, names[0] if names else "", span, names[1:])
     if "secondary_labels" in row:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from birdwatch.errors import SinkError
+
 
 @pytest.fixture
 def folder(tmp_path, tiny_model):
@@ -129,3 +131,107 @@ def test_a_folder_of_tables_holds_a_link_to_a_recording(folder):
     done = birdwatch(folder, "run", "a.wav", "--model", "model.onnx", "--out", "labels/", "--format", "audacity")
     assert done.returncode == 1
     assert "is an input of this command" in done.stderr
+
+
+def labels_of(folder):
+    return {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}
+
+
+@pytest.mark.parametrize(("form", "end"), [("raven", ".selections.txt"), ("audacity", ".labels.txt")])
+def test_labels_made_by_hand_stay_in_a_folder_of_tables(folder, form, end):
+    """Of the run's recordings; those of others are never touched. What birdwatch wrote is replaced."""
+    run = ["run", "a.wav", *READ, "--out", "tables/", "--format", form]
+    (folder / "tables").mkdir()
+    (folder / "tables" / f"other{end}").write_text("0.5\t1.5\tmine\n")
+    for _ in range(2):
+        assert birdwatch(folder, *run).returncode == 0
+    assert birdwatch(folder, *run, "--resume").returncode == 0
+    (folder / "tables" / f"a{end}").write_text("0.5\t1.5\tmine\n")
+    before = labels_of(folder)
+    for resume in ([], ["--resume"]):
+        done = birdwatch(folder, *run, *resume)
+        assert done.returncode == 1
+        said = f"birdwatch: tables/a{end} was changed after birdwatch wrote it and would be replaced"
+        assert done.stderr.splitlines()[-1] == f"{said}; move it away, or name another place to write"
+        assert labels_of(folder) == before
+    (folder / "tables" / f"a{end}").unlink()
+    assert birdwatch(folder, *run, "--resume").returncode == 0
+    assert (folder / "tables" / f"other{end}").read_text() == "0.5\t1.5\tmine\n"
+
+
+def test_a_table_of_a_channel_stays_as_it_was_made(folder):
+    soundfile.write(folder / "b.wav", np.random.default_rng(0).normal(0, 0.1, (16000, 2)).astype(np.float32), 16000)
+    (folder / "tables").mkdir()
+    (folder / "tables" / "b_ch1.labels.txt").write_text("0.5\t1.5\tmine\n")
+    run = ["run", "b.wav", *READ, "--channel", "each", "--out", "tables/", "--format", "audacity"]
+    done = birdwatch(folder, *run)
+    assert done.returncode == 1
+    assert "tables/b_ch1.labels.txt was not written by birdwatch" in done.stderr
+    assert list(labels_of(folder)) == ["b_ch1.labels.txt"]
+
+
+@pytest.mark.parametrize(
+    ("out", "form"), [("k.csv", "kaleidoscope"), ("d.csv", "detections"), ("s.csv", "submission"), ("d.jsonl", "jsonl")]
+)
+def test_a_table_that_a_person_changed_stays(folder, out, form):
+    run = ["run", "a.wav", *READ, "--min-score", "0", "--out", out, "--format", form]
+    assert birdwatch(folder, *run).returncode == 0
+    text = (folder / out).read_text()
+    assert birdwatch(folder, *run).returncode == 0
+    assert (folder / out).read_text() == text
+    # As MANUAL ID is filled in: the last cell of the last row.
+    (folder / out).write_text(text.rstrip("\n") + "Great Tit\n")
+    done = birdwatch(folder, *run)
+    assert done.returncode == 1
+    assert f"{out} was changed after birdwatch wrote it" in done.stderr
+    assert (folder / out).read_text() == text.rstrip("\n") + "Great Tit\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "a.wav", *READ, "--out", "mine.csv"],
+        ["run", "a.wav", *READ, "--out", "mine.csv", "--format", "kaggle", "--template", "sample.csv"],
+        ["run", "a.wav", *READ, "--out", "mine.selections.txt"],
+        ["run", "a.wav", *READ, "--out", "mine.parquet"],
+        ["run", "a.wav", *READ, "--out", "new.csv", "--out", "mine.jsonl"],
+        ["report", "d.jsonl", "--out", "mine.html"],
+        ["evaluate", "d.jsonl", "--truth", "truth.csv", "--out", "mine.csv"],
+        ["evaluate", "d.jsonl", "--truth", "truth.csv", "--reliability", "mine.csv"],
+    ],
+)
+def test_so_does_a_file_that_is_not_birdwatchs_own(folder, arguments):
+    run = ["run", "a.wav", *READ, "--min-score", "0", "--out", "d.jsonl"]
+    assert birdwatch(folder, *run).returncode == 0
+    (folder / "truth.csv").write_text("recording,label\na,gretit1\n")
+    (mine := folder / next(word for word in arguments if word.startswith("mine"))).write_text("start,end\n1,2\n")
+    done = birdwatch(folder, *arguments)
+    assert done.returncode == 1
+    assert f"{mine.name} was not written by birdwatch" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert mine.read_text() == "start,end\n1,2\n"
+    mine.unlink()
+    for _ in range(2):
+        done = birdwatch(folder, *arguments)
+        assert done.returncode == 0, done.stderr
+
+
+def test_labels_made_while_the_run_went_on_stay_and_its_results_are_kept(folder, monkeypatch):
+    """Changed between the first look and the writing: nothing is replaced, and `--resume` scores nothing again."""
+    from birdwatch.batch import run as batch_run
+    from birdwatch.cli.main import birdwatch as command
+
+    monkeypatch.chdir(folder)
+    real = batch_run.write_output
+
+    def late(output, *arguments, **options):
+        (folder / "tables").mkdir(exist_ok=True)
+        (folder / "tables" / "a.labels.txt").write_text("0.5\t1.5\tmine\n")
+        return real(output, *arguments, **options)
+
+    monkeypatch.setattr(batch_run, "write_output", late)
+    run = ["run", "a.wav", *READ, "--out", "tables/", "--format", "audacity"]
+    with pytest.raises(SinkError, match=r"a\.labels\.txt was not written by birdwatch"):
+        command(run, standalone_mode=False)
+    assert (folder / "tables" / "a.labels.txt").read_text() == "0.5\t1.5\tmine\n"
+    assert (folder / "tables.journal").exists()

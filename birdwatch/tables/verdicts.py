@@ -1,0 +1,105 @@
+"""What a person said of a label in another column: `validated = no` is no ground truth.
+
+Columns that say so are known by their names, yes and no by the words of the field in a few languages. What says neither
+is a fault of its row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from birdwatch.tables.label_table import LabelTable
+
+__all__ = ["is_truth"]
+
+YES = frozenset(
+    {
+        "yes", "y", "true", "t", "1", "x", "✓", "✔", "correct", "right", "ok", "confirmed", "verified",
+        "validated", "valid", "accepted", "positive", "tp", "present", "ja", "wahr", "oui", "vrai", "si", "sí",
+        "sì", "true positive",
+    }
+)  # fmt: skip
+# These say so in whatever column they stand.
+WRONG = frozenset(
+    {
+        "incorrect", "wrong", "rejected", "refuted", "fp", "false positive", "misidentified", "falsch",
+    }
+)  # fmt: skip
+NO = WRONG | frozenset(
+    {
+        "no", "n", "false", "f", "0", "✗", "✘", "invalid", "negative", "absent", "nein", "non", "faux",
+    }
+)  # fmt: skip
+
+# Names of columns in lower case, with blanks between their words.
+UPHELD = frozenset(
+    {
+        "validated", "validation", "valid", "verified", "verification", "confirmed", "confirmation", "correct",
+        "accepted", "verdict", "tp", "presence", "present", "truth", "true positive", "ground truth", "y true",
+    }
+)  # fmt: skip
+DENIED = frozenset(
+    {
+        "incorrect", "wrong", "rejected", "fp", "absent", "deleted", "excluded", "invalid", "false positive",
+    }
+)  # fmt: skip
+REVIEWED = frozenset({"reviewed", "checked"})
+COUNTS = frozenset({"count", "abundance", "individuals", "number of individuals"})
+# Words that people put around those.
+FILLER = re.compile(r"\b(is|was|manual|manually|human|expert|status|yes|no|y|n)\b|[^\w ]")
+
+
+def is_truth(table: LabelTable, line: int, row: Mapping[str, str]) -> bool:
+    """Whether a row's label is meant as ground truth; a verdict that is not understood is noted as a fault."""
+    upheld, denied, reviewed, counts, others = _columns_of(table.columns)
+    truth = True
+    for column in upheld:
+        said = _said(row[column])
+        if said is None:
+            table.fault(line, f"{column} is {row[column].strip()!r}, expected yes or no")
+        truth &= bool(said)
+    for column in denied:
+        said = _said(row[column]) if row[column].strip() else False
+        if said is None:
+            table.fault(line, f"{column} is {row[column].strip()!r}, expected yes or no")
+        truth &= not said
+    for column in reviewed:
+        if not _said(row[column]):
+            table.fault(line, f"{column} is {row[column].strip()!r}, so the label is not confirmed; review it")
+    truth &= not any(re.fullmatch(r"0+([.,]0*)?", row[column].strip()) for column in counts)
+    for column in others:
+        if _plain(row[column]) in WRONG:
+            table.fault(
+                line, f"{column} is {row[column].strip()!r}, and it is not known what that says of the label; "
+                "call the column validated"
+            )  # fmt: skip
+    return truth
+
+
+def _said(cell: str) -> bool | None:
+    text = re.sub(r"^([01])[.,]0+$", r"\1", _plain(cell))
+    return True if text in YES else False if text in NO else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[_.\-]", " ", text.strip().casefold()).split()) if not _is_number(text) else text.strip()
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\s*\d+([.,]\d*)?\s*", text) is not None
+
+
+@lru_cache(maxsize=16)
+def _columns_of(columns: tuple[str, ...]) -> tuple[list[str], ...]:
+    """The columns whose names are of each kind, and all others."""
+    kinds = (UPHELD, DENIED, REVIEWED, COUNTS)
+    found: tuple[list[str], ...] = ([], [], [], [], [])
+    for column in columns:
+        whole = _plain(column)
+        name = " ".join(FILLER.sub(" ", whole).split())
+        number = next((n for n, kind in enumerate(kinds) if name in kind or whole in kind), len(kinds))
+        if column:
+            found[number].append(column)
+    return found
