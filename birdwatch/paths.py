@@ -7,10 +7,13 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["file_name", "is_url", "text_of"]
+__all__ = ["file_name", "is_object_store", "is_url", "text_of"]
 
 # Two characters at least before the colon: `C://` is a drive.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+# Their libraries make an object only where there is none, if they are asked to, and show none that is not whole.
+OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")
 
 # What file systems allow, in bytes.
 MAX_NAME_BYTES = 255
@@ -25,6 +28,11 @@ def text_of(path: Path | str) -> str:
 def is_url(text: str) -> bool:
     """Whether an argument names a place elsewhere, such as s3://bucket/2025/, and not a file here."""
     return URL.match(text) is not None
+
+
+def is_object_store(text: str) -> bool:
+    """Whether a URL is in an object store, where files can be written, and not at a web server, say."""
+    return is_url(text) and text.partition("://")[0].lower() in OBJECT_STORES
 
 
 def file_name(name: str, suffix: str, *, room: int = 0) -> str:

@@ -10,13 +10,26 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import EACCES, EIO, ENOENT
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.extras import install_command
 
-__all__ = ["Entry", "State", "check_url", "entries", "is_folder", "read_blocks", "read_range", "state_of"]
+__all__ = [
+    "Entry",
+    "State",
+    "check_url",
+    "entries",
+    "filesystem",
+    "is_folder",
+    "read_blocks",
+    "read_range",
+    "reason_text",
+    "state_of",
+    "tried_twice",
+]
 
 SIGNED = re.compile(r"[?&][^=&]*(?:sig|token|credential|secret|password|accesskey|apikey|auth)[^=&]*=", re.IGNORECASE)
 USER = re.compile(r"(?<=//)[^/@\s]*@")
@@ -77,7 +90,7 @@ def check_url(url: str) -> None:
         )
     if "::" in url:
         raise ConfigError(f"{said} chains file systems (::); expected one such as s3://bucket/2025/")
-    _filesystem(url)
+    filesystem(url)
 
 
 def is_folder(url: str) -> bool:
@@ -86,7 +99,7 @@ def is_folder(url: str) -> bool:
         return True
     if url.lower().startswith("http"):
         return False
-    system, path = _filesystem(url)
+    system, path = filesystem(url)
     try:
         return bool(system.info(path)["type"] == "directory")
     except Exception:
@@ -96,7 +109,7 @@ def is_folder(url: str) -> bool:
 
 def entries(folder: str) -> list[Entry]:
     """What is in a folder, in order of names. Raises SourceError where it cannot be listed."""
-    system, path = _filesystem(folder)
+    system, path = filesystem(folder)
     root = path.rstrip("/")
 
     def listed() -> list[Any]:
@@ -124,7 +137,7 @@ def entries(folder: str) -> list[Entry]:
 
 def state_of(url: str, shown: str) -> State:
     """A recording's size and version. shown: its name in messages. Raises SourceError."""
-    system, path = _filesystem(url)
+    system, path = filesystem(url)
 
     def asked() -> Any:
         system.invalidate_cache()
@@ -142,7 +155,7 @@ def state_of(url: str, shown: str) -> State:
 
 def read_range(url: str, start: int, end: int, size: int, shown: str) -> bytes:
     """The bytes from `start` to before `end` of a recording of `size` bytes. Raises SourceError."""
-    system, path = _filesystem(url)
+    system, path = filesystem(url)
 
     def read() -> bytes:
         data = bytes(system.cat_file(path, start=start, end=end)) if end > start else b""
@@ -160,7 +173,7 @@ def read_blocks(url: str, size: int, shown: str, keep: Callable[[Iterator[bytes]
 
     Raises SourceError, and whatever `keep` raises.
     """
-    system, path = _filesystem(url)
+    system, path = filesystem(url)
     failed: list[BaseException] = []
 
     def blocks() -> Iterator[bytes]:
@@ -201,7 +214,7 @@ class _KeepError(BaseException):
         self.kept = kept
 
 
-def _filesystem(url: str) -> tuple[Any, str]:
+def filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system, one for each thread, and the path in it. Raises ConfigError."""
     scheme = url.partition("://")[0]
     try:
@@ -213,32 +226,58 @@ def _filesystem(url: str) -> tuple[Any, str]:
         return system, str(path)
     except ImportError as error:
         raise ConfigError(
-            f"{scheme}:// needs a further package, here and where recordings are scored: {_reason(error)}"
+            f"{scheme}:// needs a further package, here and where recordings are scored: {reason_text(error)}"
         ) from None
     except Exception as error:
         raise ConfigError(
-            f"{_redacted(url)} cannot be used ({_reason(error)}); expected a URL such as s3://bucket/2025/"
+            f"{_redacted(url)} cannot be used ({reason_text(error)}); expected a URL such as s3://bucket/2025/"
         ) from None
+
+
+def tried_twice(action: Callable[[], T]) -> T:
+    """What `action` gives, tried once more where another try may help.
+
+    Raises FileNotFoundError, PermissionError, FileExistsError, or another OSError, whose `strerror` is a line without
+    credentials.
+    """
+    for last in (False, True):
+        try:
+            return action()
+        except FileExistsError:
+            raise
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+            status = _status_of(cause)
+            if isinstance(cause, FileNotFoundError) or status == 404:
+                raise FileNotFoundError(ENOENT, reason_text(error)) from None
+            if isinstance(cause, PermissionError) or status in (401, 403):
+                raise PermissionError(EACCES, f"permission refused ({reason_text(cause)})") from None
+            if last:
+                raise OSError(EIO, reason_text(cause)) from None
+    raise AssertionError
+
+
+def _status_of(error: BaseException) -> int | None:
+    """What a server answered, as aiohttp and botocore have it; None where it was no answer."""
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
 
 
 def _twice(action: Callable[[], T], shown: str) -> T:
     """What `action` gives, tried once more where another try may help. Raises SourceError."""
-    for last in (False, True):
-        try:
-            return action()
-        except Exception as error:
-            cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
-            status = getattr(cause, "status", None)
-            if isinstance(cause, FileNotFoundError) or status == 404:
-                raise SourceError(f"{shown}: no such file") from None
-            if isinstance(cause, PermissionError) or status in (401, 403):
-                raise SourceError(f"{shown} cannot be fetched: permission refused ({_reason(cause)})") from None
-            if last:
-                raise SourceError(f"{shown} cannot be fetched: {_reason(cause)}") from None
-    raise AssertionError
+    try:
+        return tried_twice(action)
+    except FileNotFoundError:
+        raise SourceError(f"{shown}: no such file") from None
+    except OSError as error:
+        raise SourceError(f"{shown} cannot be fetched: {error.strerror}") from None
 
 
-def _reason(error: BaseException) -> str:
+def reason_text(error: BaseException) -> str:
     """What a library said, in one line, without what a URL in it may hold."""
     text = _redacted(" ".join(str(error).split()))[:REASON_CHARACTERS]
     return text or type(error).__name__

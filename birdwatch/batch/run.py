@@ -15,6 +15,7 @@ from birdwatch.batch.local_runner import Outcome, View, score_all
 from birdwatch.batch.members import Budget, blended_results, open_members, score_members, unscored
 from birdwatch.batch.prepared import Prepared, prepare
 from birdwatch.batch.progress import Meter
+from birdwatch.batch.remote_outputs import upload_outputs
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.results import (
     describe_run,
@@ -143,6 +144,7 @@ def score_and_write(
             entries = _write(_Tables(plan, database, others, template), wanted, failed, notice)
             write_errors(request.outputs[0].path, failed)
             write_filtered(request.outputs[0].path, scoring.policy.species, manifest)
+            upload_outputs(request.outputs)
             for each in (database, *others):
                 each.written()
                 if not failed and not request.resume:

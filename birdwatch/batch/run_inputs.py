@@ -12,6 +12,7 @@ from birdwatch.audio.timestamps import parse_time, zone
 from birdwatch.batch.inputs import Input, find_inputs
 from birdwatch.batch.jobs import IN_PROCESS, Job, Period, look_at, period_of
 from birdwatch.batch.joining import joined
+from birdwatch.batch.remote_outputs import check_remote_outputs
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.results import (
     errors_path,
@@ -42,6 +43,7 @@ def named_inputs(request: RunRequest, notice: Notice) -> list[Input]:
     if request.start is not None and len(inputs) > 1:
         raise ConfigError(f"--start is the start of one recording, and {len(inputs)} were named")
     read = identities([*(item.path for item in inputs if not item.url), *_files_read(request)])
+    check_remote_outputs(request.outputs, inputs={item.url for item in inputs if item.url})
     for output in request.outputs:
         output.check(len(inputs), names=[item.name for item in inputs], inputs=read)
     if request.outputs:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from birdwatch.cli.parameters import NamedPath
+from birdwatch.cli.parameters import NamedPlace
 
 __all__ = ["engine_options"]
 
@@ -30,8 +30,8 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--scheduler", help="A running Dask scheduler, such as tls://host:8786, instead of --cluster."),
     click.option(
         "--store",
-        type=NamedPath(),
-        help="Folder of what was scored, which all workers reach. [default: beside --out]",
+        type=NamedPlace(),
+        help="Folder or s3:// URL of what was scored, which all workers reach. [default: beside --out]",
     ),
 )
 

@@ -12,23 +12,27 @@ import click
 from birdwatch.batch.members import Budget
 from birdwatch.batch.prepared import prepare
 from birdwatch.batch.progress import terminal_view
+from birdwatch.batch.remote_outputs import check_remote_outputs
 from birdwatch.batch.run import score_and_write
 from birdwatch.batch.run_database import database_path
+from birdwatch.cli.parameters import NamedPlace
 from birdwatch.cli.run_request import notice
 from birdwatch.cli.run_summary import print_summary
 from birdwatch.cluster.commits import CommitStore
 from birdwatch.cluster.folding import Folding
 from birdwatch.cluster.plan import read_plan
+from birdwatch.cluster.store_files import place_of
 
 __all__ = ["merge"]
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=NamedPlace())
 @click.option("--partial", is_flag=True, help="Write what is there; recordings that are not scored yet are failures.")
-def merge(store: Path, partial: bool) -> None:
+def merge(store: Path | str, partial: bool) -> None:
     """Write the tables of the run that was planned in STORE, as one machine would have written them."""
-    plan = read_plan(store.absolute())
+    plan = read_plan(place_of(str(store)))
+    check_remote_outputs(plan.request.outputs, inputs={job.url for job in plan.jobs})
     # What an interrupted merge has folded in stays until the tables are written: the commits keep it all.
     prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))

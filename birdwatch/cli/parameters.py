@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from birdwatch.paths import is_url
+from birdwatch.paths import is_object_store, is_url
 
-__all__ = ["Duration", "FiniteRange", "Kernel", "NamedPath"]
+__all__ = ["Duration", "FiniteRange", "Kernel", "NamedPath", "NamedPlace"]
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -44,6 +44,17 @@ class NamedPath(click.Path):
         if is_url(str(value)):
             self.fail("it is a URL, expected a path on a file system here.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class NamedPlace(NamedPath):
+    """A folder as `NamedPath` has it, or the URL of one in an object store."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path, or the URL as text."""
+        text = str(value)
+        return text if is_object_store(text) else super().convert(value, param, ctx)
 
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from birdwatch.batch.prepared import prepare
 from birdwatch.batch.run_inputs import named_inputs, open_inputs
 from birdwatch.cli.blend_options import blend_options
 from birdwatch.cli.options import setting_options
-from birdwatch.cli.parameters import NamedPath
+from birdwatch.cli.parameters import NamedPlace
 from birdwatch.cli.run_options import run_options
 from birdwatch.cli.run_request import notice, run_request
 from birdwatch.cluster.plan import write_plan
 from birdwatch.cluster.sections import cutting_of
+from birdwatch.cluster.store_files import checked_place
 from birdwatch.config.schema import SCORING
 from birdwatch.tables.result import Rows
 from birdwatch.wording import audio_text, counted
@@ -29,9 +30,9 @@ __all__ = ["plan"]
 @blend_options
 @click.option(
     "--store",
-    type=NamedPath(),
+    type=NamedPlace(),
     required=True,
-    help="Folder for the plan and what is scored; all workers reach it under this path.",
+    help="Folder or s3:// URL for the plan and what is scored; all workers reach it under this name.",
 )
 @setting_options(*SCORING)
 def plan(
@@ -40,7 +41,7 @@ def plan(
     rows: Rows | None,
     dry_run: bool,
     json_progress: bool,
-    store: Path,
+    store: Path | str,
     config: Path | None,
     **options: Any,
 ) -> None:
@@ -55,6 +56,7 @@ def plan(
     request = run_request(outs, formats, rows, config, options)
     if request.blending.models:
         raise click.UsageError("--blend-with is for `birdwatch run`; a plan has one model")
+    place = checked_place(store)
     inputs = named_inputs(request, notice)
     with Decoders(request.jobs) as decoders:
         prepared = prepare(request, notice=notice, decoders=decoders)
@@ -64,7 +66,7 @@ def plan(
         click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
         return
     cutting = cutting_of(prepared.scoring, jobs)
-    written = write_plan(store.absolute(), request, prepared.parameters, jobs, cutting)
+    written = write_plan(place, request, prepared.parameters, jobs, cutting)
     click.echo(
         f"{store}: {counted(len(jobs), 'recording')}, {audio} of audio in {counted(len(written.units), 'unit')}; run "
         f"`birdwatch work {store}` on each machine, or `--shard $SLURM_ARRAY_TASK_ID/N` in N jobs",

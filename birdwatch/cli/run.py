@@ -71,7 +71,7 @@ def run(
 
 
 def _engine(
-    request: RunRequest, *, engine: str, cluster: Any, workers: int, scheduler: str | None, store: Path | None
+    request: RunRequest, *, engine: str, cluster: Any, workers: int, scheduler: str | None, store: Path | str | None
 ) -> Engine:
     if engine == "local":
         if scheduler is not None or store is not None:
@@ -80,10 +80,11 @@ def _engine(
     if request.blending.models:
         raise click.UsageError("--blend-with is for --engine local; blend on one machine, or leave it out")
     from birdwatch.cluster.dask_engine import DaskEngine
+    from birdwatch.cluster.store_files import checked_place
 
-    first = request.outputs[0].path
-    folder = store or first.with_name(first.name + ".store")
-    return DaskEngine(folder.absolute(), cluster, workers, scheduler, notice)
+    first = request.outputs[0]
+    beside = first.url + ".store" if first.url else first.path.with_name(first.path.name + ".store")
+    return DaskEngine(checked_place(store or beside), cluster, workers, scheduler, notice)
 
 
 def _list(jobs: Sequence[Job]) -> None:

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from birdwatch.batch.progress import json_line
-from birdwatch.batch.results import errors_path
+from birdwatch.batch.remote_outputs import errors_shown
 from birdwatch.batch.run import RunSummary
 from birdwatch.batch.run_database import Entry
 from birdwatch.model.manifest import Manifest
@@ -30,7 +30,7 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     warnings = [outcome.warning for outcome in summary.outcomes if outcome.warning]
     species, lines = species_lines(summary.entries, summary.manifest)
     state = summary.meter.snapshot()
-    outputs = [str(output.path) for output in summary.request.outputs]
+    outputs = [output.shown for output in summary.request.outputs]
     print_warnings(warnings)
     resumed = f" ({summary.meter.resumed} of them before)" if summary.meter.resumed else ""
     # Nothing was scored where an earlier run has done it all.
@@ -50,7 +50,7 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     if hint is not None:
         click.echo(f"birdwatch: {hint}", err=True)
     code = 3 if failed else 0
-    print_failures(failed, len(summary.wanted), errors_path(summary.request.outputs[0].path))
+    print_failures(failed, len(summary.wanted), errors_shown(summary.request.outputs[0]))
     if json_progress:
         json_line({"kind": "finished", **state, "species": species, "outputs": outputs, "exit_code": code})
     return code
@@ -64,7 +64,7 @@ def print_warnings(warnings: Sequence[str]) -> None:
         click.echo(f"birdwatch: warning: and {counted(more, 'more recording')}", err=True)
 
 
-def print_failures(failed: int, total: int, errors: Path) -> None:
+def print_failures(failed: int, total: int, errors: Path | str) -> None:
     """How many of `total` recordings failed, and where the reasons are, on stderr; nothing where none did."""
     if failed:
         click.echo(f"birdwatch: {failed} of {counted(total, 'recording')} failed, see {errors}", err=True)

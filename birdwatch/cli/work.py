@@ -12,8 +12,10 @@ import click
 
 from birdwatch.audio.isolated import Decoders
 from birdwatch.batch.progress import Meter, json_view, terminal_view
+from birdwatch.cli.parameters import NamedPlace
 from birdwatch.cli.run_request import notice
 from birdwatch.cluster.plan import Plan, read_plan
+from birdwatch.cluster.store_files import place_of
 from birdwatch.cluster.worker import Worker, shard
 from birdwatch.wording import counted
 
@@ -21,17 +23,17 @@ __all__ = ["work"]
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=NamedPlace())
 @click.option("--shard", "share", default="0/1", show_default=True, metavar="I/N", help="The I-th of N equal shares.")
 @click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs.")
-def work(store: Path, share: str, json_progress: bool) -> None:
+def work(store: Path | str, share: str, json_progress: bool) -> None:
     """Score what is not scored yet of the run that was planned in STORE.
 
     May be killed and started again at any time, and run on any number of machines at once.
     """
     index, count = _share(share)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = read_plan(store.absolute())
+    plan = read_plan(place_of(str(store)))
     units = shard(plan.units, index, count)
     with Decoders(plan.request.jobs) as decoders:
         worker = Worker.open(plan, decoders=decoders)

@@ -4,18 +4,19 @@
     STORE/units/ab/abcd...                a scored recording or section, named by its key and the run's parameters
     STORE/units/ab/abcd....fault          why a recording could not be scored; another try may still score it
 
-A commit is written under a name of its own, flushed to the disk, and then linked to its final name: the first one wins,
-and a file with its final name is whole. Execution is at least once, the result exactly once.
+A commit is written under a name of its own, flushed to the disk, and then linked to its final name, or made an object
+of that name where there is none: the first one wins, and a file with its final name is whole. Execution is at least
+once, the result exactly once.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,16 @@ import numpy as np
 from birdwatch.audio.types import FloatArray
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.run_database import PRESENT, Facts, Piece
+from birdwatch.cluster.sections import whole
+from birdwatch.cluster.store_files import StorePlace, files_of, written
 from birdwatch.errors import SinkError, SourceError
 
 __all__ = ["Commit", "CommitStore", "CommitWriter", "job_hash"]
 
 # A commit: its pieces, then a JSON object that says where each lies, then the length of that object.
 LENGTH_BYTES = 8
+FAULT = ".fault"
+KEPT_BYTES = 1 << 22
 
 
 def job_hash(job: Job, parameters: Mapping[str, Any]) -> str:
@@ -47,65 +52,97 @@ class Commit:
     """A scored recording as it was committed.
 
     facts: what is known of it. pieces: kind, number, where in the file, how long. worker: who scored it, and with which
-    provider and probe.
+    provider and probe. reopened: its bytes again.
     """
 
-    path: Path
+    reopened: Callable[[], IO[bytes]]
     facts: Facts
     index: tuple[tuple[str, int, int, int], ...]
     worker: Mapping[str, str]
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces, one at a time in memory."""
-        with self.path.open("rb") as stream:
+        with self.reopened() as stream:
             for kind, number, offset, length in self.index:
                 stream.seek(offset)
                 yield kind, number, stream.read(length)  # type: ignore[misc]
 
 
 class CommitStore:
-    """The commits of a run with these `parameters`, in the folder `folder`."""
+    """The commits of a run with these `parameters`, in the folder `folder`, here or in an object store."""
 
-    def __init__(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, folder: StorePlace, parameters: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.files = files_of(folder)
         self._parameters = parameters
 
-    def path_of(self, job: Job) -> Path:
-        """Where the recording's result is, or will be."""
+    def name_of(self, job: Job) -> str:
+        """Where in the store the recording's result is, or will be."""
         name = job_hash(job, self._parameters)
-        return self.folder / "units" / name[:2] / name
+        return f"units/{name[:2]}/{name}"
+
+    def path_of(self, job: Job) -> Path:
+        """The same in a store that is a folder here."""
+        assert isinstance(self.folder, Path)
+        return self.folder / self.name_of(job)
 
     def has(self, job: Job) -> bool:
-        """Whether the recording is scored."""
-        return self.path_of(job).exists()
+        """Whether the recording is scored. Raises SourceError where that cannot be told."""
+        return self.have([job])[0]
+
+    def have(self, jobs: Iterable[Job]) -> list[bool]:
+        """Whether each recording is scored, many asked for at once. Raises SourceError where that cannot be told."""
+        try:
+            return self.files.has(map(self.name_of, jobs))
+        except OSError as error:
+            raise SourceError(f"the store {self.folder} cannot be read ({error.strerror or error})") from error
+
+    def have_parts(self, parts: Sequence[Job]) -> list[bool]:
+        """As `have`, of recordings and sections; a section is also scored where its whole recording is."""
+        found = self.have(parts)
+        missing = [number for number, there in enumerate(found) if not there and parts[number].section is not None]
+        for number, there in zip(missing, self.have(whole(parts[number]) for number in missing), strict=True):
+            found[number] = there
+        return found
 
     def read(self, job: Job) -> Commit | None:
         """The recording's result, or None where there is none yet. Raises SourceError where it is damaged."""
-        path = self.path_of(job)
+        name = self.name_of(job)
         try:
-            with path.open("rb") as stream:
-                return _read(path, stream)
+            stream = self.files.open(name)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise SourceError(f"the commit {self.folder}/{name} cannot be read ({error.strerror or error})") from error
+        try:
+            with stream:
+                return _read(self._reopened(name, stream), stream)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"the commit {path} cannot be read ({error}); delete it and score again") from error
+            raise SourceError(
+                f"the commit {self.folder}/{name} cannot be read ({error}); delete it and score again"
+            ) from error
+
+    def _reopened(self, name: str, stream: IO[bytes]) -> Callable[[], IO[bytes]]:
+        """What opens a commit again; a small one from elsewhere is kept, and not asked for twice."""
+        if isinstance(self.folder, Path) or stream.seek(0, os.SEEK_END) > KEPT_BYTES:
+            return lambda: self.files.open(name)
+        stream.seek(0)
+        data = stream.read()
+        return lambda: io.BytesIO(data)
 
     def fault(self, job: Job) -> str | None:
         """Why the recording could not be scored, or None."""
-        with suppress(OSError):
-            return self.path_of(job).with_suffix(".fault").read_text("utf-8")
+        with suppress(OSError), self.files.open(self.name_of(job) + FAULT) as stream:
+            return stream.read().decode("utf-8")
         return None
 
     def note_fault(self, job: Job, text: str) -> None:
         """Keep why a recording could not be scored; the last note wins. Raises SinkError."""
-        path = self.path_of(job).with_suffix(".fault")
-        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(text, "utf-8")
-            part.replace(path)
+            with written(self.files, self.name_of(job) + FAULT) as stream:
+                stream.write(text.encode("utf-8"))
         except OSError as error:
-            raise SinkError(f"the store {self.folder} cannot be written ({error})") from error
+            raise SinkError(f"the store {self.folder} cannot be written ({error.strerror or error})") from error
 
 
 class CommitWriter:
@@ -122,7 +159,7 @@ class CommitWriter:
 
     def begin(self, job: Job) -> int:
         """A recording whose pieces come before it is done. Its number."""
-        part = _Part(self._store.path_of(job))
+        part = _Part(self._store, self._store.name_of(job))
         number = part.number
         self._open[number] = part
         return number
@@ -148,15 +185,15 @@ class CommitWriter:
 class _Part:
     """A commit that is being written, under a name of its own."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    def __init__(self, store: CommitStore, name: str) -> None:
+        self._files, self._name = store.files, name
+        self._shown = f"{store.folder}/{name}"
         self._index: list[tuple[str, int, int, int]] = []
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = store.files.temporary(name)
             self._stream = self._temporary.open("xb")
         except OSError as error:
-            raise SinkError(f"the store cannot be written: {self._temporary} ({error.strerror})") from error
+            raise self._refused(error) from error
         self.number = self._stream.fileno()
 
     def add(self, piece: Piece) -> None:
@@ -166,10 +203,10 @@ class _Part:
             self._stream.write(data)
         except OSError as error:
             self.remove()
-            raise SinkError(f"the store cannot be written: {self._temporary} ({error.strerror})") from error
+            raise self._refused(error) from error
 
     def commit(self, facts: Facts, worker: Mapping[str, str]) -> bool:
-        """Link it to its final name; False where another one is there."""
+        """Give it its final name; False where another one has it."""
         head = {
             "frames": facts.frames,
             "silent_frames": facts.silent_frames,
@@ -185,14 +222,11 @@ class _Part:
             self._stream.write(text + len(text).to_bytes(LENGTH_BYTES, "little"))
             self._stream.flush()
             os.fsync(self._stream.fileno())
-            os.link(self._temporary, self.path)
-        except FileExistsError:
-            return False
+            return self._files.publish(self._temporary, self._name, once=True)
         except OSError as error:
-            raise SinkError(f"the store cannot be written: {self.path} ({error.strerror})") from error
+            raise self._refused(error) from error
         finally:
             self.remove()
-        return True
 
     def remove(self) -> None:
         """Close it and remove the temporary name."""
@@ -200,8 +234,11 @@ class _Part:
             self._stream.close()
         self._temporary.unlink(missing_ok=True)
 
+    def _refused(self, error: OSError) -> SinkError:
+        return SinkError(f"the store cannot be written: {self._shown} ({error.strerror})")
 
-def _read(path: Path, stream: IO[bytes]) -> Commit:
+
+def _read(reopened: Callable[[], IO[bytes]], stream: IO[bytes]) -> Commit:
     end = stream.seek(-LENGTH_BYTES, os.SEEK_END)
     length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
     if length > end:
@@ -217,4 +254,4 @@ def _read(path: Path, stream: IO[bytes]) -> Commit:
         head["warning"],
     )
     index = tuple((str(kind), int(number), int(offset), int(size)) for kind, number, offset, size in head["pieces"])
-    return Commit(path, facts, index, head["worker"])
+    return Commit(reopened, facts, index, head["worker"])

@@ -23,10 +23,11 @@ from birdwatch.batch.local_runner import Outcome, View
 from birdwatch.batch.prepared import Prepared
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
-from birdwatch.cluster.commits import CommitStore
+from birdwatch.cluster.commits import CommitStore, job_hash
 from birdwatch.cluster.folding import Folding
 from birdwatch.cluster.plan import Plan, read_plan, with_absolute_paths, write_plan
 from birdwatch.cluster.sections import SECTION_S, cutting_of, whole
+from birdwatch.cluster.store_files import StorePlace, place_of
 from birdwatch.cluster.worker import Worker, default_threads
 from birdwatch.errors import BirdwatchError, ConfigError
 from birdwatch.extras import install_command
@@ -54,7 +55,7 @@ def score_unit(store: str, numbers: Sequence[int]) -> list[str]:
     """
     if store not in _workers:
         default_threads()
-        plan = read_plan(Path(store))
+        plan = read_plan(place_of(store))
         decoders = Decoders(plan.request.jobs)
         _workers[store] = Worker.open(plan, decoders=decoders), decoders
     worker, _ = _workers[store]
@@ -63,13 +64,13 @@ def score_unit(store: str, numbers: Sequence[int]) -> list[str]:
 
 @dataclass(slots=True)
 class DaskEngine:
-    """An engine over Dask workers. store: a folder that all of them can read and write.
+    """An engine over Dask workers. store: a folder, here or in an object store, that all of them can read and write.
 
     cluster: where workers are started, `count` of them; scheduler: the address of one that runs already, instead.
     notice: is called with lines for the user. section_s: see `cutting_of`.
     """
 
-    store: Path
+    store: StorePlace
     cluster: ClusterName
     count: int
     scheduler: str | None
@@ -83,7 +84,7 @@ class DaskEngine:
         """Score `jobs` and fold each as it is committed. Raises BirdwatchError."""
         store = CommitStore(self.store, plan.parameters)
         # Runs that share a store have other options, or other recordings left: each has a plan of its own.
-        named = repr(with_absolute_paths(plan.request)) + "".join(store.path_of(job).name for job in jobs)
+        named = repr(with_absolute_paths(plan.request)) + "".join(job_hash(job, plan.parameters) for job in jobs)
         names = hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
         folder = self.store / "plans" / names[:16]
         cutting = cutting_of(plan.scoring, jobs, section_s=self.section_s)
@@ -93,10 +94,6 @@ class DaskEngine:
         outcomes: dict[tuple[str, int], Outcome] = {}
         waiting = Counter(part.key for part in shared.parts)
         reasons: dict[tuple[str, int], str] = {}
-
-        def missing(number: int) -> bool:
-            part = shared.parts[number]
-            return not (store.has(part) or store.has(whole(part)))
 
         def take(numbers: Sequence[int], lost: str = "") -> None:
             for number in numbers:
@@ -113,19 +110,20 @@ class DaskEngine:
 
         with view(meter) as show, self._client() as client:
             self.notice(f"birdwatch: Dask's dashboard: {client.dashboard_link}")
-            left = []
+            left, there = [], store.have_parts(shared.parts)
             for unit in shared.units:
-                if any(map(missing, unit)):
-                    left.append(unit)
-                else:
+                if all(there[number] for number in unit):
                     take(unit)
+                else:
+                    left.append(unit)
             for numbers, error in results(client, shared, left, window=WINDOW * max(1, self.count), show=show):
                 if error is None:
                     take(numbers)
                     continue
                 # Which recording it was, if any: each alone, and what is committed already is not scored again.
-                alone = [(number,) for number in numbers if missing(number)]
-                take([number for number in numbers if (number,) not in alone])
+                done = store.have_parts([shared.parts[number] for number in numbers])
+                alone = [(number,) for number, there_now in zip(numbers, done, strict=True) if not there_now]
+                take([number for number, there_now in zip(numbers, done, strict=True) if there_now])
                 for single, fault in results(client, shared, alone, window=max(1, self.count), show=show):
                     take(single, lost="" if fault is None else f"it ended the worker that scored it ({fault})")
         for line in folding.differing():
@@ -174,10 +172,15 @@ class DaskEngine:
                     dashboard_address="127.0.0.1:0",
                 )
             else:
-                cluster = job_queue(self.cluster, security, self.store)
+                cluster = job_queue(self.cluster, security, shared_folder(self.store))
                 cluster.scale(self.count)
             stack.enter_context(cluster)
             yield stack.enter_context(Client(cluster))
+
+
+def shared_folder(store: StorePlace) -> Path:
+    """A folder of this file system for the certificates of batch jobs: the store, or the user's own beside a bucket."""
+    return store if isinstance(store, Path) else Path.home() / ".birdwatch-jobs"
 
 
 def job_queue(name: ClusterName, security: Any, folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The plan of a shared run: the request, its settings and recordings, in a folder that every worker can read.
+"""The plan of a shared run: the request, its settings and recordings, where every worker can read it.
 
 plan.json holds the request with its settings as they were resolved where the run was planned, so that no worker's own
 configuration matters; jobs.jsonl a recording per line, with the unit that each of its sections belongs to.
@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from io import TextIOWrapper
 from itertools import chain, count, zip_longest
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
-from birdwatch.atomic_write import written_beside
 from birdwatch.audio.continuation import Place
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.request import RunRequest
 from birdwatch.cluster.sections import Cutting
+from birdwatch.cluster.store_files import StoreFiles, StorePlace, files_of, place_of, written
 from birdwatch.cluster.units import bundles
 from birdwatch.config.schema import ClassRules, Settings
-from birdwatch.errors import ConfigError
+from birdwatch.errors import ConfigError, SinkError
 from birdwatch.model.registry import find_model
 from birdwatch.scores.blending import Blending
-from birdwatch.tables.formats import Output
+from birdwatch.tables.formats import Output, local_place
 
 __all__ = ["Plan", "read_plan", "with_absolute_paths", "write_plan"]
 
 SCHEMA = 2
+HEAD, JOBS = "plan.json", "jobs.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Plan:
     or their sections where they are cut, in order. units: the parts' numbers in each bundle.
     """
 
-    folder: Path
-    store: Path
+    folder: StorePlace
+    store: StorePlace
     request: RunRequest
     parameters: Mapping[str, Any]
     cutting: Cutting
@@ -49,13 +51,13 @@ class Plan:
 
 
 def write_plan(
-    folder: Path,
+    folder: StorePlace,
     request: RunRequest,
     parameters: Mapping[str, Any],
     jobs: Sequence[Job],
     cutting: Cutting,
     *,
-    store: Path | None = None,
+    store: StorePlace | None = None,
 ) -> Plan:
     """Write a run's plan; the same plan again is welcome. Raises ConfigError where `folder` holds another one.
 
@@ -69,7 +71,7 @@ def write_plan(
     number = count()
     head = {
         "schema": SCHEMA,
-        "store": None if store is None else str(store.absolute()),
+        "store": None if store is None else str(place_of(str(store))),
         "request": _plain(request),
         "parameters": dict(parameters),
         "cutting": asdict(cutting),
@@ -77,27 +79,30 @@ def write_plan(
         "units": len(units),
     }
     text = json.dumps(head, indent=1) + "\n"
-    path = folder / "plan.json"
+    files = files_of(folder)
     lines = (
         json.dumps({"units": [unit_of[next(number)] for _ in own], **_job(job)}) + "\n"
         for job, own in zip(jobs, parts, strict=True)
     )
-    if path.exists():
-        if path.read_text("utf-8") != text or not _holds(folder / "jobs.jsonl", lines):
-            raise ConfigError(f"{folder} holds the plan of another run; use another folder, or delete it")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_beside(folder / "jobs.jsonl") as stream:
-            cast(IO[str], stream).writelines(lines)
-        with written_beside(path) as stream:
-            cast(IO[str], stream).write(text)
+    try:
+        if files.has([HEAD]) == [True]:
+            if _text(files, HEAD) != text or not _holds(files, lines):
+                raise ConfigError(f"{folder} holds the plan of another run; use another folder, or delete it")
+        else:
+            with written(files, JOBS) as stream:
+                stream.writelines(line.encode("utf-8") for line in lines)
+            with written(files, HEAD) as stream:
+                stream.write(text.encode("utf-8"))
+    except OSError as error:
+        raise SinkError(f"the plan in {folder} cannot be written ({error.strerror or error})") from error
     return Plan(folder, store or folder, request, parameters, cutting, tuple(jobs), flat, tuple(map(tuple, units)))
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: StorePlace) -> Plan:
     """The plan in a folder. Raises ConfigError where there is none, or one of another version."""
+    files = files_of(folder)
     try:
-        head = json.loads((folder / "plan.json").read_text("utf-8"))
+        head = json.loads(_text(files, HEAD))
         if head["schema"] != SCHEMA:
             raise ConfigError(
                 f"{folder} was planned by another version of birdwatch (schema {head['schema']}, this one reads "
@@ -107,7 +112,7 @@ def read_plan(folder: Path) -> Plan:
         jobs: list[Job] = []
         parts: list[Job] = []
         units: list[list[int]] = [[] for _ in range(head["units"])]
-        for values in _lines(folder / "jobs.jsonl"):
+        for values in _lines(files):
             own = values.pop("units")
             jobs.append(_job_of(values))
             for unit, part in zip(own, cutting.parts(jobs[-1]), strict=True):
@@ -115,7 +120,7 @@ def read_plan(folder: Path) -> Plan:
                 parts.append(part)
         if len(jobs) != head["recordings"]:
             raise ValueError(f"{len(jobs)} of {head['recordings']} recordings")
-        store = folder if head["store"] is None else Path(head["store"])
+        store = folder if head["store"] is None else place_of(head["store"])
         request = _request(head["request"])
         return Plan(
             folder, store, request, head["parameters"], cutting, tuple(jobs), tuple(parts), tuple(map(tuple, units))
@@ -126,14 +131,19 @@ def read_plan(folder: Path) -> Plan:
         raise ConfigError(f"the plan in {folder} cannot be read ({error}); plan again") from error
 
 
-def _holds(path: Path, lines: Iterable[str]) -> bool:
-    """Whether a file holds these lines and no others; neither is in memory."""
-    with path.open(encoding="utf-8", newline="") as stream:
+def _text(files: StoreFiles, name: str) -> str:
+    with files.open(name) as stream:
+        return stream.read().decode("utf-8")
+
+
+def _holds(files: StoreFiles, lines: Iterable[str]) -> bool:
+    """Whether the list of recordings has these lines and no others; neither is in memory."""
+    with TextIOWrapper(files.open(JOBS), "utf-8", newline="") as stream:
         return all(one == other for one, other in zip_longest(stream, lines))
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
+def _lines(files: StoreFiles) -> Iterator[dict[str, Any]]:
+    with TextIOWrapper(files.open(JOBS), "utf-8") as stream:
         for line in stream:
             yield json.loads(line)
 
@@ -156,12 +166,14 @@ def with_absolute_paths(request: RunRequest) -> RunRequest:
 
 def _plain(request: RunRequest) -> dict[str, Any]:
     """A request as JSON has it; the recordings are in jobs.jsonl."""
-    values = asdict(replace(request, recordings=(), settings_files=()))
+    # Where this machine writes what goes elsewhere concerns no other.
+    outputs = tuple(replace(output, path=Path()) if output.url else output for output in request.outputs)
+    values = asdict(replace(request, recordings=(), settings_files=(), outputs=outputs))
     return cast(dict[str, Any], json.loads(json.dumps(values, default=str)))
 
 
 def _request(values: dict[str, Any]) -> RunRequest:
-    outputs = tuple(Output(**{**output, "path": Path(output["path"])}) for output in values.pop("outputs"))
+    outputs = tuple(map(_output, values.pop("outputs")))
     settings = dict(values.pop("settings"))
     classes = {code: ClassRules(**own) for code, own in settings.pop("class_").items()}
     for item in fields(Settings):
@@ -181,6 +193,11 @@ def _request(values: dict[str, Any]) -> RunRequest:
         template=None if template is None else Path(template),
         **values,
     )
+
+
+def _output(values: dict[str, Any]) -> Output:
+    # What goes to an object store is written first on the machine that merges, in its own place.
+    return Output(**{**values, "path": local_place(values["url"]) if values["url"] else Path(values["path"])})
 
 
 def _job(job: Job) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Worker:
     def left(self, units: Sequence[Sequence[int]]) -> list[Job]:
         """The recordings and sections of these units that are not committed."""
         parts = [self.plan.parts[number] for numbers in units for number in numbers]
-        return [part for part in parts if not (self.store.has(part) or self.store.has(whole(part)))]
+        return [part for part, done in zip(parts, self.store.have_parts(parts), strict=True) if not done]
 
 
 def default_threads() -> None:

@@ -30,7 +30,7 @@ from birdwatch.tables.own_files import OwnFiles, check_replaceable, table_beside
 from birdwatch.tables.parquet import METADATA_KEY, ROW_GROUP, require_pyarrow, write_parquet
 from birdwatch.tables.result import Result, Rows, Vocabulary
 
-__all__ = ["RECORDING_COLUMNS", "check_dataset", "part_of", "recordings_path", "write_dataset"]
+__all__ = ["RECORDING_COLUMNS", "check_dataset", "is_part", "part_of", "recordings_path", "write_dataset"]
 
 PART = "part-0.parquet"
 PATTERN = ("site=*", "date=*", PART)
@@ -100,14 +100,19 @@ def _strange(folder: Path) -> Iterator[Path]:
     """Everything in a folder that a dataset does not have."""
     for path in folder.rglob("*"):
         places = path.relative_to(folder).parts
-        is_part = len(places) == len(PATTERN)
-        if (
-            len(places) > len(PATTERN)
-            or not PurePosixPath(places[-1]).match(PATTERN[len(places) - 1])
-            or path.is_dir() == is_part
-            or path.is_symlink()
-        ):
+        if not _in_dataset(places) or path.is_dir() == (len(places) == len(PATTERN)) or path.is_symlink():
             yield path
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name, relative to the folder, is a part of a dataset."""
+    places = PurePosixPath(name).parts
+    return len(places) == len(PATTERN) and all(_in_dataset(places[: count + 1]) for count in range(len(places)))
+
+
+def _in_dataset(places: Sequence[str]) -> bool:
+    """Whether the last of `places`, folders and perhaps a file in a dataset's, has a name as there."""
+    return len(places) <= len(PATTERN) and PurePosixPath(places[-1]).match(PATTERN[len(places) - 1])
 
 
 def write_dataset(folder: Path, results: Sequence[Result], words: Vocabulary, run: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,9 @@ from types import MappingProxyType
 from typing import IO, Any, cast
 
 from birdwatch.atomic_write import Identities, check_folder, check_writable
+from birdwatch.config.loading import state_folder
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.paths import file_name, is_url
+from birdwatch.paths import file_name, is_object_store, is_url
 from birdwatch.tables.audacity import audacity_rows
 from birdwatch.tables.cells import plain_cells, spreadsheet_cells
 from birdwatch.tables.dataset import check_dataset, write_dataset
@@ -26,7 +28,7 @@ from birdwatch.tables.raven import RAVEN_COLUMNS, raven_rows
 from birdwatch.tables.result import Result, Rows, Vocabulary
 from birdwatch.tables.submission import SUBMISSION_COLUMNS, Template, kaggle_rows, submission_rows, template_rows
 
-__all__ = ["FORMS", "Output", "choose_outputs", "write_output"]
+__all__ = ["FORMS", "Output", "choose_outputs", "local_place", "write_output"]
 
 # The format -> the end of a file of it in a folder of one file per recording, or None where there is no such folder.
 FORMS: dict[str, str | None] = {
@@ -49,13 +51,20 @@ DECISIVE = {".parquet": "parquet", ".jsonl": "jsonl", ".selections.txt": "raven"
 class Output:
     """One `--out`. folder: a folder `path` instead of one file. rows: what a row is.
 
-    In a folder is one file per recording, of Parquet one per site and date.
+    In a folder is one file per recording, of Parquet one per site and date. url: where in an object store it goes in
+    the end; it is written to `path` first.
     """
 
     path: Path
     form: str
     folder: bool = False
     rows: Rows = "windows"
+    url: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for people."""
+        return self.url or str(self.path)
 
     def check(self, recordings: int, *, names: Iterable[str] = (), inputs: Identities = MappingProxyType({})) -> None:
         """Raise SinkError or ConfigError now, not after a night's work, where it could not be written in the end.
@@ -92,6 +101,13 @@ class Output:
         return self.path / inner.with_name(file_name(inner.name, str(FORMS[self.form]), room=len(".part") + 1))
 
 
+def local_place(url: str) -> Path:
+    """Where a table for an object store is written first, and what is kept of its run; the same for the same URL."""
+    digest = hashlib.sha256(url.rstrip("/").encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    name = file_name(url.rstrip("/").rpartition("/")[2], "", room=len(".errors.csv.part") + 1)
+    return state_folder() / "outputs" / digest / name
+
+
 def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | None = None) -> list[Output]:
     """What each `--out` is: `--format` decides, else the end of its name. Raises ConfigError.
 
@@ -104,27 +120,28 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
         )
     chosen = []
     for number, out in enumerate(outs):
-        if is_url(out):
+        if is_url(out) and not is_object_store(out):
             raise SinkError(
-                "--out is a URL; tables are written to files here: name one, and copy it when it is written"
+                "--out is a URL where nothing can be written; expected a file here, or one in an object store such as "
+                "s3://bucket/detections.parquet"
             )
         by_name = next((form for end, form in DECISIVE.items() if out.lower().endswith(end)), None)
         if len(formats) == len(outs):
             form: str | None = formats[number]
         else:
             form = by_name or (formats[0] if formats else None)
-        path = Path(out)
+        path = local_place(out) if is_url(out) else Path(out)
         if path.name in ("", ".."):
             # Files beside it need a name.
             path = path.resolve()
             if not path.name:
                 raise SinkError(f"--out {out} is the root of all folders; name a folder or a file in it")
-        folder = out.endswith("/") or path.is_dir()
+        shown = out if is_url(out) else Path(out)
+        folder = out.endswith("/") or (path.is_dir() and not is_url(out))
         if form is None:
             if folder:
                 raise SinkError(
-                    f"{Path(out)} is a folder; name a file to write, or add --format parquet, raven or audacity to "
-                    "fill it"
+                    f"{shown} is a folder; name a file to write, or add --format parquet, raven or audacity to fill it"
                 )
             if path.suffix.lower() == ".csv":
                 form = "submission"
@@ -134,8 +151,9 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
                     f"or add --format {'|'.join(FORMS)}"
                 )
         if folder and FORMS[form] is None and form != "parquet":
-            raise SinkError(f"{path} is a folder; name a file to write, since {form} is one table")
-        chosen.append(Output(path, form, folder, rows or ("events" if form in READ_BY_PEOPLE else "windows")))
+            raise SinkError(f"{shown} is a folder; name a file to write, since {form} is one table")
+        rows_of_it = rows or ("events" if form in READ_BY_PEOPLE else "windows")
+        chosen.append(Output(path, form, folder, rows_of_it, out.rstrip("/") if is_url(out) else ""))
     paths = [os.path.realpath(output.path) for output in chosen]
     if len(set(paths)) < len(paths):
         raise ConfigError("two --out name the same file; give each its own")

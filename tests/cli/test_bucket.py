@@ -136,8 +136,8 @@ def test_a_run_is_resumed_with_the_same_objects_and_not_with_others(tmp_path, bu
         (("run", "s3://nowhere/2025/", "--out", "d.csv"), 1, "s3://nowhere/2025/"),
         (("run", "s3://aru/2025/none.wav", "--out", "d.csv"), 1, "none.wav: no such file"),
         (("run", "nosuch://aru/2025/", "--out", "d.csv"), 1, "nosuch://aru/2025/ cannot be used"),
-        (("run", "s3://aru/2025/", "--out", "s3://aru/d.csv"), 1, "--out is a URL"),
-        (("plan", "s3://aru/2025/", "--out", "d.csv", "--store", "s3://aru/store"), 2, "it is a URL"),
+        (("run", "s3://aru/2025/", "--out", "http://127.0.0.1/d.csv"), 1, "--out is a URL"),
+        (("plan", "s3://aru/2025/", "--out", "d.csv", "--store", "http://127.0.0.1/store"), 2, "it is a URL"),
     ],
 )
 def test_what_does_not_work_is_one_line(tmp_path, bucket, arguments, code, said):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 __all__ = ["KEY_ID", "SECRET", "Bucket", "bucket_server"]
 
@@ -49,6 +50,18 @@ class Bucket:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.put(prefix + path.relative_to(folder).as_posix(), path.read_bytes())
+
+    def get(self, key: str) -> bytes:
+        request = urllib.request.Request(f"{self.address}/aru/{quote(key)}", headers=SIGNED)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bytes(answer.read())
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin so, in order; a thousand at most."""
+        url = f"{self.address}/aru?list-type=2&prefix={quote(prefix, safe='')}"
+        with urllib.request.urlopen(urllib.request.Request(url, headers=SIGNED), timeout=30) as answer:
+            found = ElementTree.fromstring(answer.read()).iter("{http://s3.amazonaws.com/doc/2006-03-01/}Key")
+        return sorted(str(key.text) for key in found)
 
     def delete(self, key: str) -> None:
         self._ask(urllib.request.Request(f"{self.address}/aru/{quote(key)}", headers=SIGNED, method="DELETE"))
