@@ -31,6 +31,7 @@ def store(tmp_path: Path) -> CommitStore:
 
 
 def names(store: CommitStore) -> list[str]:
+    assert isinstance(store.folder, Path)
     return [path.name for path in store.folder.rglob("*") if path.is_file()]
 
 
