@@ -13,6 +13,7 @@ from birdwatch.config.loading import state_folder
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.extras import install_command
+from birdwatch.hub.retention import CLIPS_MAX_GB, DETAILS_MAX_DAYS
 from birdwatch.wording import counted
 
 __all__ = ["hub"]
@@ -36,7 +37,14 @@ _store = click.option(
 @_store
 @click.option("--public", is_flag=True, help="Whoever comes may look; changes need the password.")
 @click.option(
-    "--clips-max-gb", type=click.FloatRange(0), default=5.0, show_default=True, help="Size of all clips held."
+    "--clips-max-gb", type=click.FloatRange(0), default=CLIPS_MAX_GB, show_default=True, help="Size of all clips held."
+)
+@click.option(
+    "--details-max-days",
+    type=click.FloatRange(0),
+    default=DETAILS_MAX_DAYS,
+    show_default=True,
+    help="Age of single detections, recordings and statuses; events stay. 0: no limit.",
 )
 @click.option("--model", help="A model whose label languages the page offers.")
 @click.option("--prefix", default="", help="The path under which a reverse proxy shows the hub.")
@@ -49,6 +57,7 @@ def hub(
     store: str | None,
     public: bool,
     clips_max_gb: float,
+    details_max_days: float,
     model: str | None,
     prefix: str,
     hosts: tuple[str, ...],
@@ -77,6 +86,7 @@ def hub(
         public=public,
         hosts=hosts,
         clips_max_gb=clips_max_gb,
+        details_max_days=details_max_days,
         model=None if model is None else find_model(Path(model)),
     )
     made = Hub(settings)

@@ -119,7 +119,8 @@ class Access:
 
     def end(self, session: Session) -> None:
         """Sign out: this cookie counts no longer, until this hub starts again."""
-        self._ended.add(session.token)
+        if session.signed_in:  # strangers, who may open and end any number, gain nothing by one
+            self._ended.add(session.token)
 
     def _session(self, token: str, *, signed_in: bool) -> Session:
         return Session(token, signed_in, self._sign("csrf", token))

@@ -13,9 +13,11 @@ from birdwatch.hub.intake import Intake
 from birdwatch.hub.live import Live
 from birdwatch.hub.model_labels import ModelLabels
 from birdwatch.hub.origin import Origin
+from birdwatch.hub.retention import CLIPS_MAX_GB, DETAILS_MAX_DAYS
 from birdwatch.hub.spectra import Spectra
 from birdwatch.hub.store import Store
 from birdwatch.hub.thresholds import Thresholds
+from birdwatch.hub.upkeep import Upkeep
 
 __all__ = ["Hub", "HubSettings"]
 
@@ -26,7 +28,7 @@ class HubSettings:
 
     public: all may look, only users who signed in may change. hosts: names under which browsers may call it, beside
     loopback's, while no password is set. model: whose labels and their languages the page offers; None: the built-in
-    one's labels.
+    one's labels. details_max_days: of detections, recordings and statuses; 0: no limit.
     """
 
     origins: tuple[Origin, ...]
@@ -34,7 +36,8 @@ class HubSettings:
     store_url: str
     public: bool = False
     hosts: tuple[str, ...] = ()
-    clips_max_gb: float = 5.0
+    clips_max_gb: float = CLIPS_MAX_GB
+    details_max_days: float = DETAILS_MAX_DAYS
     model: Path | None = None
 
 
@@ -52,12 +55,14 @@ class Hub:
         self.spectra = Spectra(self.store, settings.origins, self.live)
         max_bytes = round(settings.clips_max_gb * 1e9)
         self.clips = Clips(self.store, settings.origins, settings.state_folder / "clips", max_bytes=max_bytes)
+        self.upkeep = Upkeep(self.store, self.now_ms, days=settings.details_max_days)
 
     def start(self) -> None:
         """Begin to read."""
         self.intake.start()
         self.spectra.start()
         self.clips.start()
+        self.upkeep.start()
 
     def close(self) -> None:
         """Store what has been read, and end."""
@@ -65,6 +70,7 @@ class Hub:
         self.intake.close()
         self.spectra.close()
         self.clips.close()
+        self.upkeep.close()
         self.store.close()
 
     def faults(self) -> dict[str, str]:

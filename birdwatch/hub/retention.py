@@ -1,4 +1,4 @@
-"""Which clips go when there is no more room: of the species that has most, its worst. Pure."""
+"""How much is kept, and which clips go when there is no more room: of the species that has most, its worst. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Held", "to_remove"]
+__all__ = ["CLIPS_MAX_GB", "DETAILS_MAX_DAYS", "Held", "to_remove"]
+
+CLIPS_MAX_GB = 5.0
+DETAILS_MAX_DAYS = 90.0
 
 
 @dataclass(frozen=True, slots=True)

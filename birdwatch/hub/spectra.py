@@ -49,7 +49,8 @@ class Spectra:
         """End."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join(2 * POLL_S)
+            if thread.is_alive():
+                thread.join(2 * POLL_S)
 
     def _run(self, origin: Origin) -> None:
         while not self._stopping.wait(IDLE_S):
