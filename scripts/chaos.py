@@ -96,7 +96,9 @@ class Station:
     def _started(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "birdwatch", "listen", "--config", str(self.config)]
         with self.log.open("a") as stream:
-            return subprocess.Popen(command, env=self._pulse.env, stderr=stream, cwd=self._folder)
+            # Its threads are in the log where it has to be aborted.
+            env = {**self._pulse.env, "PYTHONFAULTHANDLER": "1"}
+            return subprocess.Popen(command, env=env, stderr=stream, cwd=self._folder)
 
     def ended(self) -> str | None:
         """Why it has ended, if it has; started again, as systemd would, where the sound library hangs for good."""
@@ -366,7 +368,9 @@ def terminated(station: Station) -> list[str]:
     try:
         code = station.process.wait(15)
     except subprocess.TimeoutExpired:
-        return ["SIGTERM was not obeyed in 15 s"]
+        station.process.send_signal(signal.SIGABRT)
+        station.process.wait(15)
+        return [f"SIGTERM was not obeyed in 15 s: {station.log.read_text()[-5000:]}"]
     took_s = time.monotonic() - began
     print(f"SIGTERM: exit code {code} after {took_s:.1f} s")
     return [f"SIGTERM: exit code {code} after {took_s:.1f} s"] if code or took_s > 5 else []

@@ -6,16 +6,16 @@ Everything that is wrong is reported at once. `[class.<code>]` in the file holds
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from birdwatch.config.faults import Faults, short
 from birdwatch.config.schema import ClassRules, Rule, Settings, class_rules, rules
+from birdwatch.config.toml_file import parsed
 from birdwatch.errors import ConfigError, UsageError
 
 __all__ = ["Configuration", "Loaded", "journal_path"]
@@ -82,7 +82,7 @@ class Configuration:
     def read(self) -> Loaded:
         """All settings. Raises ConfigError that names everything unknown or out of range."""
         path = self.file
-        table = _parsed(path) if path is not None else {}
+        table = parsed(path) if path is not None else {}
         classes, tables = table.pop("class", {}), table.pop("source", {})
         if isinstance(tables, str):
             table["source"], tables = tables, {}
@@ -110,7 +110,7 @@ class _Reader:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = dict.fromkeys(rules(), "default")
-        self._faults: list[str] = []
+        self._faults = Faults()
         self._wrong: set[str] = set()
 
     def file(self, table: Mapping[str, Any], path: str) -> None:
@@ -119,7 +119,7 @@ class _Reader:
             if name in rules():
                 self._set(name, raw, path)
             else:
-                self._faults.append(f"{path}: " + _unknown(name, [*rules(), "class"]))
+                self._faults.unknown(f"{path}: ", name, [*rules(), "class"])
 
     def environment(self, environ: Mapping[str, str]) -> None:
         """`BIRDWATCH_*`."""
@@ -130,7 +130,7 @@ class _Reader:
             if name in rules():
                 self._set(name, raw, variable)
             else:
-                self._faults.append(_unknown(variable, [PREFIX + known.upper() for known in rules()]))
+                self._faults.unknown("", variable, [PREFIX + known.upper() for known in rules()])
 
     def options(self, options: Mapping[str, Any]) -> None:
         """What the command line was given."""
@@ -142,7 +142,7 @@ class _Reader:
         """`[class.<code>]`: what differs from the rules of all classes."""
         every_class = {name: self.values[name] for name in class_rules() if name in self.values}
         if not isinstance(tables, dict) or not all(isinstance(rows, dict) for rows in tables.values()):
-            self._faults.append(f"{path}: class is {tables!r}, expected tables such as [class.houspa]")
+            self._faults.append(f"{path}: class is {short(tables)}, expected tables such as [class.houspa]")
             return {}
         own: dict[str, ClassRules] = {}
         for code, rows in tables.items():
@@ -152,7 +152,7 @@ class _Reader:
                     chosen[name] = self._taken(f"class.{code}.{name}", raw, path, class_rules()[name])
                     self.origins[f"class.{code}.{name}"] = path
                 else:
-                    self._faults.append(f"{path}: class.{code}: " + _unknown(name, class_rules()))
+                    self._faults.unknown(f"{path}: class.{code}: ", name, class_rules())
             own[code] = ClassRules(**{**every_class, **chosen})
         return own
 
@@ -165,7 +165,7 @@ class _Reader:
                 name = SOURCE_NAMES.get(key, key)
                 if name not in rules() or not rules()[name].source:
                     known = [known for known, rule in rules().items() if rule.source and known != "source"]
-                    self._faults.append(f"{path}: source.{station}: " + _unknown(key, [*known, *SOURCE_NAMES]))
+                    self._faults.unknown(f"{path}: source.{station}: ", key, [*known, *SOURCE_NAMES])
                     continue
                 sources[station][name] = self._taken(f"source.{station}.{key}", raw, path, rules()[name])
                 self.origins[f"source.{station}.{name}"] = path
@@ -173,9 +173,9 @@ class _Reader:
 
     def check(self, path: Path | None) -> None:
         """Raise what is wrong, all of it at once."""
-        if self._faults:
-            kind = UsageError if all(fault.startswith("--") for fault in self._faults) else ConfigError
-            raise kind("; ".join(self._faults), path=path, setting=min(self._wrong, default=None))
+        if faults := self._faults.all():
+            kind = UsageError if all(fault.startswith("--") for fault in faults) else ConfigError
+            raise kind("; ".join(faults), path=path, setting=min(self._wrong, default=None))
 
     def _set(self, name: str, raw: Any, origin: str) -> None:
         self.values[name], self.origins[name] = self._taken(name, raw, origin, rules()[name]), origin
@@ -184,24 +184,24 @@ class _Reader:
         try:
             value = _converted(raw, rule)
             expected = rule.fault(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             value, expected = None, _KINDS[rule.kind]
         if expected:
-            shown = "" if rule.secret else f" is {raw!r}"
+            shown = "" if rule.secret else f" is {short(raw)}"
             self._faults.append(f"{origin}: {name}{shown}, expected {expected}")
             self._wrong.add(name)
         return value
 
 
-def _tables(tables: Any, path: str, faults: list[str]) -> dict[str, dict[str, Any]]:
+def _tables(tables: Any, path: str, faults: Faults) -> dict[str, dict[str, Any]]:
     """The `[source.NAME]` tables; anything else there is a fault."""
     pattern = rules()["station"].pattern
     if not isinstance(tables, dict) or not all(isinstance(rows, dict) for rows in tables.values()):
         faults.append(f"{path}: source is not a file name and not only tables such as [source.pond]")
         return {}
     for name in tables:
-        if not re.fullmatch(pattern, name):
-            faults.append(f"{path}: source.{name!r} is no name for a station, expected text like {pattern}")
+        if "\0" in name or not re.fullmatch(pattern, name):
+            faults.append(f"{path}: source.{short(name)} is no name for a station, expected text like {pattern}")
     return tables
 
 
@@ -242,6 +242,8 @@ _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 def _converted(raw: Any, rule: Rule) -> Any:
     """`raw` as the setting's type. Raises ValueError where it is none."""
+    if isinstance(raw, str) and "\0" in raw:
+        raise ValueError  # neither the system nor a message can hold it
     if isinstance(raw, str) and rule.kind in (int, float, bool):
         if rule.kind is bool:
             if raw.lower() not in _WORDS:
@@ -251,7 +253,10 @@ def _converted(raw: Any, rule: Rule) -> Any:
     if rule.kind is Path and isinstance(raw, str | Path):
         if not str(raw):
             raise ValueError
-        return Path(raw).expanduser()
+        try:
+            return Path(raw).expanduser()
+        except RuntimeError as error:  # the home of a user that is not there
+            raise ValueError from error
     if rule.kind is str and isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)  # device = 1
     if rule.kind is float and isinstance(raw, int) and not isinstance(raw, bool):
@@ -259,19 +264,3 @@ def _converted(raw: Any, rule: Rule) -> Any:
     if type(raw) is not rule.kind:
         raise ValueError
     return raw
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except OSError as error:
-        raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration {path} is not TOML: {error}") from None
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {close[0]}?" if close else "`birdwatch config` lists what can be set"
-    return f"unknown setting {name} ({hint})"

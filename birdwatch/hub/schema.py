@@ -111,8 +111,9 @@ events = Table(
 Index("events_time", events.c.start_ms, events.c.species, events.c.station, events.c.score)
 Index("events_station", events.c.station, events.c.start_ms, events.c.score)
 Index("events_species", events.c.species, events.c.start_ms, events.c.score, events.c.station)
-Index("events_best", events.c.species, events.c.score, events.c.start_ms)
-Index("events_score", events.c.score, events.c.start_ms)
+# `id` keeps PostgreSQL from fetching each event to sort or to filter it; SQLite knows no such thing.
+Index("events_best", events.c.species, events.c.score, events.c.start_ms, postgresql_include=["id"])
+Index("events_score", events.c.score, events.c.start_ms, postgresql_include=["id"])
 Index(
     "events_verdict",
     events.c.verdict,
@@ -178,6 +179,8 @@ listened = Table(
     Column("seconds", Float, nullable=False),
 )
 Index("listened_hour", listened.c.hour)
+# A year of a station lies in as many pages as it has hours; this index holds them side by side.
+Index("listened_station", listened.c.station, listened.c.hour, listened.c.seconds)
 
 # The same summed over all stations: what the events of a species are compared with.
 effort_weeks = Table(
@@ -196,6 +199,9 @@ species_weeks = Table(
     Column("week", Integer, primary_key=True, autoincrement=False),
     Column("hour", SmallInteger, primary_key=True, autoincrement=False),
     Column("events", Integer, nullable=False),
+)
+Index(
+    "species_weeks_events", species_weeks.c.species, species_weeks.c.week, species_weeks.c.hour, species_weeks.c.events
 )
 species_stations = Table(
     "species_stations",

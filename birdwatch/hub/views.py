@@ -48,7 +48,7 @@ def today(connection: Connection, *, day: date, tz: str, station: str | None) ->
     by_species: dict[int, list[int]] = defaultdict(lambda: [0] * 24)
     for kind, since, count in connection.execute(counted):
         by_species[kind][hours_at[since]] += count
-    best = _best(connection, list(by_species), within)
+    best = _best(connection, within)
     news = _news(connection, list(by_species), bounds[0], day, where)
     names = {row.id: row for row in connection.execute(select(species).where(species.c.id.in_(by_species)))}
     rows = [
@@ -155,17 +155,13 @@ def _effort(connection: Connection) -> list[tuple[int, int, float]]:
     return [(row.week, row.hour, row.seconds) for row in connection.execute(wanted)]
 
 
-def _best(connection: Connection, kinds: list[int], within: list[Any]) -> dict[int, tuple[float, int]]:
-    """Score and number of each species' best event."""
-    first = (
-        select(events.c.id)
-        .where(events.c.species == species.c.id, *within)
-        .order_by(events.c.score.desc(), events.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    numbers = [row[0] for row in connection.execute(select(first).where(species.c.id.in_(kinds)))]
-    wanted = select(events.c.species, events.c.score, events.c.id).where(events.c.id.in_(numbers))
+def _best(connection: Connection, within: list[Any]) -> dict[int, tuple[float, int]]:
+    """Score and number of each species' best event, the newest of several."""
+    # A day's events lie side by side; one probe for each species reads as many pages, all over the table.
+    order = (events.c.score.desc(), events.c.id.desc())
+    place = func.row_number().over(partition_by=events.c.species, order_by=order).label("place")
+    ranked = select(events.c.species, events.c.score, events.c.id, place).where(*within).subquery()
+    wanted = select(ranked.c.species, ranked.c.score, ranked.c.id).where(ranked.c.place == 1)
     return {kind: (score, number) for kind, score, number in connection.execute(wanted)}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from birdwatch.errors import BirdwatchError, SourceError
 from birdwatch.live.outputs import Systemd
@@ -30,8 +29,8 @@ TICK_PER_STATION_S, MAX_TICK_S = 0.00025, 0.05
 # How long the end may take to score what still waits.
 FLUSH_S = 3.0
 
-# What the whole process is doing; the way is one-way but for reloads: running <-> reloading, running -> stopping.
-Request = Literal["none", "reload", "stop"]
+# Of why a reload was refused, in a status; the log has all of it.
+MAX_REFUSED = 2000
 
 # The state of several stations is that of the one that needs attention most.
 URGENCY: tuple[State, ...] = ("waiting-device", "degraded", "starting", "listening", "asleep", "stopping")
@@ -65,7 +64,8 @@ class Daemon:
         self._reload = reload
         self._on_turn = on_turn
         self._pause = pause
-        self._request: Request = "none"
+        # Two, each set by its signal, whenever that comes; the first is never taken back.
+        self._stop_wanted = self._reload_wanted = False
         self._ready = False
         self._told: str | None = None
 
@@ -86,12 +86,11 @@ class Daemon:
 
     def stop(self) -> None:
         """End after this turn; safe in a signal handler."""
-        self._request = "stop"
+        self._stop_wanted = True
 
     def reload(self) -> None:
         """Read the configuration again in the next turn; safe in a signal handler."""
-        if self._request == "none":
-            self._request = "reload"
+        self._reload_wanted = True
 
     def run(self) -> None:
         """Take turns until the end, and flush. Raises SourceError where the only file breaks off or a library hangs."""
@@ -103,8 +102,8 @@ class Daemon:
 
     def turn(self) -> bool:
         """Read, score and publish once; False when there is no more to do."""
-        if self._request == "reload":
-            self._request = "none"
+        if self._reload_wanted and not self._stop_wanted:
+            self._reload_wanted = False
             self._apply_reload()
         stations = self._stations()
         progress = self._capture(stations)
@@ -117,7 +116,7 @@ class Daemon:
         if progress and not self._scheduler.failing:
             self._systemd.progress()
         self._on_turn()
-        return self._request != "stop" and not all(station.ended for station in stations)
+        return not self._stop_wanted and not all(station.ended for station in stations)
 
     def finish(self) -> None:
         """Score what waits while there is time, end what is open, publish the last statuses."""
@@ -176,7 +175,11 @@ class Daemon:
             log.warning("configuration reloaded: %s", self._reload())
         except BirdwatchError as error:
             log.error("configuration not reloaded, the old one stays in force: %s", error)
-            refused = str(error)
+            refused = str(error)[:MAX_REFUSED]
+        except Exception as error:
+            # Nothing else is expected here, and no file may end a station that listens.
+            log.exception("configuration not reloaded")
+            refused = f"{type(error).__name__}: {error}"[:MAX_REFUSED]
         for station in self._stations():
             station.reloaded(refused)
         self._systemd.ready(self.line)

@@ -6,6 +6,7 @@ opening and closing above all, runs in a thread of its own, so that the daemon s
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import sys
@@ -245,4 +246,6 @@ def _sounddevice() -> Any:
     except OSError as error:
         hint = "sudo apt install libportaudio2" if sys.platform == "linux" else "install PortAudio"
         raise DeviceError(f"sound input needs PortAudio, which is not installed ({error}): {hint}") from error
+    # Its own clean-up at the end of the process waits for a sound server that may be gone; the kernel's does not.
+    atexit.unregister(getattr(sounddevice, "_exit_handler", None))
     return sounddevice

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from birdwatch.cli.config import config
 from birdwatch.config.loading import Configuration, journal_path
@@ -184,3 +187,23 @@ def test_config_shows_sources_and_never_a_url(tmp_path: Path) -> None:
     assert "s3cret" not in result.output
     assert "# url is set and not shown" in result.output
     assert tomllib.loads(result.output)["source"]["camera"] == {"hop": 1.0}
+
+
+ADVERSARIAL = st.one_of(
+    st.sampled_from(["nan", "inf", "-inf", "[]", "{}", "1979-05-27", "07:32:00", "'" + "x" * 5000 + "'", '"\\u0000"']),
+    st.integers().map(str),
+    st.integers(1, 4200).map("9".__mul__),
+    st.floats().map(repr),
+    st.text(st.characters(codec="utf-8")).map(lambda text: json.dumps(text, ensure_ascii=True)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from([*rules(), "class", "source", "x"]), ADVERSARIAL, max_size=6), st.booleans())
+def test_whatever_a_setting_is_it_is_taken_or_refused_in_few_words(tmp_path_factory, values, in_class):
+    path = tmp_path_factory.mktemp("any") / "any.toml"
+    path.write_text("".join(f"{name} = {value}\n" for name, value in values.items()) + "[class.a]\n" * in_class)
+    try:
+        Configuration(path, environ={}).read()
+    except ConfigError as error:
+        assert len(str(error)) < 20_000

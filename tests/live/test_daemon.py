@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from stations import RATE_HZ, FakeStation
 
 from birdwatch.errors import ConfigError
+from birdwatch.live.daemon import Daemon
 
 
 def test_it_is_ready_when_it_listens_and_tells_its_state_every_five_seconds():
@@ -127,3 +130,37 @@ def test_a_device_that_opens_and_ends_at_once_is_not_tried_without_pause():
     source.ready = ready
     station.run(60)
     assert 10 < source.opens < 30
+
+
+def test_a_stop_is_obeyed_wherever_in_a_turn_its_signal_comes():
+    """A signal's handler runs between any two instructions: here between each two of a turn that reloads."""
+    place, there = 0, True
+    while there:
+        place, there = place + 1, False
+        station = FakeStation(reload=lambda: "thresholds").run(1)
+        station.daemon.reload()
+        there = _interrupted_turn(station.daemon, place)
+        # The turn in which it came, or the next one, is the last.
+        assert not there or not station.daemon.turn(), f"forgotten at instruction {place}"
+    assert place > 50
+
+
+def _interrupted_turn(daemon, place):
+    """A turn with a stop before its instruction number `place`; whether it has that many."""
+    passed = 0
+
+    def instruction(frame, event, _argument):
+        nonlocal passed
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            passed += 1
+            if passed == place:
+                daemon.stop()
+        return instruction
+
+    sys.settrace(lambda frame, *_: instruction if frame.f_code is Daemon.turn.__code__ else None)
+    try:
+        daemon.turn()
+    finally:
+        sys.settrace(None)
+    return passed >= place
