@@ -98,7 +98,7 @@ class Station:
         with self.log.open("a") as stream:
             # Its threads are in the log where it has to be aborted.
             env = {**self._pulse.env, "PYTHONFAULTHANDLER": "1"}
-            return subprocess.Popen(command, env=env, stderr=stream, cwd=self._folder)
+            return subprocess.Popen(command, env=env, stderr=stream, cwd=self._folder, preexec_fn=_no_hangup)
 
     def ended(self) -> str | None:
         """Why it has ended, if it has; started again, as systemd would, where the sound library hangs for good."""
@@ -127,6 +127,11 @@ class Station:
         """Read another configuration."""
         self.config.write_text(text)
         self.process.send_signal(signal.SIGHUP)
+
+
+def _no_hangup() -> None:
+    """As nohup does: until the interpreter has loaded the station, nobody can take the signal."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def free_port() -> int:

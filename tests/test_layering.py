@@ -68,6 +68,7 @@ DOORS = {
         "birdwatch/hub/store.py",
         "birdwatch/hub/migrations/env.py",
         "birdwatch/hub/migrations/versions/0001_first.py",
+        "birdwatch/hub/migrations/versions/0002_covering.py",
     },
     "argon2": {"birdwatch/hub/access.py"},
     "uvicorn": {"birdwatch/hub/server.py"},

@@ -65,6 +65,8 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
             "processes; set url in the configuration file, or BIRDWATCH_URL",
             setting="url",
         )
+    # What comes before there is a daemon to tell would end the process.
+    told_early = _note_reloads()
     configuration = Configuration(config, options)
     loaded = configuration.read()
     code = 0
@@ -72,6 +74,8 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
         display = _display(loaded, stack)
         daemon, stations = _started(configuration, loaded, display, stack)
         _take_signals(daemon)
+        if told_early:
+            daemon.reload()
         try:
             daemon.run()
         except DeviceError as error:
@@ -187,6 +191,14 @@ def _display(loaded: Loaded, stack: ExitStack) -> Display | None:
     console = Console(stderr=True)
     root.handlers = [RichHandler(console=console, show_path=False)]
     return stack.enter_context(Display(console, loaded.settings.station))
+
+
+def _note_reloads() -> list[int]:
+    """A list that is no longer empty once SIGHUP has come."""
+    came: list[int] = []
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, _frame: came.append(number))
+    return came
 
 
 def _take_signals(daemon: Daemon) -> None:

@@ -21,7 +21,7 @@ def parsed(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ConfigError."""
     try:
         # A pipe must not be waited for.
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as stream:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
                 raise ConfigError(f"configuration {path} is no file, expected one of TOML")
             content = stream.read(MAX_BYTES + 1)

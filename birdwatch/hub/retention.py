@@ -10,7 +10,7 @@ from dataclasses import dataclass
 __all__ = ["CLIPS_MAX_GB", "DETAILS_MAX_DAYS", "Held", "to_remove"]
 
 CLIPS_MAX_GB = 5.0
-DETAILS_MAX_DAYS = 90.0
+DETAILS_MAX_DAYS = 30.0
 
 
 @dataclass(frozen=True, slots=True)

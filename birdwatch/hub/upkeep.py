@@ -1,7 +1,7 @@
 """What grows old in the store: details that no view reads go after some days, and old gaps are added up by the hour.
 
-A station sends a status every five seconds and two detections or more for each event. Events, reviews, sums and listened hours stay; so do
-the positions of messages, and so nothing that went is asked for or stored again.
+A station sends a status every five seconds and two detections or more for each event. Events, reviews, sums and
+listened hours stay; so do the positions of messages, so that nothing that went is asked for or stored again.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ def add_up_gaps(store: Store, before_ms: int) -> bool:
     if next_ms is None:
         return False
     start_ms = next_ms // HOUR_MS * HOUR_MS
-    alike = {"partition_by": (gaps.c.station, gaps.c.reason)}
+    alike = (gaps.c.station, gaps.c.reason)
     ranked = (
         select(
             gaps.c.boot,
             gaps.c.seq,
-            func.row_number().over(**alike, order_by=(gaps.c.boot, gaps.c.seq)).label("place"),
-            func.count().over(**alike).label("count"),
-            func.sum(gaps.c.seconds).over(**alike).label("seconds"),
+            func.row_number().over(partition_by=alike, order_by=(gaps.c.boot, gaps.c.seq)).label("place"),
+            func.count().over(partition_by=alike).label("count"),
+            func.sum(gaps.c.seconds).over(partition_by=alike).label("seconds"),
         )
         .where(gaps.c.at_ms >= start_ms, gaps.c.at_ms < start_ms + HOUR_MS)
         .subquery()
@@ -110,9 +110,7 @@ def add_up_gaps(store: Store, before_ms: int) -> bool:
     with store.writing() as connection:
         firsts = select(ranked).where(ranked.c.place == 1, ranked.c.count > 1)
         sums = [(row.boot, row.seq, row.seconds) for row in connection.execute(firsts)]
-        connection.execute(
-            delete(gaps).where(key.in_(select(ranked.c.boot, ranked.c.seq).where(ranked.c.place > 1)))
-        )
+        connection.execute(delete(gaps).where(key.in_(select(ranked.c.boot, ranked.c.seq).where(ranked.c.place > 1))))
         for boot, seq, seconds in sums:
             connection.execute(update(gaps).where(gaps.c.boot == boot, gaps.c.seq == seq).values(seconds=seconds))
     # Killed before this, it adds up the same hour once more, which changes nothing.

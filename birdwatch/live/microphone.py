@@ -247,5 +247,5 @@ def _sounddevice() -> Any:
         hint = "sudo apt install libportaudio2" if sys.platform == "linux" else "install PortAudio"
         raise DeviceError(f"sound input needs PortAudio, which is not installed ({error}): {hint}") from error
     # Its own clean-up at the end of the process waits for a sound server that may be gone; the kernel's does not.
-    atexit.unregister(getattr(sounddevice, "_exit_handler", None))
+    atexit.unregister(getattr(sounddevice, "_exit_handler", input_devices))
     return sounddevice

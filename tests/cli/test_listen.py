@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 
-import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -19,6 +18,7 @@ from birdwatch.cli import listen as module
 from birdwatch.cli.devices import devices
 from birdwatch.cli.listen import listen
 from birdwatch.errors import BirdwatchError
+
 
 @pytest.fixture
 def running(tmp_path, tiny_model):
@@ -66,6 +66,18 @@ def test_the_end_of_the_pipe_is_the_end(running, song):
     assert last["seconds"]["captured"] == 13.0
     assert last["seconds"]["analysed"] == 13.0
     assert running.process.wait(30) == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP here")
+def test_a_reload_that_is_asked_for_before_the_start_is_remembered():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        came = module._note_reloads()
+        assert not came
+        signal.raise_signal(signal.SIGHUP)
+        assert came
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_interrupt_stops_at_once(monkeypatch):

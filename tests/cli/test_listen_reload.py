@@ -11,11 +11,11 @@ import pytest
 from listening import Running
 
 
-def text(content: str) -> Callable[[Path], None]:
-    return lambda path: path.write_text(content) and None
+def text(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content)
 
 
-HOSTILE: dict[str, Callable[[Path], None]] = {
+HOSTILE: dict[str, Callable[[Path], object]] = {
     "brackets": text("threshold = " + "[" * 100_000),
     "braces": text("a = " + "{a=" * 50_000),
     "a number of 400 digits": text("threshold = " + "9" * 400),

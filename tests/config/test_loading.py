@@ -203,7 +203,9 @@ ADVERSARIAL = st.one_of(
 def test_whatever_a_setting_is_it_is_taken_or_refused_in_few_words(tmp_path_factory, values, in_class):
     path = tmp_path_factory.mktemp("any") / "any.toml"
     path.write_text("".join(f"{name} = {value}\n" for name, value in values.items()) + "[class.a]\n" * in_class)
+    said = ""
     try:
         Configuration(path, environ={}).read()
     except ConfigError as error:
-        assert len(str(error)) < 20_000
+        said = str(error)
+    assert len(said) < 20_000

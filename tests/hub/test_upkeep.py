@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 
 import pytest
 from hubs import START_MS, body, eventually, iso
@@ -17,6 +18,7 @@ from birdwatch.hub.records import parse
 from birdwatch.hub.station_views import accounting
 from birdwatch.hub.store import Store
 from birdwatch.hub.upkeep import Upkeep, add_up_gaps, old_ms, remove_details
+from birdwatch.messaging.messages import Message
 
 DAY_MS = 24 * HOUR_MS
 DETAILS = ("detections", "recordings", "statuses")
@@ -31,10 +33,11 @@ def counts(store: Store) -> dict[str, int]:
 
 def filled(store: Store, *, days: int, gap_starts_ms: list[int] = []) -> None:  # noqa: B006 - not changed
     """A message of each kind at noon of each day, and gaps."""
-    kinds = {message.kind: message for message in samples()}
-    ingest, items = Ingest(store), []
+    kinds: dict[str, Message] = {message.kind: message for message in samples()}
+    ingest = Ingest(store)
+    items: list[Item] = []
 
-    def add(kind: str, at_ms: int, fields: dict[str, object]) -> None:
+    def add(kind: str, at_ms: int, fields: Mapping[str, object]) -> None:
         seq = len(items) + 1
         record = parse(body(kind, seq, {**dict(kinds[kind].fields), **fields, "sent": iso(at_ms)}), now_ms=2 * 10**12)
         assert record.fault is None

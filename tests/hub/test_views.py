@@ -45,7 +45,8 @@ def counted(store: Store, station: str | None) -> dict[str, tuple[int, list[int]
     def when(at_ms: int) -> datetime:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)
 
-    found = {}
+    found: dict[str, tuple[int, list[int], float, int, str | None]] = {}
+    new: str | None
     for code in CODES:
         own = [row for row in rows if row.code == code]
         of_day = [r for r in own if when(r.start_ms).date() == DAY and (station is None or r.name == station)]

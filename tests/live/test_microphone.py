@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
 import sys
 import threading
 import time
@@ -210,3 +211,17 @@ def test_without_portaudio_it_says_what_to_install(monkeypatch):
         Microphone(None, FakeClock())
     with pytest.raises(DeviceError, match="libportaudio2"):
         input_devices()
+
+
+def test_the_end_does_not_wait_for_the_sound_library():
+    """Its own clean-up, registered for the end of the process, may wait for ever for a sound server that is gone."""
+    program = """
+import atexit, sys, threading, types
+library = types.ModuleType("sounddevice")
+library._exit_handler = threading.Event().wait
+atexit.register(library._exit_handler)
+sys.modules["sounddevice"] = library
+from birdwatch.live.microphone import _sounddevice
+assert _sounddevice() is library
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
