@@ -11,6 +11,7 @@ from birdwatch.audio.isolated import Decoders
 from birdwatch.batch.prepared import prepare
 from birdwatch.batch.run_inputs import named_inputs, open_inputs
 from birdwatch.cli.blend_options import blend_options
+from birdwatch.cli.estimates import estimate_line
 from birdwatch.cli.options import setting_options
 from birdwatch.cli.parameters import NamedPlace
 from birdwatch.cli.run_options import run_options
@@ -64,6 +65,7 @@ def plan(
     audio = audio_text(sum(job.duration_s for job in jobs))
     if dry_run:
         click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
+        notice(estimate_line(jobs, lambda: prepare(request, notice=notice), 1))
         return
     cutting = cutting_of(prepared.scoring, jobs)
     written = write_plan(place, request, prepared.parameters, jobs, cutting)

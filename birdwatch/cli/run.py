@@ -12,6 +12,7 @@ import click
 
 from birdwatch.audio.timestamps import utc_text
 from birdwatch.batch.jobs import Job
+from birdwatch.batch.prepared import prepare
 from birdwatch.batch.progress import json_view, terminal_view
 from birdwatch.batch.request import RunRequest
 from birdwatch.batch.run import Engine, RunInterrupted, score_here
@@ -19,6 +20,7 @@ from birdwatch.batch.run import run as run_batch
 from birdwatch.batch.run_inputs import named_inputs, open_inputs
 from birdwatch.cli.blend_options import blend_options
 from birdwatch.cli.engine_options import engine_options
+from birdwatch.cli.estimates import estimate_line
 from birdwatch.cli.options import setting_options
 from birdwatch.cli.run_options import run_options
 from birdwatch.cli.run_request import notice, run_request
@@ -53,7 +55,10 @@ def run(
     where = {name: options.pop(name) for name in ("engine", "cluster", "workers", "scheduler", "store")}
     request = run_request(outs, formats, rows, config, options)
     if dry_run:
-        _list(open_inputs(request, named_inputs(request, notice), notice))
+        jobs = open_inputs(request, named_inputs(request, notice), notice)
+        _list(jobs)
+        workers = where["workers"] if where["engine"] == "dask" else 1
+        notice(estimate_line(jobs, lambda: prepare(request, notice=notice), workers))
         return
     # A service manager's stop is like the user's: both leave a run that can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -73,6 +73,28 @@ def test_shards_and_a_merge_write_what_one_machine_writes(tmp_path, birdwatch, p
     assert tables(tmp_path) == alone
 
 
+def test_a_worker_that_is_told_to_end_leaves_only_commits(tmp_path, birdwatch, plan, alone):
+    """As a batch system does before its time limit: what is begun goes, what is committed stays."""
+    plan()
+    command = [sys.executable, "-m", "birdwatch", "work", "store"]
+    worker = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    units = tmp_path / "store" / "units"
+    while worker.poll() is None and not list(units.glob("*/*")):
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGTERM)
+    _, said = worker.communicate(timeout=60)
+    # It may have been done already.
+    assert worker.returncode in (130, 3)
+    assert worker.returncode == 3 or "start it again to continue" in said
+    assert "Traceback" not in said
+    assert [path.name for path in units.rglob(".*")] == []
+    before = {path: path.stat().st_mtime_ns for path in units.glob("*/*") if path.suffix != ".fault"}
+    assert birdwatch("work", "store").returncode == 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert birdwatch("merge", "store").returncode == 3
+    assert tables(tmp_path) == alone
+
+
 def test_workers_side_by_side_and_killed_give_the_same(tmp_path, birdwatch, plan, alone):
     plan()
     command = [sys.executable, "-m", "birdwatch", "work", "store"]

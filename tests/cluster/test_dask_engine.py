@@ -109,6 +109,23 @@ def test_a_driver_killed_with_its_workers_is_resumed(tmp_path, season, tiny_mode
     assert tables(tmp_path) == alone
 
 
+def test_a_run_that_is_resumed_with_another_min_score(tmp_path, season, tiny_model):
+    """With a higher one it is as if asked for at first; rows below what was kept are refused, not left out."""
+    (season / "broken.wav").unlink()
+    (tmp_path / "alone").mkdir()
+    tables_of = []
+    for score, code in (("0.3", 0), ("0.6", 0), ("0.1", 1)):
+        line = command(tiny_model, season, "--min-score", score, "--resume", "--engine", "dask", "--workers", "1")
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        tables_of.append((tmp_path / "d.csv").read_bytes())
+        if code == 0:
+            subprocess.run(command(tiny_model, season, "--min-score", score), cwd=tmp_path / "alone", check=True)
+            assert (tmp_path / "alone" / "d.csv").read_bytes() == tables_of[-1]
+    assert "keeps rows from 0.3 on" in done.stderr
+    assert tables_of[0] != tables_of[1] == tables_of[2]
+
+
 def test_options_that_do_not_go_together(tmp_path, season, tiny_model):
     done = subprocess.run(
         command(tiny_model, season, "--store", "x"), cwd=tmp_path, capture_output=True, text=True, check=False

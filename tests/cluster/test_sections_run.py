@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from web_folder import web_folder
 
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.jobs import look_at
 from birdwatch.cluster import units
 from birdwatch.cluster.plan import read_plan, write_plan
 from birdwatch.cluster.sections import Cutting
@@ -115,6 +118,29 @@ def test_a_worker_killed_in_a_section_costs_that_section(tmp_path: Path, alone: 
     done = call(tmp_path, "-m", "birdwatch", "merge", "cut")
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path) == alone
+
+
+def test_sections_of_a_recording_from_elsewhere(tmp_path: Path, season: Path, alone: dict[str, bytes]) -> None:
+    """Two workers of one core each, the recording fetched by both over HTTP, and cut into the same sections."""
+    plan = read_plan(tmp_path / "store")
+    files = {path.name: path.read_bytes() for path in season.iterdir()}
+    with web_folder({f"s/{name}": data for name, data in files.items()}) as web:
+        jobs = [job for found in look_at(find_inputs([web.url + "/s/"])) for job in found]
+        assert [job.name for job in jobs] == [job.name for job in plan.jobs]
+        cut = write_plan(tmp_path / "remote", plan.request, plan.parameters, jobs, CUTTING)
+        assert [part.section is None for part in cut.parts] == [False] * 4 + [True]
+        for index in (0, 1):
+            done = call(tmp_path, "-m", "birdwatch", "work", "remote", "--shard", f"{index}/2")
+            assert done.returncode == 0, done.stderr
+        assert web.asked["s/AM_20240510_043000.wav"] >= 3
+    assert len(commits(tmp_path / "remote")) == 5
+    done = call(tmp_path, "-m", "birdwatch", "merge", "remote")
+    assert done.returncode == 0, done.stderr
+    found = tables(tmp_path)
+    for name in found:
+        # The first two columns say where the recording is.
+        rest = [[row.split(b",", 2)[2] for row in table[name].splitlines()] for table in (found, alone)]
+        assert rest[0] == rest[1]
 
 
 @pytest.mark.slow

@@ -1,0 +1,77 @@
+"""What a run will cost, from what a minute of one of its recordings costs here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from birdwatch.audio.types import AudioBlock
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.prepared import Prepared
+from birdwatch.batch.staging import Staging
+from birdwatch.model.probe import probe_clips
+from birdwatch.scores.pipeline import WindowStream, score_blocks
+
+__all__ = ["Estimate", "estimate"]
+
+# Of a recording: as much as is scored for the measurement.
+SAMPLE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What scoring takes. times: seconds of audio for each second of a core, as measured here on `sample`.
+
+    audio_s, size_bytes: of all recordings that can be read.
+    """
+
+    times: float
+    sample: Job
+    audio_s: float
+    size_bytes: int
+
+    @property
+    def core_s(self) -> float:
+        """Seconds that one core takes."""
+        return self.audio_s / self.times
+
+    def bytes_per_s(self, cores: int) -> float:
+        """What the storage must give so that so many cores do not wait for it."""
+        return self.size_bytes / self.core_s * cores
+
+
+def estimate(jobs: Sequence[Job], plan: Prepared, *, clock: Callable[[], float] = time.process_time) -> Estimate | None:
+    """The cost of `jobs`, or None where none of them has a known length.
+
+    clock: processor seconds of this process, which decodes and scores here. One recording from elsewhere is fetched
+    for it, the smallest that is long enough. Raises SourceError and InferenceError where that one fails.
+    """
+    readable = [job for job in jobs if job.fault is None and job.duration_s > 0]
+    if not readable:
+        return None
+    long = [job for job in readable if job.duration_s >= SAMPLE_S]
+    sample = min(long, key=lambda job: job.size_bytes) if long else max(readable, key=lambda job: job.duration_s)
+    classifier = plan.scoring.classifier
+    # A network's first run prepares it.
+    classifier.score(probe_clips(classifier.manifest.window_frames))
+    with Staging([sample], 1) as staging, staging.files(sample) as here:
+        audio = plan.scoring.decoders.open(here.path, channel=here.channel)
+        stream = WindowStream(audio.rate_hz, classifier.manifest, hop_s=plan.scoring.hop_s)
+        began = clock()
+        for _ in score_blocks(_first(audio.blocks()), classifier, stream, plan.scoring.policy):
+            pass
+        spent = clock() - began
+    scored_s = stream.end_frame / classifier.manifest.rate_hz
+    if not scored_s or spent <= 0:
+        return None
+    return Estimate(
+        scored_s / spent, sample, sum(job.duration_s for job in readable), sum(job.size_bytes for job in readable)
+    )
+
+
+def _first(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
+    for block in blocks:
+        if block.start_frame >= SAMPLE_S * block.rate_hz:
+            return
+        yield block

@@ -1,0 +1,29 @@
+"""What `--dry-run` says of a run's cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from birdwatch.batch.estimate import estimate
+from birdwatch.batch.jobs import Job
+from birdwatch.batch.prepared import Prepared
+from birdwatch.errors import BirdwatchError
+from birdwatch.wording import counted, printable, speed_text
+
+__all__ = ["estimate_line"]
+
+
+def estimate_line(jobs: Sequence[Job], prepared: Callable[[], Prepared], workers: int) -> str:
+    """Core-hours, and what the storage must give to `workers` of one core each, or why that is not known."""
+    try:
+        found = estimate(jobs, prepared())
+    except BirdwatchError as error:
+        return f"no estimate of the cost: {printable(str(error))}"
+    if found is None:
+        return "no estimate of the cost: no recording has a known length"
+    hours, many = found.core_s / 3600, counted(workers, "worker")
+    return (
+        f"about {hours:.3g} core-hours, by {speed_text(found.times)} times real time on a core of this machine, "
+        f"measured on {printable(found.sample.name)}; {many} of one core: {hours / workers:.3g} h, "
+        f"if the storage gives {found.bytes_per_s(workers) / 1e9:.3g} GB/s"
+    )
