@@ -222,7 +222,18 @@ class Attacks:
         self.station.reload(self.station.good.replace("0.01", f"0.0{self.rng.randint(1, 9)}"))
 
     def do_bad_reload(self) -> None:
-        self.station.reload(self.rng.choice(["treshold = 1\n", "threshold = [", "\0\xff", "threshold = 7\n"]))
+        self.station.reload(
+            self.rng.choice(
+                [
+                    "treshold = 1\n",
+                    "threshold = [",
+                    "\0\xff",
+                    "threshold = 7\n",
+                    "a = " + "[" * 10**5,
+                    "hop = " + "9" * 400,
+                ]
+            )
+        )
         self.station.config.write_text(self.station.good)
 
     def do_kill_sound_server(self) -> None:

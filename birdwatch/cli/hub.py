@@ -141,6 +141,7 @@ def import_(store: str | None, archive: Path, station: str | None, timezone: str
     opened = Store(store or _default_url(state_folder()))
     try:
         done = import_archive(opened, archive, station=station or archive.stem, where=where)
+        opened.settle()
     finally:
         opened.close()
     click.echo(f"{counted(done.new, 'event')} new, {done.known} in the store already", err=True)

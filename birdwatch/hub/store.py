@@ -133,6 +133,12 @@ class Store:
         finally:
             part.unlink(missing_ok=True)
 
+    def settle(self) -> None:
+        """After very many rows: have PostgreSQL count them and note which pages indexes alone can answer for."""
+        if not self.is_sqlite:
+            with self.reading() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) events"))
+
     def free_bytes(self) -> int | None:
         """Free space beside the embedded database."""
         return None if self.file is None else shutil.disk_usage(self.file.absolute().parent).free

@@ -6,6 +6,7 @@ is begun again, and the status says so. Nothing here ends listening: what cannot
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 import time
@@ -229,6 +230,9 @@ class _DamagedError(sqlite3.DatabaseError):
 def _connect(path: Path, check: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
     """The opened file, with its tables. Raises sqlite3.Error, OSError, _DamagedError for what is no message log."""
     if path.exists():
+        if not path.is_file():
+            # A pipe would be waited for, a device never ends.
+            raise OSError(errno.EINVAL, "is no ordinary file", str(path))
         with path.open("rb") as stream:
             versions = stream.read(20)[18:]
         # The format's versions for writing and reading. SQLite takes a larger one for a file that it may only read.

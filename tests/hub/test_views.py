@@ -77,3 +77,17 @@ def test_a_day_is_what_a_slow_count_says(store):
         }
         assert len(shown) >= 3
         assert shown == counted(store, station)
+
+
+def test_after_an_import_postgresql_reads_an_index_alone(store):
+    """In the plan of a page of the best: no event is fetched to find the fifty that are shown."""
+    filled(store, random.Random(4))
+    store.settle()
+    if store.is_sqlite:
+        return
+    query = "SELECT id FROM events WHERE species = 1 ORDER BY score DESC, id DESC LIMIT 50"
+    with store.reading() as connection:
+        connection.execute(text("SET enable_seqscan = off"))
+        plan = "\n".join(connection.scalars(text(f"EXPLAIN (ANALYZE, COSTS OFF) {query}")))
+    assert "Index Only Scan" in plan
+    assert "Heap Fetches: 0" in plan

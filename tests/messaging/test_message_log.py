@@ -208,11 +208,13 @@ def test_a_file_of_another_format_is_set_aside(open_journal: Callable[..., Messa
     assert (tmp_path / "j.db.damaged").exists()
 
 
-@pytest.mark.parametrize("place", ["/proc/birdwatch/j.db", "FILE/j.db", "FOLDER"])
+@pytest.mark.parametrize("place", ["/proc/birdwatch/j.db", "FILE/j.db", "FOLDER", "FOLDER/pipe", "FOLDER/device"])
 def test_where_nothing_can_be_written_all_is_counted_and_said_once(
     open_journal: Callable[..., MessageLog], tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/full")
     path = Path(place.replace("FILE", str(tmp_path / "file")).replace("FOLDER", str(tmp_path)))
     with caplog.at_level(logging.WARNING):
         journal = open_journal(path)
