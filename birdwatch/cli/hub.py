@@ -69,7 +69,7 @@ def hub(
     _check_installed()
     from birdwatch.hub.hub import Hub, HubSettings
     from birdwatch.hub.origin import parse_origin
-    from birdwatch.hub.server import parse_address, serve
+    from birdwatch.hub.server import check_open, parse_address, serve
     from birdwatch.model.registry import find_model
 
     parse_address(http)
@@ -91,8 +91,9 @@ def hub(
     )
     made = Hub(settings)
     how_many = counted(len(origins), "station")
-    click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {how_many}; {made.store.name}", err=True)
     try:
+        check_open(parse_address(http)[0], password_set=made.access.password_set, public=public)
+        click.echo(f"birdwatch hub: http://{http}{prefix}/ ; {how_many}; {made.store.name}", err=True)
         serve(made, http, prefix=prefix)
     finally:
         made.close()

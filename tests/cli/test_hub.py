@@ -24,6 +24,8 @@ def refused(folder, *words: str) -> str:
 
 def test_without_a_password_other_machines_are_refused(tmp_path):
     assert "set one with `birdwatch hub password`" in refused(tmp_path, "--http", "0.0.0.0:0")
+    # Nor is an address told that nothing serves.
+    assert "0.0.0.0:0/" not in call(tmp_path, "--http", "0.0.0.0:0").stderr
 
 
 def test_a_busy_address_is_said(tmp_path):
