@@ -36,6 +36,8 @@ MIN_BITS_PER_S = 400
 
 # Codecs whose time stamps are right after a seek; others are decoded from the start.
 SEEKABLE = frozenset({"flac", "vorbis", "opus", "libopus", "aac", "alac"})
+# Bare streams beside mp3 whose packets carry no time -> frames in a packet.
+RAW_FRAMES = {"mp2": 1152, "ac3": 1536}
 # Closer to the start, decoding is as fast as seeking; a decoder needs a moment to be exact.
 SEEK_S, SEEK_BEFORE_S = 120.0, 5.0
 
@@ -75,7 +77,9 @@ class FfmpegFile:
                 and self._stream.time_base == Fraction(1, self.rate_hz)
             )
             self.uneven = False
-            self._unparsed = Unparsed(context.frame_size if self.codec.startswith("mp3") else 0)
+            self._unparsed = Unparsed(
+                context.frame_size if self.codec.startswith("mp3") else RAW_FRAMES.get(self._container.format.name, 0)
+            )
             # The byte of the file up to which packets were read, and at which the container begins.
             self._read_to = self._begins = 0
             self._fault = ""  # why the container could not be read to its end

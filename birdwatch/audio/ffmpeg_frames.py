@@ -120,7 +120,7 @@ class TimeStamps:
 
 
 class Unparsed:
-    """Audio in the damaged bytes of an mp3, whose packets carry no time: the parser takes them for one large packet.
+    """Audio in damaged bytes of mp3, mp2 and ac3, whose packets carry no time: the parser takes them for one packet.
 
     packet_frames: frames in a packet, 0 for containers whose packets carry their time. `frames` have passed so.
     """

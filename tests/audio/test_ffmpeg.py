@@ -216,3 +216,24 @@ def test_samples_of_every_format(name, dtype, zero, full, channels, planar):
     found = samples_of(frame)
     assert (found.dtype, found.shape) == (np.float32, (1001, channels))
     np.testing.assert_array_equal(found, expected.astype(np.float32))
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mp3", "libmp3lame"), ("mp2", "mp2"), ("ac3", "ac3")])
+@pytest.mark.parametrize("share", [0.02, 0.2])
+def test_behind_a_hole_in_a_bare_stream_sounds_are_at_their_time(
+    tmp_path: Path, suffix: str, codec: str, share: float
+) -> None:
+    """As a broken card leaves it: zeros in the middle; one beep a second says where the time went."""
+    times = np.arange(20 * RATE_HZ) / RATE_HZ
+    beeps = (0.5 * np.sin(2 * np.pi * 2000 * times) * (times % 1 < 0.1)).astype(np.float32)
+    path = encoded(tmp_path / f"a.{suffix}", beeps, codec, rate_hz=RATE_HZ)
+    data = bytearray(path.read_bytes())
+    begin, end = int(0.4 * len(data)), int((0.4 + share) * len(data))
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    samples, warnings = decoded(path)
+    assert "in the middle" in warnings[-1]
+    last = samples[round(18.5 * RATE_HZ) : round(19.5 * RATE_HZ)]
+    loud = np.flatnonzero(np.abs(last) > 0.2)
+    # A packet is up to 48 ms.
+    assert 18.5 + loud[0] / RATE_HZ == pytest.approx(19.0, abs=0.1)
