@@ -36,8 +36,8 @@ MIN_BITS_PER_S = 400
 
 # Codecs whose time stamps are right after a seek; others are decoded from the start.
 SEEKABLE = frozenset({"flac", "vorbis", "opus", "libopus", "aac", "alac"})
-# Bare streams beside mp3 whose packets carry no time -> frames in a packet.
-RAW_FRAMES = {"mp2": 1152, "ac3": 1536}
+# Bare streams (mp2 in the one called mp3) whose packets carry no time -> frames in a packet.
+RAW_FRAMES = {"mp3": 1152, "ac3": 1536}
 # Closer to the start, decoding is as fast as seeking; a decoder needs a moment to be exact.
 SEEK_S, SEEK_BEFORE_S = 120.0, 5.0
 
