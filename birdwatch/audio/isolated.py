@@ -48,6 +48,7 @@ class Decoders:
         for _ in range(count):
             self._free.put(None)
         self._count = count
+        self._started: set[_Worker] = set()
 
     def open(self, path: Path, *, channel: int | None = None) -> AudioFile | IsolatedAudio:
         """The recording, as `AudioFile` has it. Raises DecodeError."""
@@ -62,25 +63,31 @@ class Decoders:
         try:
             if worker is None:
                 worker = _Worker(self._command, self._hang_s)
+                self._started.add(worker)
             yield worker
             if worker.busy:
-                worker.close()
+                self._end(worker)
                 worker = None
         except BaseException:
             if worker is not None:
-                worker.close()
+                self._end(worker)
                 worker = None
             raise
         finally:
             self._free.put(worker)
 
+    def _end(self, worker: _Worker) -> None:
+        self._started.discard(worker)
+        worker.close()
+
     def close(self) -> None:
-        """End the processes."""
-        for _ in range(self._count):
-            worker = self._free.get()
-            if worker is not None:
-                worker.close()
-            self._free.put(None)
+        """End the processes, also one whose answer somebody still holds: a stopped run would else never end."""
+        for worker in list(self._started):
+            self._end(worker)
+        for _ in range(self._free.qsize()):
+            with suppress(Empty):
+                self._free.get_nowait()
+                self._free.put(None)
 
     def __enter__(self) -> Decoders:
         return self

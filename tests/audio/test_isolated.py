@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,3 +103,19 @@ def test_a_stretch_is_decoded_by_the_other_process(tmp_path: Path, song: NDArray
         (tmp_path / "a.flac").write_bytes((tmp_path / "a.flac").read_bytes()[:-5000])
         with pytest.raises(DecodeError, match="does not hold from"):
             list(audio.stretch(99999, len(song)))
+
+
+def test_closing_does_not_wait_for_an_answer_that_somebody_holds(ogg: Path) -> None:
+    """A stopped run's traceback holds one; its process went on, and so did the run."""
+    made = Decoders(1)
+    held = made.open(ogg).blocks()
+    next(held)
+    closing = threading.Thread(target=made.close, daemon=True)
+    closing.start()
+    closing.join(timeout=30)
+    assert not closing.is_alive()
+    held.close()  # type: ignore[attr-defined]
+    # And it may be used again.
+    with made:
+        count = sum(len(block.samples) for block in made.open(ogg).blocks())
+    assert count == sum(len(block.samples) for block in AudioFile(ogg).blocks())
