@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,10 @@ class OpenVinoNetwork:
             core = openvino.Core()
             model = core.read_model(data, b"")
             model.reshape({0: [self.batch, *shape[1:]]})
-            self._compiled = core.compile_model(model, device, settings)
+            # Compiling puts a signal stack on its thread that is unmapped when the network is freed on another one: the
+            # next signal would kill the process without a word. A thread of its own takes it along when it ends.
+            with ThreadPoolExecutor(1, thread_name_prefix="compile") as aside:
+                self._compiled = aside.submit(core.compile_model, model, device, settings).result()
         except RuntimeError as error:
             raise NetworkError(error) from error
         self._own = threading.local()
