@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 
 from birdwatch.audio.types import FloatArray
 
@@ -145,10 +146,11 @@ class Unparsed:
 def samples_of(frame: Any) -> FloatArray:
     """Samples float32 `(n, channels)` of a frame of any format, not copied where they are float32 already."""
     name = frame.format.name.removesuffix("p")
-    # A plane is padded at its end. It is (n,) of one channel, or (n, channels) where they are interleaved.
-    planes = [np.frombuffer(plane, DTYPES[name]) for plane in frame.planes]
     channels = frame.layout.nb_channels
     each = 1 if frame.format.is_planar else channels
+    # Not `frame.planes`: of eight and more channels it counts planes that are not there, and reading them is a crash.
+    # A plane is padded at its end. It is (n,) of one channel, or (n, channels) where they are interleaved.
+    planes = [np.frombuffer(AudioPlane(frame, number), DTYPES[name]) for number in range(channels // each)]
     parts = [plane[: frame.samples * each].reshape(-1, each) for plane in planes]
     data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     if name == "u8":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from birdwatch.audio.downmix import mono
 from birdwatch.audio.plain_headers import read_plain_header
 from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.sndfile import SndFile
@@ -122,7 +123,7 @@ class AudioFile:
         with self._open() as sound:
             for start, data in sound.chunks():
                 missing += start - end
-                samples = self._mono(data)
+                samples = mono(data, self.channel)
                 end = start + len(samples)
                 step = block_frames or len(samples)
                 for at in range(0, len(samples), step):
@@ -159,7 +160,7 @@ class AudioFile:
                     end = stop
                     break
                 if stop > end:
-                    samples = self._mono(data[end - start : last - start])
+                    samples = mono(data[end - start : last - start], self.channel)
                     yield AudioBlock(samples, end, self.rate_hz)
                     end += len(samples)
                 if end == last < self.exact_frames:
@@ -181,15 +182,8 @@ class AudioFile:
                 if start >= last:
                     break
                 if start + len(data) > first:
-                    parts.append(self._mono(data[max(0, first - start) : last - start]))
+                    parts.append(mono(data[max(0, first - start) : last - start], self.channel))
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-    def _mono(self, data: FloatArray) -> FloatArray:
-        if self.channel is not None:
-            samples = data[:, self.channel]
-        else:
-            samples = data[:, 0] if data.shape[1] == 1 else data.mean(axis=1, dtype=np.float32)
-        return np.ascontiguousarray(samples)
 
     def _plain_header(self) -> SampleHeader | None:
         """The header of plain samples; a warning where it claims a length that can be set right."""

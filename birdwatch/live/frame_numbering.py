@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from birdwatch.audio.types import AudioBlock, FloatArray, Gap
+from birdwatch.audio.downmix import mono
+from birdwatch.audio.types import AudioBlock, Gap
 from birdwatch.live.clock_sync import ClockSync
 from birdwatch.live.source import Chunk, Stamp
 from birdwatch.scores.accounting import Accounting
@@ -82,7 +81,7 @@ class FrameNumbering:
         slept = sum(self._frames(jump.ns) for jump in jumps if jump.reason == "suspended")
         missing, reason = self._missing(chunk, slept)
         gaps = [*steps, *([self._miss(missing, chunk.rate_hz, reason)] if missing else [])]
-        block = AudioBlock(self._mono(chunk.samples), self._device_frame, chunk.rate_hz)
+        block = AudioBlock(mono(chunk.samples, self._channel), self._device_frame, chunk.rate_hz)
         self._device_frame = block.end_frame
         self.accounting.capture(self._to_model(block.end_frame, chunk.rate_hz) - self.accounting.end_frame)
         return Numbered(block, tuple(gaps), stepped=bool(steps))
@@ -133,13 +132,6 @@ class FrameNumbering:
         self.accounting.hole(gap.frames, on_purpose=reason == "schedule")
         self.clock_sync.rebase(self.accounting.end_frame)
         return gap
-
-    def _mono(self, samples: FloatArray) -> FloatArray:
-        """One channel `(n,)` of samples `(n, channels)`, or their mean; a channel that is missing is the last one."""
-        channels = samples.shape[1]
-        if self._channel is None and channels > 1:
-            return np.asarray(samples.mean(axis=1, dtype=np.float32))
-        return np.ascontiguousarray(samples[:, min(self._channel or 0, channels - 1)])
 
     def _end_of(self, chunk: Chunk) -> int:
         return self.accounting.end_frame + self._to_model(len(chunk.samples), chunk.rate_hz)

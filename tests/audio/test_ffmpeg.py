@@ -237,3 +237,20 @@ def test_behind_a_hole_in_a_bare_stream_sounds_are_at_their_time(
     loud = np.flatnonzero(np.abs(last) > 0.2)
     # A packet is up to 48 ms.
     assert 18.5 + loud[0] / RATE_HZ == pytest.approx(19.0, abs=0.1)
+
+
+@pytest.mark.parametrize("channels", [7, 8, 9, 16])
+def test_eight_channels_and_more_are_all_there(tmp_path: Path, song: Song, channels: int) -> None:
+    """Vorbis has each channel in a plane of its own. libsndfile's decoder is the reference."""
+    path = tmp_path / "array.ogg"
+    rolled = np.stack([np.roll(song[: 2 * RATE_HZ], 3001 * number) for number in range(channels)], axis=1)
+    soundfile.write(path, rolled, RATE_HZ, subtype="VORBIS")
+    expected = soundfile.read(path, dtype="float32")[0]
+    found = [
+        np.concatenate([block.samples for block in AudioFile(path, channel=number).blocks()])
+        for number in range(channels)
+    ]
+    # Up to eight channels FFmpeg has them in another order than Vorbis.
+    for samples in found:
+        assert min(np.abs(samples[: len(expected)] - other).max() for other in expected.T) < 1e-4
+    assert len({samples.tobytes() for samples in found}) == channels
