@@ -149,8 +149,9 @@ def samples_of(frame: Any) -> FloatArray:
     channels = frame.layout.nb_channels
     each = 1 if frame.format.is_planar else channels
     # Not `frame.planes`: of eight and more channels it counts planes that are not there, and reading them is a crash.
+    held: list[Any] = [AudioPlane(frame, number) for number in range(channels // each)]
     # A plane is padded at its end. It is (n,) of one channel, or (n, channels) where they are interleaved.
-    planes = [np.frombuffer(AudioPlane(frame, number), DTYPES[name]) for number in range(channels // each)]
+    planes = [np.frombuffer(plane, DTYPES[name]) for plane in held]
     parts = [plane[: frame.samples * each].reshape(-1, each) for plane in planes]
     data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     if name == "u8":
