@@ -158,6 +158,8 @@ def _match_recordings(
 def _check_recordings(
     predictions: Predictions, matched: Mapping[str, object], unknown: Sequence[str], wanted: Unmatched | None
 ) -> None:
+    if not matched and not unknown:
+        raise ConfigError("the labels name no recording; a recording without birds is a row without a label")
     if not matched:
         raise ConfigError(
             f"none of the {len(unknown)} labelled recordings is in the table; labels name {list(unknown)[:2]}, "

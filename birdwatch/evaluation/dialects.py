@@ -39,7 +39,7 @@ TIMELIKE = re.compile(
 )
 # Times only where they are numbers: BirdCLEF's `time` is the time of day.
 MOMENTS = frozenset({"time", "time_s", "timestamp", "t", "seconds", "position", "position_s", "at"})
-NOT_TIMES = {"begin path", "begin file", "end file", "end path", "begin date", "begin clock time", "end clock time"}
+NOT_TIMES = {"begin path", "begin file", "end file", "end path", "begin date"}
 
 
 def _lacking(table: LabelTable) -> str:
@@ -73,14 +73,15 @@ def _generic(table: LabelTable, recording: str | None) -> Found:
     """
     name = first_column(table, RECORDING)
     columns = label_columns(table)
-    # The files of BirdNET-Analyzer and those in a folder are named after their recordings; another csv has to say it.
-    if name is None and (recording is None or not {"start (s)", "end (s)"} <= set(table.columns)):
-        raise table.refused(
-            f"have no column for the recording, only {', '.join(table.columns)}; expected one of {', '.join(RECORDING)}"
-        )
     start, end, duration = first_column(table, START), first_column(table, END), first_column(table, DURATION)
     if start is None and duration is not None and "offset" in table.columns:
         start, end = "offset", None
+    # A file of stretches may be named after its recording (BirdNET-Analyzer, crowsetta's simple-seq); another has to
+    # say whose labels these are.
+    if name is None and (recording is None or start is None or (end is None and duration is None)):
+        raise table.refused(
+            f"have no column for the recording, only {', '.join(table.columns)}; expected one of {', '.join(RECORDING)}"
+        )
     times = (start, end or duration) if start is not None else (None, None)
     if start is None or (end is None and duration is None):
         odd = [column for column in table.columns if TIMELIKE.search(column) and column not in NOT_TIMES]

@@ -69,9 +69,14 @@ def kaleidoscope_labels(table: LabelTable, recording: str | None) -> Found:
         raise table.refused("have no column MANUAL ID, only a program's identifications; review them first")
     columns = ["manual id"] if reviewed else label_columns(table)
     timed = {"offset", "duration"} <= set(table.columns)
+    if "offset" in table.columns and not timed:
+        raise table.refused("have the column OFFSET without DURATION, so it is not known where a label ends; write both")
     if reviewed and not any(row["manual id"].strip() for _, row in table.rows):
         raise table.refused("have nothing in MANUAL ID: these rows are not reviewed; write species, or Noise")
     for line, row in table.rows:
+        if not row["in file"].strip():
+            table.fault(line, "IN FILE is empty")
+            continue
         folder = "/".join(part for part in (row.get("indir", ""), row.get("folder", "")) if part)
         whose = f"{folder}/{row['in file']}" if folder else row["in file"]
         span = None

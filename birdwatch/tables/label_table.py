@@ -16,6 +16,10 @@ __all__ = ["LONGEST_S", "Annotation", "LabelTable", "read_label_table"]
 # Longer than any recording; a time beyond it is a typo or another unit.
 LONGEST_S = 7 * 86400.0
 FAULTS_SHOWN = 5
+# What the columns of a table without a heading hold, for messages.
+HEADLESS = {"0": "start", "1": "end"}
+# As Audacity and scripts write seconds, the decimal comma included; also those that are refused later, below zero.
+NUMBER = r"[-+]?[\d.,]+(?:[eE][-+]?\d+)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,14 @@ class LabelTable:
         text = row[column].strip()
         if not text:
             return None
+        name = column if self.columns else HEADLESS.get(column, column)
         try:
             value = float(text.replace(",", ".") if self.decimal_comma else text)
         except ValueError:
-            self.fault(line, f"{column} is {text!r}, expected seconds")
+            self.fault(line, f"{name} is {text!r}, expected seconds")
             return None
         if not math.isfinite(value) or not 0 <= value <= LONGEST_S:
-            self.fault(line, f"{column} is {text}, expected seconds from 0 to {LONGEST_S:.0f}")
+            self.fault(line, f"{name} is {text}, expected seconds from 0 to {LONGEST_S:.0f}")
             return None
         return value
 
@@ -115,7 +120,7 @@ def read_label_table(path: Path) -> LabelTable:
         raise ConfigError(
             f"the labels {path} cannot be read ({reason}); expected a csv or Raven selection tables", path=path
         ) from error
-    if not lines or re.fullmatch(r"\s*[\d.,]+\t[\d.,]+(\t.*)?\s*", first, re.DOTALL):
+    if not lines or re.fullmatch(rf"\s*{NUMBER}\t{NUMBER}(\t.*)?\s*", first, re.DOTALL):
         return LabelTable(path, (), [(line, _by_number(cells)) for line, cells in lines], "," in first)
     heading = tuple(name.strip().rstrip("*").lower() for name in lines[0][1])
     table = LabelTable(path, heading, [], separator == ";")

@@ -79,12 +79,22 @@ def raven_labels(table: LabelTable, recording: str | None) -> Found:
     combined = path is not None and "file offset (s)" in table.columns
     if path is None:
         recording = named_recording(table, recording)
+    elif not combined and len({row[path] for _, row in table.rows}) > 1:
+        raise table.refused(
+            f"name several recordings under {path} and have no column File Offset (s), so it is not known whether "
+            "their times are on each recording's own clock; write that column too (seconds since each file began)"
+        )
     columns = label_columns(table)
     for line, row in table.rows:
         span = table.span(line, row, "begin time (s)", "end time (s)")
         if combined and span is not None:
             offset = table.seconds(line, row, "file offset (s)")
-            if offset is not None:
+            if offset is None:
+                table.fault(line, "file offset (s) is empty")
+            else:
                 span = (offset, round(offset + span[1] - span[0], 9))
-        whose = str(recording if path is None else row[path])
+        whose = str(recording if path is None else row[path]).strip()
+        if not whose:
+            table.fault(line, f"{path} is empty")
+            continue
         yield from labelled(table, line, row, whose, columns, span)

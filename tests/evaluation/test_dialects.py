@@ -71,6 +71,12 @@ def read(tmp_path, text, name="t.csv", encoding="utf-8"):
                 Annotation("/data/mk/tit.wav", "Marsh Tit", 5.0, 10.0),
             ],
         ),
+        ("a.csv", "onset_s,offset_s,label\n3.0,5.0,x\n", [Annotation("a", "x", 3.0, 5.0)]),
+        (
+            "a.txt",
+            "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n3\t5\ta.wav\tx\n",
+            [Annotation("a.wav", "x", 3.0, 5.0)],
+        ),
         ("g.csv", "filename,onset,offset,label\na.wav,1,2,x\n", [Annotation("a.wav", "x", 1.0, 2.0)]),
         ("g.csv", "filename,offset,duration,label\na.wav,1,2,x\n", [Annotation("a.wav", "x", 1.0, 3.0)]),
         ("g.csv", "filename;start_s;end_s;label\na.wav;0,5;1,25;x\n", [Annotation("a.wav", "x", 0.5, 1.25)]),
@@ -136,6 +142,21 @@ def test_crowsettas_generic_csv(tmp_path):
         ("row_id,x\nnonsense,1\n", "line 2: row_id is 'nonsense'"),
         ("filename,primary_label,secondary_labels\na,x,[y\n", "line 2: secondary_labels is '\\[y'"),
         ("0.5\t1\tx\n2\n", "line 2: '2' is no label"),
+        ("-0.5\t1\tx\n", "line 1: start is -0.5, expected seconds from 0"),
+        ("IN FILE,OFFSET,MANUAL ID\nt.wav,3,a\n", "have the column OFFSET without DURATION"),
+        ("IN FILE,OFFSET,DURATION,MANUAL ID\nt.wav,3,2,a\n,3,2,a\n", "line 3: IN FILE is empty"),
+        (
+            "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n3\t5\ta.wav\tx\n19\t21\tb.wav\tx\n",
+            "name several recordings under begin file and have no column File Offset",
+        ),
+        (
+            "Begin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tSpecies\n3\t5\t\t3\tx\n19\t21\tb.wav\t\tx\n",
+            r"line 2: begin file is empty; line 3: file offset \(s\) is empty",
+        ),
+        (
+            "Begin File\tBegin Clock Time\tEnd Clock Time\tSpecies\na.wav\t04:30:03\t04:30:05\tx\n",
+            "have the columns begin clock time, end clock time, which seem to hold times",
+        ),
     ],
 )
 def test_what_is_not_understood_is_named_and_refused(tmp_path, text, said):
