@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from typing import Any
 
 __all__ = ["complete_streams", "discard_stdout"]
+
+
+class _Lenient(io.FileIO):
+    """A file that swallows what it cannot write."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def complete_streams() -> None:
     """Open what is closed of the three standard streams, so that no file that is opened later becomes one of them.
 
-    Writing to a stdout that was closed then fails as writing to a full one does; a stderr that was closed swallows.
+    Writing to a stdout that was closed then fails as writing to a full one does. A stderr that is closed, full or read
+    by nobody swallows: no run ends for a message, and its exit code still says how it ended.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -25,6 +38,13 @@ def complete_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    elif sys.stderr is sys.__stderr__ and sys.stderr is not None:
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Lenient(2, "w", closefd=False)),
+            encoding=sys.stderr.encoding,
+            errors=sys.stderr.errors,
+            line_buffering=True,
+        )
 
 
 def discard_stdout() -> None:

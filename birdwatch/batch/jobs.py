@@ -107,12 +107,21 @@ def period_of(since: str | None, until: str | None, default: tzinfo) -> Period:
     """The period between two ISO 8601 times; a bare date as the end includes that day. Raises ConfigError."""
     start = None if since is None else parse_time(since, default)
     end = None if until is None else parse_time(until, default)
-    if until is not None and len(until) == len("2024-05-13"):
-        # The next midnight on the clock: a day has 23 or 25 hours where clocks change.
-        end = parse_time((date.fromisoformat(until) + timedelta(days=1)).isoformat(), default)
+    day = None if until is None else _day(until)
+    if day is not None:
+        # The next midnight on the clock: a day has 23 or 25 hours where clocks change. The last date has none.
+        end = None if day == date.max else parse_time((day + timedelta(days=1)).isoformat(), default)
     if start is not None and end is not None and start >= end:
         raise ConfigError(f"--since {since} is not before --until {until}; no recording can lie between them")
     return Period(start, end)
+
+
+def _day(text: str) -> date | None:
+    """A date without a time of day, in whichever form of ISO 8601; None for another text."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def look_at(

@@ -70,7 +70,7 @@ def kaleidoscope_labels(table: LabelTable, recording: str | None) -> Found:
     columns = ["manual id"] if reviewed else label_columns(table)
     timed = {"offset", "duration"} <= set(table.columns)
     if "offset" in table.columns and not timed:
-        raise table.refused("have the column OFFSET without DURATION, so it is not known where a label ends; write both")
+        raise table.refused("have the column OFFSET without DURATION, so a label's end is not known; write both")
     if reviewed and not any(row["manual id"].strip() for _, row in table.rows):
         raise table.refused("have nothing in MANUAL ID: these rows are not reviewed; write species, or Noise")
     for line, row in table.rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from dataclasses import dataclass, field
@@ -103,12 +104,14 @@ def read_label_table(path: Path) -> LabelTable:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            stream.seek(0)
+            # At once, since a pipe (`<(...)`) can be read but once.
+            text = io.StringIO(stream.read(), newline="")
+            first = text.readline()
+            text.seek(0)
             separator = max("\t;,", key=first.count)
             # Raven and Audacity know no quotes.
             quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-            reader = csv.reader(stream, delimiter=separator, quoting=quoting, strict=True)
+            reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except UnicodeDecodeError as error:
         raise ConfigError(

@@ -64,6 +64,8 @@ def test_a_period_holds_its_first_moment_and_all_of_its_last_day():
     assert first + 31 * DAY_NS - 1 in may
     assert first + 31 * DAY_NS not in may
     assert None not in may
+    assert period_of("20240501", "20240531", UTC) == may
+    assert period_of("2024-05-01", "9999-12-31", UTC) == Period(first)
     assert None in Period()
     assert first in period_of(None, "2024-05-01T00:00:01Z", UTC)
     assert first not in period_of(None, "2024-05-01T00:00:00Z", UTC)

@@ -107,9 +107,16 @@ def test_what_click_refuses_is_wrong_usage(folder, line):
         (RUN + " --json-progress > /dev/full", "No space left on device"),
         (RUN + " >&-", "1 recording,"),
         (RUN + " 2>&-", ""),
+        (RUN + " 2> /dev/full", ""),
+        (RUN + " hidden 2> /dev/full", ""),
+        (RUN + " 2>&1 | true; exit ${PIPESTATUS[0]}", ""),
+        ("trap '' PIPE; " + RUN + " 2> >(true)", ""),
     ],
 )  # fmt: skip
 def test_a_run_continues_when_its_output_is_not_read(folder, line, said):
+    (folder / "hidden").mkdir()
+    (folder / "hidden/b.wav").write_bytes((folder / "a.wav").read_bytes())
+    (folder / "hidden/c.wav").symlink_to("nowhere")  # which is told on stderr before anything is scored
     done = shell(folder, line)
     assert done.returncode == 0, done.stderr
     assert said in done.stderr

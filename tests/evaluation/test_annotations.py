@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from birdwatch.errors import ConfigError
@@ -67,3 +70,11 @@ def test_folders_without_tables_and_missing_files_say_so(tmp_path):
         read_truth(tmp_path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_truth(tmp_path / "none.csv")
+
+
+def test_labels_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit((tmp_path / "labels.csv").write_text, "recording,label,start_s,end_s\na,x,0,5\n")
+        assert read_truth(tmp_path / "labels.csv") == [Annotation("a", "x", 0.0, 5.0)]
+        sent.result()
