@@ -17,11 +17,14 @@ from typing import Any
 
 from fsspec import AbstractFileSystem, register_implementation
 
-from birdwatch.batch.inputs import Input, find_inputs
+from birdwatch.batch.inputs import find_inputs
+from birdwatch.batch.job_list import JobList
 from birdwatch.batch.jobs import Job
+from birdwatch.batch.named_inputs import Input
 from birdwatch.batch.request import RunRequest
 from birdwatch.cluster.plan import read_plan, write_plan
 from birdwatch.cluster.sections import Cutting
+from birdwatch.cluster.worker import shard
 
 IN_A_FOLDER = 1000
 
@@ -56,14 +59,15 @@ def steps(recordings: int, folder: Path) -> Iterator[str]:
     yield "start"
     inputs = find_inputs([f"season://{recordings}/"])
     yield "names"
-    jobs = [job_of(item) for item in inputs]
-    del inputs
-    yield "jobs"
-    write_plan(folder, RunRequest(recordings=()), {}, jobs, Cutting(32000, 3600 * 32000))
-    yield "plan written"
-    del jobs
-    assert len(read_plan(folder).jobs) == recordings
-    yield "plan read"
+    with JobList(job_of(item) for item in inputs) as jobs:
+        yield "jobs"
+        write_plan(folder, RunRequest(recordings=()), {}, jobs, Cutting(32000, 3600 * 32000))
+        yield "plan written"
+    plan = read_plan(folder)
+    assert all(plan.parts[number].name for unit in shard(plan.units, 1, 100) for number in unit)
+    yield "1/100 read"
+    assert sum(1 for _ in plan.jobs) == recordings
+    yield "all read"
 
 
 def main() -> None:

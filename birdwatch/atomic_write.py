@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -20,14 +20,18 @@ __all__ = ["Identities", "check_folder", "check_writable", "folder_beside", "ide
 Identities = Mapping[tuple[int, int], Path]
 
 
-def identities(paths: Iterable[Path | None]) -> dict[tuple[int, int], Path]:
-    """Which files these are, links followed; what is None or not there is left out."""
+def identities(
+    paths: Iterable[Path | None], *, among: Container[tuple[int, int]] | None = None
+) -> dict[tuple[int, int], Path]:
+    """Which files these are, links followed; what is None or not there is left out. among: those that matter."""
     found: dict[tuple[int, int], Path] = {}
     for path in paths:
         with suppress(OSError, ValueError):
             if path is not None:
                 status = path.stat()
-                found[status.st_dev, status.st_ino] = path
+                identity = status.st_dev, status.st_ino
+                if among is None or identity in among:
+                    found[identity] = path
     return found
 
 

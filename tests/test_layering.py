@@ -58,6 +58,7 @@ DOORS = {
         "birdwatch/messaging/message_log.py",
         "birdwatch/messaging/message_pages.py",
         "birdwatch/batch/run_database.py",
+        "birdwatch/batch/temporary_database.py",
         "birdwatch/hub/foreign.py",
         "birdwatch/hub/store.py",
     },

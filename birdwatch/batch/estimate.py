@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from birdwatch.audio.types import AudioBlock
@@ -41,17 +41,21 @@ class Estimate:
         return self.size_bytes / self.core_s * cores
 
 
-def estimate(jobs: Sequence[Job], plan: Prepared, *, clock: Callable[[], float] = time.process_time) -> Estimate | None:
+def estimate(jobs: Iterable[Job], plan: Prepared, *, clock: Callable[[], float] = time.process_time) -> Estimate | None:
     """The cost of `jobs`, or None where none of them has a known length.
 
     clock: processor seconds of this process, which decodes and scores here. One recording from elsewhere is fetched
     for it, the smallest that is long enough. Raises SourceError and InferenceError where that one fails.
     """
-    readable = [job for job in jobs if job.fault is None and job.duration_s > 0]
-    if not readable:
+    sample: Job | None = None
+    audio_s, size_bytes = 0.0, 0
+    for job in jobs:
+        if job.fault is None and job.duration_s > 0:
+            audio_s += job.duration_s
+            size_bytes += job.size_bytes
+            sample = job if sample is None or _rank(job) < _rank(sample) else sample
+    if sample is None:
         return None
-    long = [job for job in readable if job.duration_s >= SAMPLE_S]
-    sample = min(long, key=lambda job: job.size_bytes) if long else max(readable, key=lambda job: job.duration_s)
     classifier = plan.scoring.classifier
     # A network's first run prepares it.
     classifier.score(probe_clips(classifier.manifest.window_frames))
@@ -65,9 +69,12 @@ def estimate(jobs: Sequence[Job], plan: Prepared, *, clock: Callable[[], float] 
     scored_s = stream.end_frame / classifier.manifest.rate_hz
     if not scored_s or spent <= 0:
         return None
-    return Estimate(
-        scored_s / spent, sample, sum(job.duration_s for job in readable), sum(job.size_bytes for job in readable)
-    )
+    return Estimate(scored_s / spent, sample, audio_s, size_bytes)
+
+
+def _rank(job: Job) -> tuple[float, int]:
+    """Smaller for a better sample: the smallest of those that are long enough, else the longest."""
+    return (-SAMPLE_S, job.size_bytes) if job.duration_s >= SAMPLE_S else (-job.duration_s, 0)
 
 
 def _first(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:

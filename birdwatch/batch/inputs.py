@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from birdwatch.batch.remote_inputs import find_remote, whole_key
+from birdwatch.batch.named_inputs import Found, Inputs
+from birdwatch.batch.remote_inputs import find_remote
 from birdwatch.batch.searching import LINK, Search, folder_left_out, is_named_as_one
 from birdwatch.errors import ConfigError
 from birdwatch.paths import is_url, text_of
 
-__all__ = ["Input", "find_inputs"]
+__all__ = ["find_inputs"]
 
 # How recordings begin, whatever their name: (first byte, bytes).
 BEGINNINGS = (
@@ -27,33 +26,6 @@ BEGINNINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A recording that was asked for. name: what tables call it, unique in a run.
-
-    url: where it is, if it is no file here; path is then its key relative to the folder that was named, or its whole
-    key where two would be the same.
-    """
-
-    name: str
-    path: Path
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """short: relative to the folder that was named. here: as it was named, None for what is elsewhere, at `url`."""
-
-    short: Path
-    here: Path | None
-    url: str = ""
-
-    @property
-    def whole(self) -> Path:
-        """All of its path; made when it is asked for, since a million of them take much room."""
-        return whole_key(self.url) if self.here is None else self.here
-
-
 def find_inputs(
     arguments: Sequence[str],
     *,
@@ -61,7 +33,7 @@ def find_inputs(
     include: Sequence[str] = (),
     allow_empty: bool = False,
     notice: Callable[[str], None] = lambda line: None,
-) -> list[Input]:
+) -> Inputs:
     """The recordings that files, folders, URLs, `@list.txt` and `-` (a list on stdin) stand for, each once.
 
     A file's name is its own without the suffix, inside a folder its path relative to that folder without the suffix.
@@ -72,16 +44,11 @@ def find_inputs(
     without permission, formats that cannot be read. Raises ConfigError
     for a list that cannot be read, a folder without recordings, a URL that cannot be used, or nothing.
     """
-    found: dict[Path | str, _Found] = {}
+    inputs = Inputs()
     search = Search(recursive, include)
     for text in _arguments(arguments):
-        if is_url(text):
-            inside = [_Found(short, None, url) for short, url in find_remote(text, search)]
-        elif _is_folder(path := Path(text)):
-            inside = [_Found(item.relative_to(path), item) for item in sorted(_in_folder(path, search))]
-        else:
-            inside = [_Found(Path(path.name), path)]
-        if not inside and not allow_empty:
+        path = Path(text)
+        if not inputs.add(_found(text, path, search)) and not allow_empty:
             for line in search.lines():
                 notice(line)
             matching = f" that matches {' or '.join(include)}" if include else ""
@@ -90,13 +57,23 @@ def find_inputs(
                 ".ogg or .mp3 in it",
                 path=None if is_url(text) else path,
             )
-        for one in inside:
-            found.setdefault(one.url or _resolved(one.whole), one)
     for line in search.lines():
         notice(line)
-    if not found and not allow_empty:
+    if not inputs and not allow_empty:
         raise ConfigError("no recording was named: the list is empty; expected one path per line")
-    return _named(list(found.values()))
+    inputs.give_names()
+    return inputs
+
+
+def _found(text: str, path: Path, search: Search) -> Iterator[Found]:
+    """What one argument stands for, in order of paths."""
+    if is_url(text):
+        yield from (Found(url, short) for short, url in find_remote(text, search))
+    elif _is_folder(path):
+        for short in _in_folder(path, "", search):
+            yield Found(str(_resolved(path / short)), short, str(path / short))
+    else:
+        yield Found(str(_resolved(path)), path.name or ".", str(path))
 
 
 def _is_folder(path: Path) -> bool:
@@ -112,22 +89,6 @@ def _resolved(path: Path) -> Path:
     except (OSError, ValueError, RuntimeError):
         # A loop of links, a name that no file can have: opening it will say so.
         return path.absolute()
-
-
-def _named(found: list[_Found]) -> list[Input]:
-    names = [text_of(one.short.with_suffix("")) if one.short.name else text_of(one.short) for one in found]
-    # Names become files in a folder of tables: none of them may lead out of it.
-    forms: tuple[Callable[[_Found], str], ...] = (
-        lambda one: text_of(one.short),
-        lambda one: text_of("/".join(part for part in one.whole.parts if part not in (one.whole.anchor, ".."))),
-        lambda one: one.url.replace("://", "/", 1) or text_of("/".join(_resolved(one.whole).parts[1:])),
-    )
-    for longer in forms:
-        count = Counter(names)
-        names = [name if count[name] == 1 else longer(one) for name, one in zip(names, found, strict=True)]
-    shown = Counter(one.short if one.url else one.whole for one in found)
-    paths = [one.short if one.url and shown[one.short] == 1 else one.whole for one in found]
-    return [Input(name, path, one.url) for name, path, one in zip(names, paths, found, strict=True)]
 
 
 def _arguments(arguments: Iterable[str]) -> Iterator[str]:
@@ -160,32 +121,49 @@ def _listed(text: str, source: str) -> Iterator[str]:
     return (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
-def _in_folder(folder: Path, search: Search) -> Iterator[Path]:
-    def refused(error: OSError) -> None:
-        search.skip(f"a folder that cannot be opened ({error.strerror})", text_of(Path(error.filename)))
+def _in_folder(folder: Path, inside: str, search: Search) -> Iterator[str]:
+    """The recordings of a folder, `inside` the one that was named; files and folders in one order, as paths have it.
 
-    for name, folders, files in os.walk(folder, onerror=refused):
-        parent = Path(name)
-        for inner in list(folders):
-            kind = folder_left_out(inner) or (LINK if (parent / inner).is_symlink() else "")
-            if kind or not search.recursive:
-                folders.remove(inner)
-            if kind and search.recursive:
-                search.skip(kind, text_of(parent / inner))
-        for file in files:
-            path = parent / file
-            if file.startswith("._"):
-                continue  # what macOS leaves beside a file on a card: not a recording
-            if not is_named_as_one(file):
-                if _begins_as_recording(path):
-                    search.skip("a recording whose name does not end as one; name it outright", text_of(path))
-                continue
-            if not search.wants(file, text_of(path.relative_to(folder)), text_of(path)):
-                continue
-            if not path.is_file():
-                search.skip("no ordinary file (a pipe, a socket, a broken link)", text_of(path))
-            else:
-                yield path
+    What is in one folder is in memory, and no more.
+    """
+    try:
+        with os.scandir(folder / inside) as there:
+            entries = sorted((entry.name, _is_folder_here(entry), entry.is_symlink()) for entry in there)
+    except OSError as error:
+        search.skip(f"a folder that cannot be opened ({error.strerror})", text_of(folder / inside))
+        return
+    for name, is_folder, is_link in entries:
+        relative = inside + name
+        if is_folder:
+            kind = folder_left_out(name) or (LINK if is_link else "")
+            if search.recursive and kind:
+                search.skip(kind, text_of(folder / relative))
+            elif search.recursive:
+                yield from _in_folder(folder, relative + "/", search)
+        elif _is_recording(folder / relative, relative, search):
+            yield relative
+
+
+def _is_folder_here(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_recording(path: Path, relative: str, search: Search) -> bool:
+    if path.name.startswith("._"):
+        return False  # what macOS leaves beside a file on a card: not a recording
+    if not is_named_as_one(path.name):
+        if _begins_as_recording(path):
+            search.skip("a recording whose name does not end as one; name it outright", text_of(path))
+        return False
+    if not search.wants(path.name, text_of(relative), text_of(path)):
+        return False
+    if not path.is_file():
+        search.skip("no ordinary file (a pipe, a socket, a broken link)", text_of(path))
+        return False
+    return True
 
 
 def _begins_as_recording(path: Path) -> bool:

@@ -15,7 +15,7 @@ from birdwatch.audio.continuation import Place, place_of
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.timestamps import parse_time
 from birdwatch.batch.fetching import open_remote
-from birdwatch.batch.inputs import Input
+from birdwatch.batch.named_inputs import Input, Inputs
 from birdwatch.batch.scratch import Scratch
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.paths import text_of
@@ -125,7 +125,7 @@ def _day(text: str) -> date | None:
 
 
 def look_at(
-    inputs: Sequence[Input],
+    inputs: Inputs | Sequence[Input],
     *,
     channel: Channel = "mix",
     default: tzinfo = UTC,
@@ -174,7 +174,7 @@ def look_at(
             for number in channels
         ]
 
-    remote = any(item.url for item in inputs)
+    remote = inputs.remote if isinstance(inputs, Inputs) else any(item.url for item in inputs)
     at_once = REMOTE_AT_ONCE if remote else LOOKING_AT_ONCE
     scratch = Scratch() if remote else None
     with scratch or nullcontext(), ThreadPoolExecutor(at_once, thread_name_prefix="look") as pool:

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,18 +25,25 @@ class Meter:
     Audio that an earlier run has scored is neither done nor left: the speed and the time to go are this run's.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, resumed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, jobs: Iterable[Job], *, resumed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
         self._clock = clock
         self._began = clock()
         self._behind_s: dict[tuple[tuple[str, int], Section | None], float] = {}
-        self.total = len(jobs) + resumed
-        self.resumed = resumed
+        self.total = self.resumed = resumed
         self.done = 0
         self.failed = 0
         self.warnings = 0
         self.done_s = 0.0
-        self.left_s = sum(job.duration_s for job in jobs)
+        self.left_s = 0.0
+        for job in jobs:
+            self.total += 1
+            self.left_s += job.duration_s
+
+    def add_resumed(self, count: int) -> None:
+        """So many more were scored by an earlier run."""
+        self.resumed += count
+        self.total += count
 
     def advance(self, job: Job, seconds: float) -> None:
         """More seconds of this recording's audio are scored."""

@@ -7,7 +7,7 @@ reads meanwhile may see parts of both. A single table is there whole, or as it w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def errors_shown(first: Output) -> str:
     return _beside(first, errors_path(first.path)) if first.url else str(errors_path(first.path))
 
 
-def check_remote_outputs(outputs: Sequence[Output], *, inputs: Collection[str]) -> None:
+def check_remote_outputs(outputs: Sequence[Output], *, inputs: Container[str]) -> None:
     """Make room here for what goes elsewhere, and raise SinkError where it could not be written there in the end.
 
     inputs: URLs that are read.

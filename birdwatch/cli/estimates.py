@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from birdwatch.batch.estimate import estimate
 from birdwatch.batch.jobs import Job
@@ -13,7 +13,7 @@ from birdwatch.wording import counted, printable, speed_text
 __all__ = ["estimate_line"]
 
 
-def estimate_line(jobs: Sequence[Job], prepared: Callable[[], Prepared], workers: int) -> str:
+def estimate_line(jobs: Iterable[Job], prepared: Callable[[], Prepared], workers: int) -> str:
     """Core-hours, and what the storage must give to `workers` of one core each, or why that is not known."""
     try:
         found = estimate(jobs, prepared())

@@ -32,13 +32,14 @@ __all__ = ["merge"]
 def merge(store: Path | str, partial: bool) -> None:
     """Write the tables of the run that was planned in STORE, as one machine would have written them."""
     plan = read_plan(place_of(str(store)))
-    check_remote_outputs(plan.request.outputs, inputs={job.url for job in plan.jobs})
+    jobs = list(plan.jobs)
+    check_remote_outputs(plan.request.outputs, inputs={job.url for job in jobs})
     # What an interrupted merge has folded in stays until the tables are written: the commits keep it all.
     prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))
     folding = Folding(CommitStore(plan.store, plan.parameters), plan.cutting, prepared.scoring, partial)
     unlimited = Budget(0.0, 0.0, monotonic)
-    summary = score_and_write(prepared, plan.jobs, folding, budget=unlimited, notice=notice, view=terminal_view)
+    summary = score_and_write(prepared, jobs, folding, budget=unlimited, notice=notice, view=terminal_view)
     if not any(outcome.fault for outcome in summary.outcomes):
         database_path(plan.request.outputs[0].path).unlink(missing_ok=True)
     for line in folding.differing():

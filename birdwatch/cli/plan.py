@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from birdwatch.audio.isolated import Decoders
+from birdwatch.batch.job_list import JobList
 from birdwatch.batch.prepared import prepare
-from birdwatch.batch.run_inputs import named_inputs, open_inputs
+from birdwatch.batch.run_inputs import named_inputs, opened_inputs
 from birdwatch.cli.blend_options import blend_options
 from birdwatch.cli.estimates import estimate_line
 from birdwatch.cli.options import setting_options
@@ -61,14 +62,15 @@ def plan(
     inputs = named_inputs(request, notice)
     with Decoders(request.jobs) as decoders:
         prepared = prepare(request, notice=notice, decoders=decoders)
-        jobs = open_inputs(request, inputs, notice, decoders)
-    audio = audio_text(sum(job.duration_s for job in jobs))
-    if dry_run:
-        click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
-        notice(estimate_line(jobs, lambda: prepare(request, notice=notice), 1))
-        return
-    cutting = cutting_of(prepared.scoring, jobs)
-    written = write_plan(place, request, prepared.parameters, jobs, cutting)
+        jobs = JobList(opened_inputs(request, inputs, notice, decoders))
+    with jobs:
+        audio = audio_text(sum(job.duration_s for job in jobs))
+        if dry_run:
+            click.echo(f"{counted(len(jobs), 'recording')}, {audio} of audio; nothing was written", err=True)
+            notice(estimate_line(jobs, lambda: prepare(request, notice=notice), 1))
+            return
+        cutting = cutting_of(prepared.scoring, jobs)
+        written = write_plan(place, request, prepared.parameters, jobs, cutting)
     click.echo(
         f"{store}: {counted(len(jobs), 'recording')}, {audio} of audio in {counted(len(written.units), 'unit')}; run "
         f"`birdwatch work {store}` on each machine, or `--shard $SLURM_ARRAY_TASK_ID/N` in N jobs",

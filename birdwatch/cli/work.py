@@ -37,8 +37,8 @@ def work(store: Path | str, share: str, json_progress: bool) -> None:
     units = shard(plan.units, index, count)
     with Decoders(plan.request.jobs) as decoders:
         worker = Worker.open(plan, decoders=decoders)
-        left = worker.left(units)
-        meter = Meter(left, resumed=sum(map(len, units)) - len(left))
+        meter = Meter(worker.left(units))
+        meter.add_resumed(sum(map(len, units)) - meter.total)
         failed = 0
         try:
             with (json_view if json_progress else terminal_view)(meter) as show:

@@ -1,6 +1,6 @@
 """The store of a shared run: one immutable file per scored recording or section, whoever scores it and however often.
 
-    STORE/plan.json, STORE/jobs.jsonl     what is to be done (birdwatch.cluster.plan)
+    STORE/plan.json and others            what is to be done (birdwatch.cluster.plan)
     STORE/units/ab/abcd...                a scored recording or section, named by its key and the run's parameters
     STORE/units/ab/abcd....fault          why a recording could not be scored; another try may still score it
 

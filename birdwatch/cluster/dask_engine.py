@@ -25,7 +25,8 @@ from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
 from birdwatch.cluster.commits import CommitStore, job_hash
 from birdwatch.cluster.folding import Folding
-from birdwatch.cluster.plan import Plan, read_plan, with_absolute_paths, write_plan
+from birdwatch.cluster.plan import Plan, read_plan, write_plan
+from birdwatch.cluster.plan_text import with_absolute_paths
 from birdwatch.cluster.sections import SECTION_S, cutting_of, whole
 from birdwatch.cluster.store_files import StorePlace, place_of
 from birdwatch.cluster.worker import Worker, default_threads
@@ -92,12 +93,13 @@ class DaskEngine:
         folding = Folding(store, cutting, plan.scoring)
         self.folding = folding
         outcomes: dict[tuple[str, int], Outcome] = {}
-        waiting = Counter(part.key for part in shared.parts)
+        parts = [part for job in jobs for part in cutting.parts(job)]
+        waiting = Counter(part.key for part in parts)
         reasons: dict[tuple[str, int], str] = {}
 
         def take(numbers: Sequence[int], lost: str = "") -> None:
             for number in numbers:
-                job = whole(shared.parts[number])
+                job = whole(parts[number])
                 waiting[job.key] -= 1
                 reasons[job.key] = lost or reasons.get(job.key, "it was not scored; see the workers' logs")
                 if waiting[job.key]:
@@ -110,7 +112,7 @@ class DaskEngine:
 
         with view(meter) as show, self._client() as client:
             self.notice(f"birdwatch: Dask's dashboard: {client.dashboard_link}")
-            left, there = [], store.have_parts(shared.parts)
+            left, there = [], store.have_parts(parts)
             for unit in shared.units:
                 if all(there[number] for number in unit):
                     take(unit)
@@ -121,7 +123,7 @@ class DaskEngine:
                     take(numbers)
                     continue
                 # Which recording it was, if any: each alone, and what is committed already is not scored again.
-                done = store.have_parts([shared.parts[number] for number in numbers])
+                done = store.have_parts([parts[number] for number in numbers])
                 alone = [(number,) for number, there_now in zip(numbers, done, strict=True) if not there_now]
                 take([number for number, there_now in zip(numbers, done, strict=True) if there_now])
                 for single, fault in results(client, shared, alone, window=max(1, self.count), show=show):
@@ -205,11 +207,11 @@ def job_queue(name: ClusterName, security: Any, folder: Path) -> Any:
 def results(
     client: Client,
     plan: Plan,
-    units: Sequence[tuple[int, ...]],
+    units: Sequence[Sequence[int]],
     *,
     window: int,
     show: Callable[[], None],
-) -> Iterator[tuple[tuple[int, ...], str | None]]:
+) -> Iterator[tuple[Sequence[int], str | None]]:
     """Each unit as it is done, with why its worker died, or None; at most `window` are at the scheduler at once.
 
     Raises BirdwatchError where the scheduler is lost: no unit is to blame, and what is committed stays.
@@ -217,7 +219,7 @@ def results(
     from distributed import wait
 
     waiting = iter(units)
-    running: dict[Any, tuple[int, ...]] = {}
+    running: dict[Any, Sequence[int]] = {}
 
     def submit(count: int) -> None:
         for unit in islice(waiting, count):

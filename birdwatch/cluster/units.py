@@ -1,12 +1,14 @@
-"""Bundles of recordings that are worth up to two minutes of work: what is handed to a worker at once. Pure."""
+"""Bundles of recordings that are worth up to two minutes of work: what is handed to a worker at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from birdwatch.batch.jobs import Job
+from birdwatch.batch.temporary_database import temporary_database, with_room
 
-__all__ = ["TIMES_REAL_TIME", "UNIT_S", "bundles"]
+__all__ = ["TIMES_REAL_TIME", "UNIT_S", "bundles", "work_of"]
 
 # Long enough that handing over, 2 to 4 ms a unit, is nothing beside it; short enough that a killed worker loses little.
 UNIT_S = 120.0
@@ -18,22 +20,46 @@ TIMES_REAL_TIME = 300.0
 OPENING_S = 0.02
 
 
-def bundles(jobs: Sequence[Job], *, unit_s: float = UNIT_S) -> list[list[int]]:
-    """The numbers of `jobs` in bundles of up to `unit_s` seconds of estimated work, the longest bundle first.
+def work_of(job: Job) -> float:
+    """Seconds that a recording or section takes, by estimate."""
+    return OPENING_S + job.duration_s / TIMES_REAL_TIME
 
-    Recordings and sections that lie beside each other stay together, so that a bundle reads one place of a disk or
-    tape; one that is longer than a bundle is a bundle of its own.
+
+def bundles(works: Iterable[float], *, unit_s: float = UNIT_S) -> Iterator[range]:
+    """Recordings and sections by their numbers, in bundles of up to `unit_s` seconds of work, the longest bundle first.
+
+    works: of each, as `work_of` has it; all are read before the first bundle comes. Those that lie beside each other
+    stay together, so that a bundle reads one place of a disk or tape; one that is longer than a bundle is a bundle of
+    its own. They are sorted on the disk, since an archive has millions. Raises SinkError where it is full.
     """
-    found: list[list[int]] = []
-    sums: list[float] = []
-    works = [OPENING_S + job.duration_s / TIMES_REAL_TIME for job in jobs]
-    unit_s = min(unit_s, max(LEAST_S, sum(works) / LEAST_UNITS))
+    total = 0.0
+
+    def rows() -> Iterator[tuple[float]]:
+        nonlocal total
+        for work_s in works:
+            total += work_s
+            yield (work_s,)
+
+    with with_room(), closing(temporary_database()) as db:
+        db.execute("CREATE TABLE part (work REAL NOT NULL)")
+        db.execute("CREATE TABLE unit (work REAL NOT NULL, first INTEGER NOT NULL, stop INTEGER NOT NULL)")
+        db.execute("BEGIN")
+        db.executemany("INSERT INTO part VALUES (?)", rows())
+        again = (work_s for (work_s,) in db.execute("SELECT work FROM part ORDER BY rowid"))
+        limit_s = min(unit_s, max(LEAST_S, total / LEAST_UNITS))
+        db.executemany("INSERT INTO unit VALUES (?, ?, ?)", _bundled(again, limit_s))
+        for first, stop in db.execute("SELECT first, stop FROM unit ORDER BY work DESC, first"):
+            yield range(first, stop)
+
+
+def _bundled(works: Iterable[float], limit_s: float) -> Iterator[tuple[float, int, int]]:
+    """The work of each bundle, its first number, and the number behind its last."""
+    sum_s, first, number = 0.0, 0, 0
     for number, work_s in enumerate(works):
-        if found and sums[-1] + work_s <= unit_s:
-            found[-1].append(number)
-            sums[-1] += work_s
+        if number > first and sum_s + work_s > limit_s:
+            yield sum_s, first, number
+            sum_s, first = work_s, number
         else:
-            found.append([number])
-            sums.append(work_s)
-    order = sorted(range(len(found)), key=lambda unit: (-sums[unit], unit))
-    return [found[unit] for unit in order]
+            sum_s += work_s
+    if sum_s:
+        yield sum_s, first, number + 1

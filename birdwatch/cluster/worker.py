@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 from birdwatch.audio.isolated import Decoders
 from birdwatch.batch.jobs import Job
@@ -22,8 +23,10 @@ from birdwatch.model.probe import probe_clips
 
 __all__ = ["Worker", "shard"]
 
+Unit = TypeVar("Unit")
 
-def shard(units: Sequence[tuple[int, ...]], index: int, count: int) -> list[tuple[int, ...]]:
+
+def shard(units: Iterable[Unit], index: int, count: int) -> list[Unit]:
     """The units of one of `count` workers: every one is some worker's, for indices from 0 on as for those from 1 on.
 
     Units come longest first, so they are dealt like cards.
@@ -65,7 +68,7 @@ class Worker:
 
     def score(self, numbers: Sequence[int], *, meter: Meter | None = None, view: View = unseen) -> list[Outcome]:
         """Score the parts with these numbers that are not committed; how each went. Raises SinkError."""
-        jobs = self.left([numbers])
+        jobs = list(self.left([numbers]))
         writer = CommitWriter(self.store, self.identity, self.prepared.scoring.floors)
         try:
             outcomes = score_all(
@@ -78,10 +81,11 @@ class Worker:
                 self.store.note_fault(whole(outcome.job), outcome.fault)
         return outcomes
 
-    def left(self, units: Sequence[Sequence[int]]) -> list[Job]:
-        """The recordings and sections of these units that are not committed."""
-        parts = [self.plan.parts[number] for numbers in units for number in numbers]
-        return [part for part, done in zip(parts, self.store.have_parts(parts), strict=True) if not done]
+    def left(self, units: Iterable[Sequence[int]]) -> Iterator[Job]:
+        """The recordings and sections of these units that are not committed, with those of one in memory."""
+        for numbers in units:
+            parts = [self.plan.parts[number] for number in numbers]
+            yield from (part for part, done in zip(parts, self.store.have_parts(parts), strict=True) if not done)
 
 
 def default_threads() -> None:

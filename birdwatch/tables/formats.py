@@ -18,7 +18,7 @@ from birdwatch.errors import ConfigError, SinkError
 from birdwatch.paths import file_name, is_object_store, is_url
 from birdwatch.tables.audacity import audacity_rows
 from birdwatch.tables.cells import plain_cells, spreadsheet_cells
-from birdwatch.tables.dataset import check_dataset, write_dataset
+from birdwatch.tables.dataset import check_dataset, recordings_path, write_dataset
 from birdwatch.tables.detections import DETECTION_COLUMNS, detection_columns, detection_rows
 from birdwatch.tables.json_lines import json_lines
 from birdwatch.tables.kaleidoscope import KALEIDOSCOPE_COLUMNS, kaleidoscope_rows
@@ -88,6 +88,13 @@ class Output:
             check_folder(folder)
         for path in self.path.rglob(f"*{FORMS[self.form]}") if self.path.is_dir() else ():
             check_writable(path, inputs=inputs)
+
+    def places(self) -> Iterator[Path]:
+        """What is there now of what would be written."""
+        yield self.path
+        if self.folder:
+            yield recordings_path(self.path)
+            yield from self.path.rglob("*") if self.path.is_dir() else ()
 
     def check_tables(self, names: Iterable[str]) -> None:
         """Raise SinkError where the folder has a table of a recording in `names` that birdwatch did not write so."""

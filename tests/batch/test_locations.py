@@ -14,9 +14,10 @@ from web_folder import web_folder
 
 from birdwatch.audio.isolated import Decoders
 from birdwatch.batch import fetching, locations
-from birdwatch.batch.inputs import Input, find_inputs
+from birdwatch.batch.inputs import find_inputs
 from birdwatch.batch.jobs import look_at
 from birdwatch.batch.locations import check_url, entries, read_blocks, read_range, state_of
+from birdwatch.batch.named_inputs import Input
 from birdwatch.batch.scratch import Scratch
 from birdwatch.batch.staging import Staging
 from birdwatch.errors import ConfigError, SinkError, SourceError
@@ -146,7 +147,7 @@ def test_a_web_folder(ranges):
     data = {"s/a b+c.wav": bytes(range(256)) * 9000, "s/may/d.wav": b"d", "other/e.wav": b"e"}
     with web_folder(data, ranges=ranges) as web:
         assert [entry.name for entry in entries(web.url + "/s/")] == ["a b+c.wav", "may"]
-        found = find_inputs([web.url + "/s/"])
+        found = list(find_inputs([web.url + "/s/"]))
         assert [str(item.path) for item in found] == ["a b+c.wav", "may/d.wav"]
         url, size = found[0].url, 256 * 9000
         assert state_of(url, "a").size_bytes == size

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from birdwatch.audio.continuation import Place, place_text
 from birdwatch.audio.isolated import Decoders
 from birdwatch.audio.types import Window
-from birdwatch.batch.inputs import Input
 from birdwatch.batch.jobs import Channel, Job, Section, look_at
 from birdwatch.batch.joining import joined
+from birdwatch.batch.named_inputs import Input
 from birdwatch.batch.progress import Meter
 from birdwatch.batch.run_database import RunDatabase
 from birdwatch.batch.scoring import Scoring, score_job

@@ -119,9 +119,9 @@ def test_a_plan_comes_back_and_another_one_is_refused(place, tiny_model):
     request = RunRequest(recordings=("/s",), outputs=outputs, settings=Settings(model=tiny_model))
     written = write_plan(place / "p", request, {}, jobs, cutting, store=place)
     found = read_plan(place / "p")
-    assert (found.parts, found.units, found.request) == (
-        written.parts,
-        written.units,
+    assert (list(found.parts), list(found.units), found.request) == (
+        list(written.parts),
+        list(written.units),
         replace(written.request, recordings=()),
     )
     assert found.store == place

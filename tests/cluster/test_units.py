@@ -8,12 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatch.batch.jobs import Job
-from birdwatch.cluster.units import OPENING_S, TIMES_REAL_TIME, UNIT_S, bundles
+from birdwatch.cluster.units import OPENING_S, TIMES_REAL_TIME, UNIT_S, work_of
+from birdwatch.cluster.units import bundles as bundles_of
 from birdwatch.cluster.worker import shard
 
 
 def job(number: int, seconds: float) -> Job:
     return Job(str(number), Path(f"/{number}.wav"), None, 0, 0, seconds)
+
+
+def bundles(jobs: list[Job]) -> list[list[int]]:
+    return [list(unit) for unit in bundles_of(map(work_of, jobs))]
 
 
 @given(st.lists(st.floats(0, 2e5), max_size=60))
