@@ -10,12 +10,12 @@ import uvicorn
 
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.hub.app import make_app
+from birdwatch.hub.connections import CONNECTIONS, Connection
 from birdwatch.hub.hub import Hub
 
 __all__ = ["check_open", "parse_address", "serve"]
 
-# Browsers on the live page keep a connection each.
-BACKLOG, CONCURRENCY = 256, 1000
+BACKLOG = 256
 STOP_S = 3
 
 
@@ -61,7 +61,8 @@ def serve(hub: Hub, address: str, *, prefix: str = "", proxies: str = "127.0.0.1
         make_app(hub),
         root_path=prefix.rstrip("/"),
         backlog=BACKLOG,
-        limit_concurrency=CONCURRENCY,
+        limit_concurrency=CONNECTIONS,
+        http=Connection,
         timeout_graceful_shutdown=STOP_S,
         log_level="warning",
         server_header=False,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from birdwatch.audio.timestamps import zone
 from birdwatch.errors import ConfigError
 from birdwatch.hub.answers import answer, errors, hub_of, may_read, not_there, signed_in
 from birdwatch.hub.clock import HOUR_MS, parse_iso
+from birdwatch.hub.connections import CONNECTIONS
 from birdwatch.hub.names import label_names
 from birdwatch.hub.station_views import accounting, all_stations
 from birdwatch.hub.views import all_species, one_species, today
@@ -22,6 +23,8 @@ router = APIRouter(tags=["views"], dependencies=[Depends(may_read)])
 Text = Annotated[str | None, Query(max_length=200)]
 ZoneName = Annotated[str, Query(max_length=60)]
 Name = Annotated[str, Path(max_length=200)]
+# The others are left to those who are signed in, and to all other requests.
+VISITORS = CONNECTIONS * 4 // 5
 # Hours of a year: more rows than that no view draws.
 LONGEST_MS = {"hour": 400 * 24 * HOUR_MS, "day": 4000 * 24 * HOUR_MS}
 
@@ -103,9 +106,15 @@ def labels(
     return answer(request, label_names(hub.store, hub.labels, locale, every=every))
 
 
-@router.get("/live", responses=errors(401, 403), response_class=StreamingResponse)
+@router.get("/live", responses=errors(401, 403, 503), response_class=StreamingResponse)
 async def live(request: Request, station: Text = None) -> StreamingResponse:
-    """Server-sent events: detection, event, status, gap, spectrum, as they come; of one station, or of all."""
+    """Server-sent events: detection, event, status, gap, spectrum, as they come; of one station, or of all.
+
+    503 where so many are connected that the last connections are kept for those who are signed in.
+    """
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    stream = hub_of(request).live.listen(station or None)
+    hub = hub_of(request)
+    if hub.live.listeners >= VISITORS and not signed_in(request):
+        raise HTTPException(503, f"{VISITORS} are connected to what is live; try again later", {"Retry-After": "60"})
+    stream = hub.live.listen(station or None)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -197,6 +197,22 @@ def test_a_public_hub_tells_strangers_a_station_s_place_roughly(tmp_path):
         assert (station["lat"], station["lon"]) == (52.51234, -13.40567)
 
 
+def test_visitors_leave_connections_for_those_who_are_signed_in(tmp_path, monkeypatch):
+    async def ends_at_once(_station):
+        yield b": birdwatch\n\n"
+
+    monkeypatch.setattr("birdwatch.hub.view_routes.VISITORS", 0)
+    hub = opened(tmp_path, public=True)
+    hub.access.set_password("correct horse")
+    monkeypatch.setattr(hub.live, "listen", ends_at_once)
+    with TestClient(make_app(hub)) as client:
+        refused = client.get(f"{API}/live")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
+        headers = {"X-CSRF-Token": client.get(f"{API}/session").json()["csrf"]}
+        client.post(f"{API}/login", json={"password": "correct horse"}, headers=headers)
+        assert client.get(f"{API}/live").status_code == 200
+
+
 @pytest.mark.parametrize("lat", [None, "north", 91, True])
 def test_a_place_that_is_none_is_not_shown(tmp_path, lat):
     hub = opened(tmp_path)

@@ -93,6 +93,21 @@ def test_each_view_is_accessible_and_fits(hub, page_of, size, scheme):
         assert wrong == [], view
 
 
+@pytest.mark.parametrize("view", ["live", "today"])
+def test_what_is_preloaded_is_asked_for_once(hub, page_of, view):
+    page = page_of(hub, view="about:blank")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(hub.url)))
+    page.goto("about:blank")
+    page.goto(f"{hub.url}#/{view}")
+    page.locator("main").get_by_text(VIEWS[view]).first.wait_for()
+    preloaded = page.evaluate("[...document.querySelectorAll('link[rel=preload][as=fetch]')].map((one) => one.href)")
+    assert len(preloaded) == 3
+    for url in preloaded:
+        assert asked.count(url.removeprefix(hub.url)) == 1, url
+        assert asked.index(url.removeprefix(hub.url)) < asked.index("views/live.js"), "not beside the modules"
+
+
 def test_the_first_view_is_below_200_kb(hub, page_of, chromium):
     context = chromium.new_context(viewport={"width": PHONE[0], "height": PHONE[1]})
     page = context.new_page()

@@ -24,7 +24,7 @@ function later(image, address) {
 }
 
 export function picture(event, { large = false } = {}) {
-  if (!event.clip) return el("div", { class: "picture silent" }, el("span", {}, "sound no longer kept"));
+  if (!event.clip) return el("div", { class: "picture silent" }, el("span", {}, "no sound kept"));
   const image = el("img", { alt: "", decoding: "async" });
   if (large) image.src = pictureOf(event.id);
   else later(image, pictureOf(event.id));

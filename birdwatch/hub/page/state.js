@@ -34,6 +34,19 @@ export async function loadStations({ quiet = false } = {}) {
   if (state.station && !state.stations.some((one) => one.name === state.station)) remember("station", "");
 }
 
+// The page preloads this very request (index.html), so that the live view needs no round trip of its own. It is made
+// whichever view is opened, since browsers complain of what is preloaded and not used, and is only taken while it is new.
+const LATEST = { limit: 60, sort: "-time" };
+const NEW_MS = 5000;
+const asked = performance.now();
+let preloaded = get("events", LATEST, { quiet: true }).catch(() => null);
+
+export async function latestEvents() {
+  const found = state.station || performance.now() - asked > NEW_MS ? null : await preloaded;
+  preloaded = null;
+  return found ?? get("events", { station: state.station, ...LATEST });
+}
+
 export async function loadNames() {
   // Models bring thousands of names: only those who chose a language load them.
   const [labels, species] = await Promise.all([state.locale ? get("labels", { locale: state.locale }) : null, get("species")]);

@@ -1,11 +1,10 @@
 // Live: the moving spectrogram with detections on it, the last species large, the latest events with picture and sound.
 
-import { get } from "../api.js";
 import { el, icon, replace } from "../dom.js";
 import { LiveStream } from "../live_stream.js";
 import { empty, fault, latin, ring, speciesLink, tile } from "../parts.js";
 import { Spectrogram } from "../spectrogram.js";
-import { nameOf, state } from "../state.js";
+import { latestEvents, nameOf, state } from "../state.js";
 import { ago, count, decibels, many } from "../words.js";
 
 const SHOWN = 12;
@@ -65,8 +64,7 @@ class Live {
 
   async load() {
     try {
-      const values = { station: state.station, limit: 60, sort: "-time" };
-      const found = await get("events", values);
+      const found = await latestEvents();
       // What ended while this was asked for is already here.
       const here = new Set(this.events.map((one) => one.id));
       this.events = [...this.events, ...found.events.filter((one) => !here.has(one.id))];
