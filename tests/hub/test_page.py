@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -154,6 +155,27 @@ def test_live_shows_an_event_as_it_ends(hub, page_of):
     assert "cowpig1" not in latest
     # The invented station's pigeon ends within the first half minute, which is sent at once.
     page.locator(".tile a", has_text="Common Wood-Pigeon").wait_for()
+
+
+def test_a_picture_that_is_not_there_yet_is_asked_for_again(hub, page_of):
+    """The hub still fetches the clip of an event that has just ended."""
+    new = next(event for event in hub.answers.season.events[:12] if event["clip"])
+    page = page_of(hub, view="settings")
+    page.clock.set_fixed_time(datetime.fromisoformat(new["end_utc"]) + timedelta(seconds=10))
+    asked: list[str] = []
+
+    def refuse_first(route: Any) -> None:
+        asked.append(route.request.url.split("/")[-2])
+        if asked.count(asked[-1]) == 1:
+            route.fulfill(status=404, body="{}")
+        else:
+            route.continue_()
+
+    page.route("**/picture", refuse_first)
+    with page.expect_response(lambda answer: answer.url.endswith("/picture") and answer.ok):
+        page.goto("about:blank")
+        page.goto(f"{hub.url}#/live")
+    assert [number for number in set(asked) if asked.count(number) > 1] == [new["id"]]
 
 
 def test_today_shows_what_the_hub_counted(hub, page_of):

@@ -15,6 +15,10 @@ const sight = new IntersectionObserver((seen) => {
   }
 }, { rootMargin: "40px" });
 
+// The hub may still be fetching the clip of a new event from the station.
+const NEW_MS = 60000;
+const WAITS_MS = [2000, 5000, 15000];
+
 function later(image, address) {
   queueMicrotask(() => {
     if (!image.parentNode) return;
@@ -26,9 +30,15 @@ function later(image, address) {
 export function picture(event, { large = false } = {}) {
   if (!event.clip) return el("div", { class: "picture silent" }, el("span", {}, "no sound kept"));
   const image = el("img", { alt: "", decoding: "async" });
-  if (large) image.src = pictureOf(event.id);
-  else later(image, pictureOf(event.id));
-  image.addEventListener("error", () => image.remove());
+  const address = pictureOf(event.id);
+  if (large) image.src = address;
+  else later(image, address);
+  const waits = Date.now() - Date.parse(event.end_utc) < NEW_MS ? [...WAITS_MS] : [];
+  image.addEventListener("error", () => {
+    const wait = waits.shift();
+    if (wait) setTimeout(() => { image.src = address; }, wait);
+    else image.remove();
+  });
   const button = el("button", {
     class: large ? "picture large" : "picture", type: "button", "aria-pressed": "false",
     "aria-label": `Play ${nameOf(event)}, ${day(event.start_utc)} ${clock(event.start_utc)}`,
