@@ -8,8 +8,12 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-__all__ = ["Live"]
+__all__ = ["CONNECTIONS", "VISITORS", "Live"]
 
+# Of all browsers together: those on the live page keep one each.
+CONNECTIONS = 1000
+# Who is not signed in leaves the others to those who are, and to all other requests.
+VISITORS = CONNECTIONS * 4 // 5
 # A browser that takes nothing for this many messages is closed; it connects again by itself.
 MAX_WAITING = 1000
 # A comment that keeps proxies from closing a silent connection.

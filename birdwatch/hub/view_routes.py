@@ -12,7 +12,7 @@ from birdwatch.audio.timestamps import zone
 from birdwatch.errors import ConfigError
 from birdwatch.hub.answers import answer, errors, hub_of, may_read, not_there, signed_in
 from birdwatch.hub.clock import HOUR_MS, parse_iso
-from birdwatch.hub.connections import CONNECTIONS
+from birdwatch.hub.live import VISITORS
 from birdwatch.hub.names import label_names
 from birdwatch.hub.station_views import accounting, all_stations
 from birdwatch.hub.views import all_species, one_species, today
@@ -23,8 +23,6 @@ router = APIRouter(tags=["views"], dependencies=[Depends(may_read)])
 Text = Annotated[str | None, Query(max_length=200)]
 ZoneName = Annotated[str, Query(max_length=60)]
 Name = Annotated[str, Path(max_length=200)]
-# The others are left to those who are signed in, and to all other requests.
-VISITORS = CONNECTIONS * 4 // 5
 # Hours of a year: more rows than that no view draws.
 LONGEST_MS = {"hour": 400 * 24 * HOUR_MS, "day": 4000 * 24 * HOUR_MS}
 

@@ -13,7 +13,7 @@ import pytest
 
 uvicorn = pytest.importorskip("uvicorn", reason="pip install '.[hub]'")
 
-from birdwatch.hub import connections  # noqa: E402
+from birdwatch.hub import server as hub_server  # noqa: E402
 
 HALF = [
     b"",
@@ -28,7 +28,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
     if scope["path"] == "/slow":
-        await asyncio.sleep(connections.REQUEST_S * 2)
+        await asyncio.sleep(hub_server.REQUEST_S * 2)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -39,7 +39,7 @@ def serving(**options: Any) -> Iterator[tuple[str, int]]:
     sock.bind(("127.0.0.1", 0))
     sock.listen()
     config = uvicorn.Config(
-        app, http=connections.Connection, lifespan="off", log_level="error", timeout_keep_alive=60, **options
+        app, http=hub_server.Connection, lifespan="off", log_level="error", timeout_keep_alive=60, **options
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
@@ -62,7 +62,7 @@ def read_to_the_end(client: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("sent", HALF)
 def test_a_request_that_does_not_arrive_is_not_waited_for(sent, monkeypatch):
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    monkeypatch.setattr(hub_server, "REQUEST_S", 0.2)
     with serving() as address, socket.create_connection(address) as client:
         client.sendall(sent)
         assert read_to_the_end(client) == b""
@@ -70,7 +70,7 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(sent, monkeypatch):
 
 @pytest.mark.parametrize("sent", HALF[1:])
 def test_nor_is_a_second_one(sent, monkeypatch):
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    monkeypatch.setattr(hub_server, "REQUEST_S", 0.2)
     with serving() as address, socket.create_connection(address) as client:
         client.settimeout(20)
         client.sendall(WHOLE)
@@ -82,7 +82,7 @@ def test_nor_is_a_second_one(sent, monkeypatch):
 
 
 def test_a_slow_answer_is_waited_for(monkeypatch):
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    monkeypatch.setattr(hub_server, "REQUEST_S", 0.2)
     with serving() as address, socket.create_connection(address) as client:
         client.settimeout(20)
         client.sendall(WHOLE.replace(b"GET /", b"GET /slow"))
@@ -90,7 +90,7 @@ def test_a_slow_answer_is_waited_for(monkeypatch):
 
 
 def test_one_address_has_its_part_and_a_proxy_all(monkeypatch):
-    monkeypatch.setattr(connections, "PER_ADDRESS", 3)
+    monkeypatch.setattr(hub_server, "PER_ADDRESS", 3)
     for proxies, served in (("10.0.0.1", 3), ("127.0.0.0/8", 5), ("10.0.0.1,127.0.0.1", 5), ("*", 5)):
         with serving(forwarded_allow_ips=proxies) as address, contextlib.ExitStack() as stack:
             clients = [stack.enter_context(socket.create_connection(address)) for _ in range(5)]
