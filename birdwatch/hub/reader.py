@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from birdwatch.errors import BirdwatchError, SinkError
 from birdwatch.hub.ingest import Item, Position
-from birdwatch.hub.ledger import Progress
 from birdwatch.hub.origin import Origin
+from birdwatch.hub.received import Received
 from birdwatch.hub.records import Record, UnreadableError, parse
 from birdwatch.messaging.message_pages import Page
 from birdwatch.messaging.replay import ask
@@ -67,7 +67,7 @@ class Reader:
     """
 
     origin: Origin
-    progress: dict[Key, Progress]
+    progress: dict[Key, Received]
     wake: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.time
     inbox: queue.Queue[Item] = field(default_factory=lambda: queue.Queue(WAITING))
@@ -162,12 +162,12 @@ class Reader:
         elif progress.admit(record.seq):
             self._put(Item(self.origin.name, *key, _position(progress), record))
 
-    def _begun(self, key: Key) -> Progress | None:
+    def _begun(self, key: Key) -> Received | None:
         known = {station for station, _ in self.progress}
         if (key[0] not in known and len(known) >= MAX_STATIONS) or self._new_boots >= MAX_NEW_BOOTS:
             return None
         self._new_boots += 1
-        return self.progress.setdefault(key, Progress())
+        return self.progress.setdefault(key, Received())
 
     def _walk(self) -> None:
         """Ask for everything that may be missing, from the oldest place on."""
@@ -267,10 +267,10 @@ class Reader:
             return
 
 
-def _position(progress: Progress) -> Position:
+def _position(progress: Received) -> Position:
     return Position(progress.through, progress.holes_text(), progress.lost)
 
 
-def progress_of(rows: Mapping[Key, tuple[int, str, int]]) -> dict[Key, Progress]:
+def progress_of(rows: Mapping[Key, tuple[int, str, int]]) -> dict[Key, Received]:
     """The progress of each station's starts out of the store: through, holes, lost."""
-    return {key: Progress.read(*row) for key, row in rows.items()}
+    return {key: Received.read(*row) for key, row in rows.items()}

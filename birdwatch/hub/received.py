@@ -1,4 +1,4 @@
-"""Which messages of a station's start have come: everything up to a number, but for holes. Pure.
+"""Which messages of one start of a station have been received: everything up to a number, but for holes. Pure.
 
 message         through  holes            what becomes of it
 seq 1           1                         new
@@ -14,15 +14,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-__all__ = ["Progress"]
+__all__ = ["Received"]
 
 # A station that is honest has few; a hostile one must not fill the memory.
 MAX_HOLES = 1000
 
 
 @dataclass(slots=True)
-class Progress:
-    """Every number up to `through` has come, but those in `holes` (first, last), ascending. lost: given up."""
+class Received:
+    """Every number up to `through` was received but those in `holes` (first, last), ascending. lost: given up."""
 
     through: int = 0
     holes: list[tuple[int, int]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Progress:
         return seq <= self.through + 1
 
     def admit(self, seq: int) -> bool:
-        """Note that message `seq` has come; False where it had come before."""
+        """Note that message `seq` was received; False where it had been before."""
         if seq > self.through:
             if seq > self.through + 1:
                 self.holes.append((self.through + 1, seq - 1))
@@ -68,7 +68,7 @@ class Progress:
         return self.lost - before
 
     def first_missing(self) -> int:
-        """The lowest number that has not come."""
+        """The lowest number that was not received."""
         return self.holes[0][0] if self.holes else self.through + 1
 
     def holes_text(self) -> str:
@@ -76,6 +76,6 @@ class Progress:
         return json.dumps(self.holes)
 
     @classmethod
-    def read(cls, through: int, holes: str, lost: int) -> Progress:
+    def read(cls, through: int, holes: str, lost: int) -> Received:
         """The progress out of the store."""
         return cls(through, [(first, last) for first, last in json.loads(holes)], lost)

@@ -3,12 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatch.hub.ledger import MAX_HOLES, Progress
+from birdwatch.hub.received import MAX_HOLES, Received
 
 
 @given(st.lists(st.one_of(st.integers(1, 30), st.tuples(st.integers(0, 30), st.integers(0, 30))), max_size=60))
 def test_it_is_the_complement_of_a_set_of_numbers(steps):
-    progress = Progress()
+    progress = Received()
     come: set[int] = set()
     lost: set[int] = set()
     top = 0
@@ -32,11 +32,11 @@ def test_it_is_the_complement_of_a_set_of_numbers(steps):
     assert progress.through == top
     assert progress.lost == len(lost)
     assert progress.first_missing() == min(missing, default=top + 1)
-    assert Progress.read(progress.through, progress.holes_text(), progress.lost) == progress
+    assert Received.read(progress.through, progress.holes_text(), progress.lost) == progress
 
 
 def test_a_hostile_station_cannot_make_it_large():
-    progress = Progress()
+    progress = Received()
     for seq in range(2, 4 * MAX_HOLES, 2):
         progress.admit(seq)
     assert len(progress.holes) == MAX_HOLES
