@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["audio_text", "counted", "listed", "printable", "speed_text"]
+__all__ = ["audio_text", "counted", "listed", "printable", "speed_text", "verb", "work_text"]
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
+# Work below this is told in seconds.
+LITTLE_S = 36.0
 
 
 def counted(number: int, word: str, plural: str | None = None) -> str:
     """`1 recording`, `2 recordings`; plural: where it is not the word with an s."""
     return f"{number} {word if number == 1 else plural or word + 's'}"
+
+
+def verb(number: int, one: str, more: str) -> str:
+    """The verb of so many: `is` of one, `are` of none or several."""
+    return one if number == 1 else more
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
@@ -29,6 +36,14 @@ def audio_text(seconds: float) -> str:
     if seconds < MINUTE_S:
         return f"{seconds:.1f} s"
     return f"{seconds / MINUTE_S:.1f} min" if seconds < HOUR_S else f"{seconds / HOUR_S:.2f} h"
+
+
+def work_text(core_s: float) -> str:
+    """`12.5 core-hours`, or seconds of one core where that is hardly anything: an amount of work."""
+    hours = core_s / HOUR_S
+    if core_s >= LITTLE_S:
+        return f"{hours:,.0f} core-hours" if hours >= 100 else f"{hours:.3g} core-hours"
+    return f"{core_s:.2g} s of one core, under {LITTLE_S / HOUR_S:g} core-hours"
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from birdwatch.wording import audio_text, counted, listed, printable
+from birdwatch.wording import audio_text, counted, listed, printable, verb, work_text
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,20 @@ def test_one_has_no_plural() -> None:
 )
 def test_a_name_cannot_steer_a_terminal(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("core_s", "text"),
+    [
+        (0.0175, "0.018 s of one core, under 0.01 core-hours"),
+        (35.2, "35 s of one core, under 0.01 core-hours"),
+        (36.0, "0.01 core-hours"),
+        (4.5e6, "1,250 core-hours"),
+    ],
+)
+def test_an_amount_of_work(core_s: float, text: str) -> None:
+    assert work_text(core_s) == text
+
+
+def test_verbs_agree_with_their_number() -> None:
+    assert [verb(number, "is", "are") for number in range(3)] == ["are", "is", "are"]

@@ -13,7 +13,7 @@ from typing import IO
 from birdwatch.batch.locations import BLOCK_BYTES, check_url, filesystem, tried_twice
 from birdwatch.errors import SinkError
 
-__all__ = ["check_store", "check_target", "delete", "download", "exists", "files_under", "upload"]
+__all__ = ["check_store", "check_target", "create", "delete", "download", "exists", "files_under", "upload"]
 
 # Beside what is written: made and deleted, to see that it can be.
 TRIAL = ".trial"
@@ -30,7 +30,7 @@ def check_target(url: str, *, what: str) -> None:
     trial = url.rstrip("/") + TRIAL
     system, path = filesystem(trial)
     try:
-        tried_twice(lambda: system.pipe_file(path, b""))
+        create(trial)
         tried_twice(lambda: system.rm_file(path))
     except OSError as error:
         raise SinkError(f"{url} cannot be written ({error.strerror}); name another place with {what}") from None
@@ -96,6 +96,12 @@ def upload(source: Path, url: str, *, once: bool = False) -> bool:
             return False
         raise
     return True
+
+
+def create(url: str) -> None:
+    """Make the empty object `url`. Raises OSError as `tried_twice`."""
+    system, path = filesystem(url)
+    tried_twice(lambda: system.pipe_file(path, b""))
 
 
 def download(url: str, stream: IO[bytes]) -> None:

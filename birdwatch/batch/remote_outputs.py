@@ -1,7 +1,8 @@
 """Tables that go to an object store: written whole on this machine's disk first, then uploaded.
 
-Of a dataset the parts are uploaded, then the list of recordings, and then what an older dataset had there goes: who
-reads meanwhile may see parts of both. A single table is there whole, or as it was.
+A single table is there whole, or as it was. A dataset is whole while its list of recordings is there: an older list is
+deleted first, then the parts are uploaded, what an older dataset had besides goes, and the list comes last. Until then
+`<out>.uploading` lies beside it, so that parts without a list are known as birdwatch's own when the upload is repeated.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from birdwatch.batch.remote_files import check_target, delete, download, exists, files_under, upload
+from birdwatch.batch.remote_files import check_target, create, delete, download, exists, files_under, upload
 from birdwatch.batch.results import errors_path, filtered_path
 from birdwatch.errors import SinkError, reason_of
 from birdwatch.tables.dataset import is_part, recordings_path
@@ -19,6 +20,9 @@ from birdwatch.tables.formats import FORMS, Output
 from birdwatch.tables.own_files import check_replaceable
 
 __all__ = ["check_remote_outputs", "errors_shown", "upload_outputs"]
+
+# Beside a dataset while it is uploaded.
+UPLOADING = ".uploading"
 
 
 def errors_shown(first: Output) -> str:
@@ -56,7 +60,7 @@ def _check_dataset(output: Output) -> None:
             f"{output.url} holds {strange}, which is no part of a dataset and would be lost; name a new folder"
         )
     listed = _beside(output, recordings_path(output.path))
-    if there and not exists(listed):
+    if there and not exists(listed) and not exists(output.url + UPLOADING):
         raise SinkError(
             f"{output.url} holds a dataset without {listed.rpartition('/')[2]} beside it, so of another program; name "
             "a new folder"
@@ -108,14 +112,18 @@ def _upload(output: Output) -> None:
         upload(output.path, output.url)
         return
     here = {path.relative_to(output.path).as_posix(): path for path in output.path.rglob("*") if path.is_file()}
+    listed = recordings_path(output.path)
+    if output.form == "parquet":
+        create(output.url + UPLOADING)
+        delete(_beside(output, listed))
     for name, path in sorted(here.items()):
         upload(path, f"{output.url}/{name}")
     if output.form == "parquet":
-        listed = recordings_path(output.path)
-        upload(listed, _beside(output, listed))
         for name in files_under(output.url):
             if name not in here:
                 delete(f"{output.url}/{name}")
+        upload(listed, _beside(output, listed))
+        delete(output.url + UPLOADING)
 
 
 def _upload_or_delete(path: Path, url: str) -> None:

@@ -8,7 +8,7 @@ from birdwatch.batch.estimate import estimate
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.prepared import Prepared
 from birdwatch.errors import BirdwatchError
-from birdwatch.wording import counted, printable, speed_text
+from birdwatch.wording import audio_text, counted, printable, speed_text, work_text
 
 __all__ = ["estimate_line"]
 
@@ -21,9 +21,9 @@ def estimate_line(jobs: Iterable[Job], prepared: Callable[[], Prepared], workers
         return f"no estimate of the cost: {printable(str(error))}"
     if found is None:
         return "no estimate of the cost: no recording has a known length"
-    hours, many = found.core_s / 3600, counted(workers, "worker")
+    many = counted(workers, "worker")
     return (
-        f"about {hours:.3g} core-hours, by {speed_text(found.times)} times real time on a core of this machine, "
-        f"measured on {printable(found.sample.name)}; {many} of one core: {hours / workers:.3g} h, "
+        f"about {work_text(found.core_s)}, by {speed_text(found.times)} times real time on a core of this machine, "
+        f"measured on {printable(found.sample.name)}; {many} of one core: {audio_text(found.core_s / workers)}, "
         f"if the storage gives {found.bytes_per_s(workers) / 1e9:.3g} GB/s"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from birdwatch.audio.timestamps import zone
+from birdwatch.cli.parameters import NamedPath
 from birdwatch.config.loading import state_folder
 from birdwatch.config.schema import Settings
 from birdwatch.errors import ConfigError, SinkError
@@ -125,7 +126,7 @@ def password(store: str | None, remove: bool) -> None:
 
 
 @hub.command("import")
-@click.argument("archive", type=click.Path(path_type=Path))
+@click.argument("archive", type=NamedPath())
 @click.option("--as", "station", help="The station that its detections belong to. [default: the file's name]")
 @click.option("--timezone", required=True, help="Of the local times in it: UTC, +02:00, Europe/Berlin.")
 @click.pass_obj

@@ -42,7 +42,12 @@ class NamedPath(click.Path):
         if not str(value):
             self.fail("the name is empty.", param, ctx)
         if is_url(str(value)):
-            self.fail("it is a URL, expected a path on a file system here.", param, ctx)
+            self.fail(
+                "it is a URL, expected a path on a file system here; copy what is there to this machine first, of a "
+                "dataset the folder and its .recordings.parquet.",
+                param,
+                ctx,
+            )
         return super().convert(value, param, ctx)
 
 

@@ -27,7 +27,7 @@ from birdwatch.cli.run_request import notice, run_request
 from birdwatch.cli.run_summary import print_summary
 from birdwatch.config.schema import SCORING
 from birdwatch.tables.result import Rows
-from birdwatch.wording import audio_text, counted
+from birdwatch.wording import audio_text, counted, verb
 
 __all__ = ["run"]
 
@@ -67,7 +67,8 @@ def run(
         summary = run_batch(request, notice=notice, view=view, engine=_engine(request, **where))
     except RunInterrupted as stop:
         click.echo(
-            f"birdwatch: stopped; {stop.done} of {stop.total} recordings are scored and kept in {stop.path}; "
+            f"birdwatch: stopped; {stop.done} of {counted(stop.total, 'recording')} "
+            f"{verb(stop.done, 'is', 'are')} scored and kept in {stop.path}; "
             "add --resume to continue",
             err=True,
         )

@@ -17,7 +17,7 @@ from birdwatch.cli.run_request import notice
 from birdwatch.cluster.plan import Plan, read_plan
 from birdwatch.cluster.store_files import place_of
 from birdwatch.cluster.worker import Worker, shard
-from birdwatch.wording import counted
+from birdwatch.wording import counted, verb
 
 __all__ = ["work"]
 
@@ -46,10 +46,12 @@ def work(store: Path | str, share: str, json_progress: bool) -> None:
                     outcomes = worker.score(numbers, meter=meter, view=lambda _: nullcontext(show))
                     failed += sum(bool(outcome.fault) for outcome in outcomes)
         except KeyboardInterrupt:
-            notice(f"birdwatch: stopped; {_counted(meter.done, plan)} were scored; start it again to continue")
+            were = verb(meter.done, "was", "were")
+            notice(f"birdwatch: stopped; {_counted(meter.done, plan)} {were} scored; start it again to continue")
             sys.exit(130)
+    before = f"{meter.resumed} {verb(meter.resumed, 'was', 'were')} before"
     notice(
-        f"{_counted(meter.done, plan)} scored, {meter.resumed} were before, {failed} failed; on "
+        f"{_counted(meter.done, plan)} scored, {before}, {failed} failed; on "
         f"{worker.identity['host']}, {worker.identity['provider']}"
     )
     sys.exit(3 if failed else 0)

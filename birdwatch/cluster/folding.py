@@ -17,7 +17,7 @@ from birdwatch.cluster.commits import Commit, CommitStore
 from birdwatch.cluster.section_items import items_of
 from birdwatch.cluster.sections import Cutting
 from birdwatch.errors import ConfigError
-from birdwatch.wording import counted
+from birdwatch.wording import counted, verb
 
 __all__ = ["Folding", "fold", "fold_sections"]
 
@@ -70,8 +70,9 @@ class Folding:
             outcomes = [self.take(job, database, meter, show) for job in jobs]
         missing = [job for job, outcome in zip(jobs, outcomes, strict=True) if outcome is None]
         if missing and not self.partial:
+            are = verb(len(missing), "is", "are")
             raise ConfigError(
-                f"{counted(len(missing), 'recording')} of {len(jobs)} are not scored yet, such as {missing[0].path}; "
+                f"{counted(len(missing), 'recording')} of {len(jobs)} {are} not scored yet, such as {missing[0].path}; "
                 f"run `birdwatch work {self.store.folder}`, or add --partial to write what is there"
             )
         return [

@@ -15,6 +15,7 @@ from birdwatch.errors import ConfigError
 from birdwatch.evaluation.class_names import ClassNames
 from birdwatch.evaluation.predictions import Predictions, ways_to_call
 from birdwatch.tables.label_table import LONGEST_S, Annotation
+from birdwatch.wording import verb
 
 __all__ = ["Units", "Unmatched", "compare"]
 
@@ -169,7 +170,8 @@ def _check_recordings(
         names = ", ".join(unknown[:SHOWN]) + (" ..." if len(unknown) > SHOWN else "")
         why = "" if predictions.lists_recordings else " A csv or jsonl lists only recordings with a detection."
         raise ConfigError(
-            f"{len(unknown)} of the labelled recordings are not in the table: {names}.{why} Evaluate the .parquet of "
+            f"{len(unknown)} of the labelled recordings {verb(len(unknown), 'is', 'are')} not in the table: "
+            f"{names}.{why} Evaluate the .parquet of "
             "the run, or add --unknown-recordings missed if they were scored, ignore if they were not"
         )
 

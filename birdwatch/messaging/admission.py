@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from birdwatch.messaging.peer import Peer
+from birdwatch.wording import counted, verb
 
 __all__ = ["Shedding", "SpareDescriptor", "oldest_handshake", "reason_to_refuse"]
 
@@ -91,7 +92,7 @@ class SpareDescriptor:
 def reason_to_refuse(peers: Sequence[Peer], address: str, *, most: int) -> str | None:
     """Why a service with these peers, of `most`, takes no other one from `address`; None where it does."""
     if len(peers) >= most:
-        return f"{len(peers)} connections are open"
+        return f"{counted(len(peers), 'connection')} {verb(len(peers), 'is', 'are')} open"
     if sum(peer.address == address for peer in peers) >= max(1, int(most * ADDRESS_SHARE)):
         return f"{address} holds most of the connections that there may be"
     return None

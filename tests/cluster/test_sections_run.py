@@ -111,8 +111,8 @@ def test_a_worker_killed_in_a_section_costs_that_section(tmp_path: Path, alone: 
     shares = [call(tmp_path, "-m", "birdwatch", "work", "cut", "--shard", f"{index}/2") for index in (0, 1)]
     assert [done.returncode for done in shares] == [0, 0]
     # Of five units, the first share has three; the first two units were done.
-    assert "2 recordings and sections scored, 1 were before" in shares[0].stderr
-    assert "1 recording or section scored, 1 were before" in shares[1].stderr
+    assert "2 recordings and sections scored, 1 was before" in shares[0].stderr
+    assert "1 recording or section scored, 1 was before" in shares[1].stderr
     assert commits(tmp_path / "cut") > before
     assert len(commits(tmp_path / "cut")) == 5
     done = call(tmp_path, "-m", "birdwatch", "merge", "cut")
