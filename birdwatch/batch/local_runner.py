@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 
 from birdwatch.batch.jobs import Job
 from birdwatch.batch.progress import Meter
@@ -96,7 +96,8 @@ def score_jobs(
         meter.finish(job, warned=bool(warning))
         return Outcome(job, warning=warning)
 
-    finished: SimpleQueue[Future[Outcome]] = SimpleQueue()
+    # No SimpleQueue: its time-out is lost where a signal handler outlasts it.
+    finished: Queue[Future[Outcome]] = Queue()
     with Staging(jobs, at_once) as staging, ThreadPoolExecutor(at_once, thread_name_prefix="recording") as pool:
         try:
             futures = [pool.submit(one, job) for job in jobs]

@@ -86,7 +86,7 @@ class Microphone:
         self._wanted = wanted
         self._clock = clock
         self._name = wanted or "default"
-        self._queue: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
+        self._queue = _new_queue()
         self._stream: Any = None
         self._opened: InputDevice | None = None
         self._fault: DeviceError | None = None
@@ -107,7 +107,7 @@ class Microphone:
             return
         self._opened, self._fault = None, None
         # The last stream's callback keeps the old queue and event: it can no longer disturb.
-        self._queue, self._ended = queue.SimpleQueue(), threading.Event()
+        self._queue, self._ended = _new_queue(), threading.Event()
         self._opener = threading.Thread(target=self._reopen, name="open-device", daemon=True)
         self._opener.start()
 
@@ -237,6 +237,14 @@ class Microphone:
                     end()
                 except sd.PortAudioError as error:
                     log.debug("closing %s: %s", self._name, error)
+
+
+def _new_queue() -> queue.Queue[Chunk]:
+    """No SimpleQueue: its `get` waits for ever where a signal handler ends behind the time-out (CPython 3.11).
+
+    A station whose device was gone then obeyed no SIGTERM.
+    """
+    return queue.Queue()
 
 
 def _sounddevice() -> Any:

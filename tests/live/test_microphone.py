@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import signal
 import subprocess
 import sys
 import threading
@@ -225,3 +226,24 @@ from birdwatch.live.microphone import _sounddevice
 assert _sounddevice() is library
 """
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+def test_a_signal_whose_handler_outlasts_the_timeout_does_not_keep_read_waiting(sound):
+    source = opened()
+
+    def handler(_number, _frame):
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            pass
+
+    before = signal.signal(signal.SIGALRM, handler)
+    # Should it wait for ever: this ends it.
+    late = threading.Timer(10.0, sound.running[0].play, [np.zeros(10)])
+    late.start()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        assert source.read(0.1) == []
+    finally:
+        late.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
