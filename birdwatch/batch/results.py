@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,7 +15,7 @@ from birdwatch.batch.run_database import Entry, RunDatabase
 from birdwatch.model.manifest import Manifest
 from birdwatch.model.species_filter import SpeciesFilter
 from birdwatch.paths import text_of
-from birdwatch.tables.cells import spreadsheet_cells
+from birdwatch.tables.cells import write_csv
 from birdwatch.tables.own_files import table_beside
 from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Rows, Vocabulary
 
@@ -107,10 +106,8 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
         path.unlink(missing_ok=True)
         return
     with table_beside(path) as stream:
-        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
-        writer.writerow(("recording", "reason"))
         rows = ((text_of(outcome.job.path), text_of(outcome.fault)) for outcome in failed)
-        writer.writerows(map(spreadsheet_cells, rows))
+        write_csv(cast(IO[str], stream), [("recording", "reason"), *rows])
 
 
 def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:
@@ -120,8 +117,9 @@ def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest)
         path.unlink(missing_ok=True)
         return
     with table_beside(path) as stream:
-        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
-        writer.writerow(("label", "scientific_name", "common_name", "reason"))
-        for label, allowed in zip(manifest.labels, species.allowed, strict=True):
-            if not allowed:
-                writer.writerow((label.code, label.scientific_name, label.common_name, species.reason))
+        rows = (
+            (label.code, label.scientific_name, label.common_name, species.reason)
+            for label, allowed in zip(manifest.labels, species.allowed, strict=True)
+            if not allowed
+        )
+        write_csv(cast(IO[str], stream), [("label", "scientific_name", "common_name", "reason"), *rows])

@@ -24,6 +24,7 @@ from birdwatch.evaluation.metrics import evaluate as scores_of
 from birdwatch.evaluation.predictions import read_predictions
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.model.registry import find_model
+from birdwatch.tables.cells import write_csv
 from birdwatch.tables.own_files import check_replaceable, table_beside
 from birdwatch.tables.reading import table_files
 from birdwatch.wording import counted
@@ -113,8 +114,7 @@ def evaluate(
     last = ("mean", "", "", "", *(_text(mean[name]) for name in COLUMNS[4:]))
     if out is not None:
         with table_beside(out) as stream:
-            writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
-            writer.writerows((COLUMNS, *rows))
+            write_csv(cast(IO[str], stream), (COLUMNS, *rows))
     widths = [max(len(row[number]) for row in (COLUMNS, *rows, last)) for number in range(len(COLUMNS))]
     for row in (COLUMNS, *rows, last):
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections import defaultdict
@@ -21,6 +20,7 @@ from birdwatch.extras import install_command
 from birdwatch.hub.clock import HOUR_MS, iso
 from birdwatch.hub.schema import events, listened, species, stations
 from birdwatch.hub.store import Store
+from birdwatch.tables.cells import write_csv
 from birdwatch.tables.own_files import table_beside
 
 __all__ = ["FORMATS", "Choice", "export"]
@@ -108,13 +108,9 @@ COLUMNS = (
 def _csv(store: Store, path: Path, choice: Choice) -> int:
     count = 0
     with table_beside(path) as stream:
-        writer = csv.DictWriter(cast(IO[str], stream), COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
+        write_csv(cast(IO[str], stream), [COLUMNS])
         for row in _rows(store, choice):
-            # A spreadsheet would run a name that begins so.
-            writer.writerow(
-                {k: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t\r" and v else v for k, v in row.items()}
-            )
+            write_csv(cast(IO[str], stream), [[row[name] for name in COLUMNS]])
             count += 1
     return count
 
@@ -155,7 +151,6 @@ def _ebird(store: Store, path: Path, choice: Choice) -> int:
         count += 1
     minutes = _minutes(store, choice.where)
     with table_beside(path) as stream:
-        writer = csv.writer(cast(IO[str], stream), lineterminator="\n")
         for (station, day), found in sorted(days.items()):
             lat, lon = places[station]
             effort = round(minutes.get((station, day), 0.0))
@@ -164,7 +159,7 @@ def _ebird(store: Store, path: Path, choice: Choice) -> int:
                 remark = f"birdwatch {__version__}; detected by a network, not by ear"
                 what = (name, genus, kind, "X", f"{events_} acoustic events")
                 place = (station, lat, lon, day, "00:00", "", "", "Stationary")
-                writer.writerow([*what, *place, 1, effort or "", "N", "", "", remark])
+                write_csv(cast(IO[str], stream), [[*what, *place, 1, effort or "", "N", "", "", remark]])
     return count
 
 
@@ -205,8 +200,7 @@ def _darwin_core(store: Store, path: Path, choice: Choice) -> int:
     ):
         with archive.open("occurrence.csv", "w", force_zip64=True) as member:
             text = io.TextIOWrapper(member, encoding="utf-8", newline="")
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(TERMS)
+            write_csv(text, [TERMS])
             for row in _rows(store, choice):
                 status = "verified by a person" if row["verdict"] in ("right", "other") else "unverified"
                 who = row["by"] or f"birdwatch {__version__}"
@@ -214,7 +208,9 @@ def _darwin_core(store: Store, path: Path, choice: Choice) -> int:
                 when = f"{row['start_utc']}/{row['end_utc']}"
                 place = (row["station"], row["lat"], row["lon"])
                 names = (row["scientific"], row["name"])
-                writer.writerow([*what, when, *names, *place, status, who, f"score {row['score']:.3f}"])
+                cells = [*what, when, *names, *place, status, who, f"score {row['score']:.3f}"]
+                # For programs: the names as they are.
+                write_csv(text, [cells], verbatim=True)
                 count += 1
             text.flush()
             text.detach()

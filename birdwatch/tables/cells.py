@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
+from typing import IO
 
-__all__ = ["original_text", "plain_cells", "spreadsheet_cells"]
+__all__ = ["original_text", "plain_cells", "spreadsheet_cells", "write_csv"]
 
 # A cell that begins so is a formula to Excel, LibreOffice and Google Sheets (OWASP, CSV Injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -13,6 +15,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 def spreadsheet_cells(cells: Iterable[object]) -> list[object]:
     """A row of csv in which text that begins like a formula has an apostrophe before it; numbers stay as they are."""
     return [f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell for cell in cells]
+
+
+def write_csv(stream: IO[str], rows: Iterable[Iterable[object]], *, verbatim: bool = False) -> None:
+    """Write rows of csv, of which text that begins like a formula gets an apostrophe unless `verbatim`.
+
+    A row with a carriage return is quoted wholly: before Python 3.13 `csv` leaves that one bare, and every reader takes
+    it for the end of the line.
+    """
+    plain = csv.writer(stream, lineterminator="\n")
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        cells = list(row) if verbatim else spreadsheet_cells(row)
+        breaks = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if breaks else plain).writerow(cells)
 
 
 def original_text(cell: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from birdwatch.config.loading import state_folder
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.paths import file_name, is_object_store, is_url
 from birdwatch.tables.audacity import audacity_rows
-from birdwatch.tables.cells import plain_cells, spreadsheet_cells
+from birdwatch.tables.cells import plain_cells, write_csv
 from birdwatch.tables.dataset import check_dataset, recordings_path, write_dataset
 from birdwatch.tables.detections import DETECTION_COLUMNS, detection_columns, detection_rows
 from birdwatch.tables.json_lines import json_lines
@@ -223,10 +222,9 @@ def _write(
     if FORMS[form]:
         stream.writelines("\t".join(plain_cells(row)) + "\n" for row in chain([header] if header else [], rows))
         return
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header or ())
+    write_csv(stream, [header or ()], verbatim=True)
     # A template's rows are the competition's own names.
-    writer.writerows(rows if template is not None and form == "kaggle" else map(spreadsheet_cells, rows))
+    write_csv(stream, rows, verbatim=template is not None and form == "kaggle")
 
 
 _PLAIN: dict[str, tuple[Sequence[str] | None, Callable[[Iterable[Result], Vocabulary], Iterator[Sequence[object]]]]] = {

@@ -95,8 +95,10 @@ def read_submission(path: Path) -> Submission:
             columns = list(reader.fieldnames or ())
             table = [{**row, "row_id": original_text(row["row_id"])} for row in reader]
         if tuple(columns) == SUBMISSION_COLUMNS:
-            rows = [(row["row_id"], None, None, row["class_name"], float(row["presence"])) for row in table]
-            labels = list(dict.fromkeys(row["class_name"] for row in table))
+            rows = [
+                (row["row_id"], None, None, original_text(row["class_name"]), float(row["presence"])) for row in table
+            ]
+            labels = list(dict.fromkeys(label for *_, label, _ in rows))
             return Submission(list(rows), labels, {row["row_id"]: 0.0 for row in table}, None)
         return _read_segments(table, columns[1:])
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -20,7 +20,18 @@ from birdwatch.tables.formats import Output, write_output
 from birdwatch.tables.reading import read_detections
 from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Vocabulary
 
-NAMES = ["=1+1", "+cmd|' /C calc'!A0", "-2", "@SUM(A1)", "tab\there", "line\nend", 'quote"d', "'=kept"]
+NAMES = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2",
+    "@SUM(A1)",
+    "tab\there",
+    "line\nend",
+    "bare\rreturn",
+    "\r=1",
+    'quote"d',
+    "'=kept",
+]
 
 
 def result(name):
@@ -58,6 +69,15 @@ def test_names_come_back_as_they_were(tmp_path):
     assert [row.recording for row in read_detections(write(tmp_path / "d.parquet", "parquet")).rows] == NAMES
     read = read_predictions(write(tmp_path / "s.csv", "submission"))
     assert list(dict.fromkeys(row.recording for row in read.rows)) == NAMES
+
+
+def test_classes_come_back_as_they_were(tmp_path):
+    labels = (replace(LABELS[0], code="=1+1"), replace(LABELS[1], code="-x"), *LABELS[2:])
+    words = replace(WORDS, manifest=manifest(labels=labels))
+    for form in ("submission", "detections"):
+        read = read_predictions(write(tmp_path / f"{form}.csv", form, words))
+        assert "=1+1" in {row.label for row in read.rows}
+        assert "=1+1" in read.names.codes
 
 
 @given(st.text())
