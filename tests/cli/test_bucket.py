@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from buckets import KEY_ID, SECRET, bucket_server
+from forked_birdwatch import run_birdwatch
 from recordings import written
 
 OUTPUTS = ["--out", "d.parquet", "--out", "d.csv", "--format", "parquet", "--format", "detections"]
@@ -42,8 +41,7 @@ def bucket(season):
 
 
 def birdwatch(bucket, folder: Path, *arguments, **more: str):
-    command = [sys.executable, "-m", "birdwatch", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={**bucket.env, **more}, check=False)
+    done = run_birdwatch(*arguments, cwd=folder, env={**bucket.env, **more})
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from buckets import KEY_ID, SECRET, bucket_server
+from forked_birdwatch import run_birdwatch
 
 OUT = ("d.parquet", "d.csv", "set/")
 FORMATS = ("--format", "parquet", "--format", "detections", "--format", "parquet")
@@ -46,8 +47,7 @@ def env(bucket, tmp_path):
 
 
 def birdwatch(env, folder: Path, *arguments):
-    command = [*COMMAND, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, check=False)
+    done = run_birdwatch(*arguments, cwd=folder, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

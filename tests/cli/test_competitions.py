@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 
 @pytest.fixture
 def birdwatch(tmp_path, tiny_model):
     def call(*arguments):
-        command = [sys.executable, "-m", "birdwatch", *map(str, arguments), "--model", str(tiny_model)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        return run_birdwatch(*arguments, "--model", tiny_model, cwd=tmp_path)
 
     return call
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
@@ -13,6 +11,7 @@ import numpy as np
 import pandas
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 AS_DATASET = ("--out", "detections/", "--format", "parquet")
 
@@ -20,8 +19,7 @@ AS_DATASET = ("--out", "detections/", "--format", "parquet")
 @pytest.fixture(scope="module")
 def birdwatch():
     def call(*arguments, folder):
-        command = [sys.executable, "-m", "birdwatch", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        return run_birdwatch(*arguments, cwd=folder)
 
     return call
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import reference
 import soundfile
+from forked_birdwatch import run_birdwatch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 LABELS = ["gretit1", "eurrob1", "eurbla"]
@@ -18,13 +17,7 @@ LABELS = ["gretit1", "eurrob1", "eurbla"]
 @pytest.fixture
 def birdwatch(tmp_path):
     def call(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "birdwatch", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
+        return run_birdwatch(*arguments, cwd=tmp_path)
 
     return call
 

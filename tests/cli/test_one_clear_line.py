@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 BIRDWATCH = f"{sys.executable} -m birdwatch"
 RUN = "birdwatch run a.wav --model m.onnx --out o.csv"
@@ -31,6 +33,10 @@ def folder(tmp_path, tiny_model):
 
 def shell(folder, line):
     """A line of bash, in which `birdwatch` is the command of this checkout."""
+    if not set(line) & set("<>|&;$`~*"):
+        command, *words = shlex.split(line)
+        assert command == "birdwatch"
+        return run_birdwatch(*words, cwd=folder)
     script = f'birdwatch() {{ {BIRDWATCH} "$@"; }}; {line}'
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=folder, check=False, timeout=120)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 from birdwatch.errors import SinkError
 
@@ -30,9 +29,7 @@ def folder(tmp_path, tiny_model):
 
 
 def birdwatch(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "birdwatch", *arguments], capture_output=True, text=True, cwd=folder, check=False
-    )
+    return run_birdwatch(*arguments, cwd=folder)
 
 
 READ = ("--model", "model.onnx", "--config", "set.toml", "--species", "species.txt", "--locale", "names.txt")

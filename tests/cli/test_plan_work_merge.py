@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 OUTPUTS = ["--out", "d.parquet", "--out", "d.csv", "--format", "parquet", "--format", "detections"]
 
@@ -28,8 +29,7 @@ def season(tmp_path, song):
 @pytest.fixture
 def birdwatch(tmp_path):
     def call(*arguments, folder=tmp_path):
-        command = [sys.executable, "-m", "birdwatch", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        return run_birdwatch(*arguments, cwd=folder)
 
     return call
 

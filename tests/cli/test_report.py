@@ -5,24 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def birdwatch(*arguments, folder):
-    return subprocess.run(
-        [sys.executable, "-m", "birdwatch", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
+    return run_birdwatch(*arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow.parquet
@@ -14,6 +12,7 @@ import pytest
 import reference
 import soundfile
 import soxr
+from forked_birdwatch import run_birdwatch
 
 import birdwatch
 from birdwatch.config.schema import Settings
@@ -24,13 +23,7 @@ LABELS = ["gretit1", "eurrob1", "eurbla"]
 @pytest.fixture
 def run(tmp_path, tiny_model):
     def call(*arguments, model=tiny_model):
-        return subprocess.run(
-            [sys.executable, "-m", "birdwatch", "run", *map(str, arguments), "--model", str(model)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
+        return run_birdwatch("run", *arguments, "--model", model, cwd=tmp_path)
 
     return call
 

@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from forked_birdwatch import run_birdwatch
 
 OUTPUTS = ["--out", "d.parquet", "--out", "sub.csv", "--out", "d.jsonl", "--out", "k.csv", "--out", "raven/"]
 FORMS = [word for form in ("parquet", "submission", "jsonl", "kaggle", "raven") for word in ("--format", form)]
@@ -27,9 +28,7 @@ def command(model, *arguments):
 @pytest.fixture
 def run(tmp_path, tiny_model):
     def call(*arguments, folder=tmp_path, text=""):
-        return subprocess.run(
-            command(tiny_model, *arguments), capture_output=True, text=True, cwd=folder, check=False, input=text
-        )
+        return run_birdwatch("run", *arguments, "--model", tiny_model, cwd=folder, text=text)
 
     return call
 
