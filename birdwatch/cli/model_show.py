@@ -18,12 +18,14 @@ from birdwatch.wording import counted
 __all__ = ["model_show"]
 
 Rows = list[tuple[str, str]]
+# Characters of a value before --all is needed for the rest.
+LONGEST = 400
 
 
 @click.command("show")
 @click.argument("model", required=False, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest as JSON, for programs.")
-@click.option("--all", "everything", is_flag=True, help="Also how it was made: every figure of its provenance.")
+@click.option("--all", "everything", is_flag=True, help="Also how it was made, and whoever is to be named.")
 def model_show(model: str | None, as_json: bool, everything: bool) -> None:
     """Show what MODEL is: labels, front end, thresholds, licence, size.
 
@@ -40,6 +42,8 @@ def model_show(model: str | None, as_json: bool, everything: bool) -> None:
         ("sha256", classifier.sha256),
     ]
     rows = [*file_rows, *about(manifest)]
+    if not everything:
+        rows = [(name, _shortened(value)) for name, value in rows]
     made = provenance_rows(manifest)
     if not everything and made:
         rows.append(("provenance", f"{counted(len(made), 'entry', 'entries')}; --all shows them"))
@@ -53,6 +57,11 @@ def model_show(model: str | None, as_json: bool, everything: bool) -> None:
             click.echo(f"provenance.{name}: {value}")
         for label in label_rows(manifest):
             click.echo("\t".join(label))
+
+
+def _shortened(text: str) -> str:
+    """A built-in model's attribution names hundreds of recordists, a screen full of them."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(', ', 1)[0]} ...; --all shows the rest"
 
 
 def about(manifest: Manifest) -> Rows:

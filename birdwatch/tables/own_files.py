@@ -2,7 +2,8 @@
 
 Beside a table, or a folder of them, is a list, `.birdwatch-written`: the SHA-256 and the name of each, as `sha256sum`
 writes them. A file is birdwatch's own where its bytes stand there under its name. Parquet files of a run need none:
-their footer says that they are, and what else writes Parquet does not keep it.
+their footer says that they are, and neither pandas nor Polars nor DuckDB keeps that when it writes. pyarrow does: a
+table that was read, changed and written with it still counts as birdwatch's own.
 """
 
 from __future__ import annotations

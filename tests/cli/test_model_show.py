@@ -52,6 +52,16 @@ def test_the_provenance_does_not_bury_the_species(tmp_path: Path) -> None:
     assert "provenance.metrics.auc: 0.95" in whole
 
 
+def test_hundreds_of_recordists_do_not_bury_the_species(tmp_path: Path) -> None:
+    names = ", ".join(f"Recordist {number}" for number in range(200))
+    path = write_tiny_model(tmp_path / "tiny.onnx", attribution=names)
+    short, whole = (CliRunner().invoke(model, ["show", str(path), *more]).stdout for more in ([], ["--all"]))
+    assert ", Recordist 9, " in short
+    assert "; --all shows the rest" in short
+    assert "Recordist 199" not in short
+    assert f"attribution: {names}" in whole
+
+
 def test_text_for_programs_and_pipes(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "tiny.onnx")
     told = CliRunner().invoke(model, ["show", str(path)])
