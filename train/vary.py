@@ -1,8 +1,8 @@
-"""Sounds made of recordings, as other birds in other places might have sung them: for a teacher to listen to.
+"""Variations of recordings (speed, level, equalisation, mixtures, noise) that a teacher network labels.
 
-Augmentations keep a label; these need not. Which bird a song played faster is, if any, the teacher says: it scores the
-very sound that the network is shown (Beyer et al., Knowledge distillation: A good teacher is patient and consistent,
-CVPR 2022). So a few recordings give many thousand examples.
+An augmentation keeps the label of its recording; a variation may not, as a song played faster can be another species.
+So the teacher scores exactly the audio that the student is trained on (Beyer et al., Knowledge distillation: A good
+teacher is patient and consistent, CVPR 2022). A few recordings give many thousand examples.
 """
 
 from __future__ import annotations

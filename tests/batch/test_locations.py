@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -23,14 +22,6 @@ from birdwatch.batch.staging import Staging
 from birdwatch.errors import ConfigError, SinkError, SourceError
 
 URL = "memory://season"
-
-
-@pytest.fixture
-def memory():
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
 
 
 def wav(seconds: float = 1.0, rate_hz: int = 32000) -> bytes:

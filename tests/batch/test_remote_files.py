@@ -5,21 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from birdwatch.batch.remote_files import check_store, check_target, delete, download, exists, files_under, upload
 from birdwatch.errors import ConfigError, SinkError
 
 SECRET = "https://key:hidden@host/a?X-Amz-Signature=hidden"
-
-
-@pytest.fixture
-def memory():
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
 
 
 @pytest.fixture
