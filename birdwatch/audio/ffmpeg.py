@@ -17,7 +17,7 @@ import av
 import av.logging
 
 from birdwatch.audio.ffmpeg_frames import Sink, TimeStamps, Unparsed
-from birdwatch.audio.joined import content_end, is_joined, left_over, next_part, unread_bytes
+from birdwatch.audio.joined import content_end, flac_begins, is_joined, left_over, next_part, unread_bytes
 from birdwatch.audio.region import Region
 from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.types import FloatArray
@@ -195,8 +195,9 @@ class FfmpegFile:
                 with suppress(OSError, ValueError, av.error.FFmpegError):
                     yield from self._stream.codec_context.decode(None)
                 return
+            another = flac_begins(bytes(packet)) if self._container.format.name == "flac" else -1
             if packet.pos is not None:
-                self._read_to = begins + packet.pos + packet.size
+                self._read_to = begins + packet.pos + (packet.size if another < 0 else another)
             try:
                 for frame in packet.decode():
                     in_a_row = 0
@@ -210,6 +211,9 @@ class FfmpegFile:
                 if in_a_row > MAX_ERRORS:
                     self.notes.append(f"{self.path} holds nothing that can be decoded from there on")
                     return
+            if another >= 0:
+                yield from self._stream.codec_context.decode(None)
+                return
 
     def close(self) -> None:
         """Close the file."""

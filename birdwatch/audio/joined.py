@@ -1,17 +1,18 @@
 """Recordings that were joined into one file: where the next one begins.
 
-FFmpeg itself continues where an mp3, a flac or a chained Ogg goes on in the same format. Where the format changes, or
-the container ends, the rest is opened as a file of its own.
+FFmpeg itself continues where an mp3 or a chained Ogg goes on in the same format. Where the format changes, or the
+container ends, the rest is opened as a file of its own; of a flac always, since FFmpeg decodes it by the first header.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["content_end", "is_joined", "left_over", "next_part", "unread_bytes"]
+__all__ = ["content_end", "flac_begins", "is_joined", "left_over", "next_part", "unread_bytes"]
 
 # FFmpeg's name of a container -> how its files begin, and at which byte. An Ogg stream begins with a page of type 2.
 BEGINNINGS = {
+    "flac": (b"fLaC", 0),
     "ogg": (b"OggS\0\2", 0),
     "wv": (b"wvpk", 0),
     "tta": (b"TTA1", 0),
@@ -21,6 +22,8 @@ BEGINNINGS = {
     "ape": (b"MAC ", 0),
     "amr": (b"#!AMR", 0),
 }
+# A flac file begins with a STREAMINFO of 34 bytes, which is or is not its last block of metadata.
+FLAC_HEADERS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 # How much is read at once.
 CHUNK_BYTES = 1 << 20
 # Behind the audio may be some zeros, an index, tags and pictures; more than both of these is something else.
@@ -55,6 +58,12 @@ def is_joined(path: Path, container: str) -> bool:
     """Whether time stamps begin again somewhere in the file, so that nothing can be sought by them."""
     magic = {"flac": b"fLaC", "ogg": b"OggS\0\2"}.get(container)
     return magic is not None and _find(path, magic, len(magic)) >= 0
+
+
+def flac_begins(packet: bytes) -> int:
+    """The byte of a packet at which another flac file begins, -1 for none: FFmpeg takes its header for audio."""
+    found = [at for header in FLAC_HEADERS if (at := packet.find(header)) >= 0]
+    return min(found, default=-1)
 
 
 def unread_bytes(size: int, behind: int) -> int:

@@ -69,6 +69,22 @@ def test_parts_of_other_formats_are_converted_and_keep_their_pitch(
     assert pitch(found[7 * rate_hz : 11 * rate_hz], rate_hz) == pytest.approx(3000, abs=1)
 
 
+@pytest.mark.parametrize("rates", [(32000, 48000), (48000, 32000), (32000, 32000), (16000, 96000), (44100, 22050)])
+def test_joined_flacs_are_each_decoded_by_their_own_header(tmp_path: Path, rates: tuple[int, int]) -> None:
+    whole = b""
+    for hz, rate_hz, seconds in zip((500, 3000, 1000), (*rates, rates[0]), (5, 9, 3), strict=True):
+        whole += encoded(tmp_path / "part.flac", tone(hz, seconds, rate_hz), "flac", rate_hz=rate_hz).read_bytes()
+    path = tmp_path / "all.flac"
+    path.write_bytes(whole)
+    found, rate_hz, warnings = decoded(path)
+    assert rate_hz == rates[0]
+    assert len(found) / rate_hz == pytest.approx(17, abs=0.01)
+    for start_s, hz in ((1, 500), (6, 3000), (12, 3000), (14.5, 1000)):
+        part = found[round(start_s * rate_hz) : round((start_s + 1.5) * rate_hz)]
+        assert pitch(part, rate_hz) == pytest.approx(hz, abs=1)
+    assert not any("damaged" in line for line in warnings)
+
+
 @pytest.mark.parametrize("form", ["WAV", "AIFF", "AU", "CAF"])
 def test_joined_files_of_plain_samples(tmp_path: Path, form: str) -> None:
     whole = b""
