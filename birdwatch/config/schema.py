@@ -23,8 +23,9 @@ __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 class Rule:
     """The type and bounds of a setting.
 
-    live: applied by a reload; the others need a restart. source: may differ between sources, in `[source.NAME]`; where
-    sources are such tables, a reload applies it by opening that source again. secret: its value is never shown.
+    like: what the pattern stands for, in words. live: applied by a reload; the others need a restart. source: may
+    differ between sources, in `[source.NAME]`; where sources are such tables, a reload applies it by opening that
+    source again. secret: its value is never shown.
     """
 
     kind: type
@@ -33,6 +34,7 @@ class Rule:
     high: float | None = None
     choices: tuple[str, ...] = ()
     pattern: str = ""
+    like: str = ""
     optional: bool = False
     live: bool = False
     source: bool = False
@@ -51,7 +53,7 @@ class Rule:
         if self.high is not None and not value <= self.high:
             return self._range()
         if self.pattern and not re.fullmatch(self.pattern, value):
-            return f"text like {self.pattern}"
+            return self.like or f"text like {self.pattern}"
         return None
 
     def _range(self) -> str:
@@ -70,6 +72,8 @@ def _station() -> str:
     return re.sub(r"[\s/]", "-", platform.node()) or "station"
 
 
+_endpoint = r"tcp://\S+:(\d{1,5}|\*)|ipc://\S.*"
+_like_endpoint = "tcp://HOST:PORT or ipc://PATH, for example tcp://127.0.0.1:5570"
 _own: Mapping[str, Any] = {"source": True}
 _live: Mapping[str, Any] = {"source": True, "live": True}
 _score: Mapping[str, Any] = {"low": 0.0, "high": 1.0, **_live}
@@ -141,8 +145,16 @@ class Settings(ClassRules):
     provider: Provider = setting("auto", str, "What the network runs on.", choices=PROVIDERS)
     hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01, **_own)
     recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0, **_own)
-    bind: str = setting("tcp://127.0.0.1:5570", str, "Where subscribers connect.")
-    replay_bind: str = setting("tcp://127.0.0.1:5571", str, "Where replay is served; `off` for nowhere.")
+    bind: str = setting(
+        "tcp://127.0.0.1:5570", str, "Where subscribers connect.", pattern=_endpoint, like=_like_endpoint
+    )
+    replay_bind: str = setting(
+        "tcp://127.0.0.1:5571",
+        str,
+        "Where replay is served; `off` for nowhere.",
+        pattern=f"off|{_endpoint}",
+        like=f"off, {_like_endpoint}",
+    )
     curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
     insecure_bind: bool = setting(False, bool, "Allow other machines to connect without keys.")
     journal: Path | None = setting(None, Path, "File of published messages; none: in the state folder.")

@@ -64,6 +64,8 @@ def shell(folder, line):
         ("birdwatch embed '' --out o.parquet", 1, "a recording's name is empty"),
         ("birdwatch listen dawn.wav", 2, "`birdwatch run dawn.wav --out dawn.csv` scores a recording"),
         ("birdwatch listen --hop nan", 2, "hop is 'nan', expected 0.01 or more"),
+        ("birdwatch listen --bind nonsense", 2, "bind is 'nonsense', expected tcp://HOST:PORT or ipc://PATH"),
+        ("birdwatch listen --replay-bind udp://a:1", 2, "replay_bind is 'udp://a:1', expected off, tcp://HOST:PORT"),
         ("birdwatch run a.wav --out ''", 1, ". is a folder; name a file to write"),
         ("birdwatch run a.wav --out o.csv --species .", 1, "the species list . cannot be read as text: Is a directory"),
         ("birdwatch run a.wav --out o.csv --species $'\\e[31m'", 1, r"the species list \x1b[31m cannot be read"),
