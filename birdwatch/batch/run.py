@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def score_and_write(
     request, scoring, manifest = plan.request, plan.scoring, plan.manifest
     template = None if request.template is None else read_template(request.template)
     if template is not None:
-        _warn_of_columns(template, manifest, notice)
+        _warn_of_template(template, manifest, notice)
     members = open_members(request, scoring.classifier)
     if len(wanted) == 1 and wanted[0].fault is not None:
         raise SourceError(wanted[0].fault)
@@ -158,7 +159,11 @@ def score_and_write(
     )
 
 
-def _warn_of_columns(template: Template, manifest: Manifest, notice: Notice) -> None:
+def _warn_of_template(template: Template, manifest: Manifest, notice: Notice) -> None:
+    for kind, names in zip(("column", "row"), template, strict=True):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            notice(f"birdwatch: warning: the template has {kind}s more than once: {listed(twice, SHOWN)}")
     strange = [column for column in template[0] if column not in set(manifest.codes)]
     if strange:
         notice(

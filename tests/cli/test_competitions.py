@@ -43,3 +43,12 @@ def test_columns_and_rows_that_do_not_match_are_named(birdwatch, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 of 3 columns of the template are no classes of the model tiny; they are 0: zzz1, zzz2" in done.stderr
     assert "2 rows of sample.csv have no recording; they are 0: b_5, c_5" in done.stderr
+
+
+def test_what_a_template_has_twice_is_named(birdwatch, tmp_path):
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "sample.csv").write_text("row_id,eurrob1,gretit1,eurrob1\na_5,0,0,0\nb_5,0,0,0\na_5,0,0,0\n")
+    done = birdwatch("run", "hidden", "--out", "s.csv", "--format", "kaggle", "--template", "sample.csv")
+    assert done.returncode == 0, done.stderr
+    assert "the template has columns more than once: eurrob1" in done.stderr
+    assert "the template has rows more than once: a_5" in done.stderr
