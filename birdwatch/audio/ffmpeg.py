@@ -137,7 +137,8 @@ class FfmpegFile:
                 yield from sink.push(frame)
             if not self._open_next():
                 break
-            base = None
+            # WavPack's blocks are numbered, also behind damage; in a file that was joined they begin again.
+            base = 0 if self._container.format.name == "wv" else None
         yield from sink.drain()
 
     def _seek(self, frame: int) -> int | None:

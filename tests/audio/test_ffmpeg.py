@@ -218,7 +218,9 @@ def test_samples_of_every_format(name, dtype, zero, full, channels, planar):
     np.testing.assert_array_equal(found, expected.astype(np.float32))
 
 
-@pytest.mark.parametrize(("suffix", "codec"), [("mp3", "libmp3lame"), ("mp2", "mp2"), ("ac3", "ac3")])
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mp3", "libmp3lame"), ("mp2", "mp2"), ("ac3", "ac3"), ("wv", "wavpack")]
+)
 @pytest.mark.parametrize("share", [0.02, 0.2])
 def test_behind_a_hole_in_a_bare_stream_sounds_are_at_their_time(
     tmp_path: Path, suffix: str, codec: str, share: float
