@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from birdwatch.model.frontend_spec import FrontendSpec
 from birdwatch.model.real_fft import rfft_rows
+from birdwatch.model.sparse_product import SparseMatrix
 
 __all__ = ["Bands", "FloatArray", "MelRows", "bands", "frozen", "hann_window", "mel_filterbank"]
 
@@ -70,16 +71,15 @@ def bands(matrix: FloatArray, rows: int) -> Bands:
 
 
 @lru_cache(maxsize=8)
-def mel_bands(spec: FrontendSpec) -> Bands:
-    """The filterbank over interleaved squares (re^2, im^2, re^2, ...): its product adds the two up as well.
+def mel_filters(spec: FrontendSpec) -> tuple[slice, SparseMatrix]:
+    """The bins that the filterbank uses, and its weights over them: 879 of 128 x 446 are not zero."""
+    filters = mel_filterbank(spec)
+    used = np.flatnonzero(filters.any(axis=0))
+    bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+    return bins, SparseMatrix(filters[:, bins])
 
-    879 of the 128 x 513 weights are not zero; groups of 16 filters leave a seventh of the products to do.
-    """
-    return bands(np.repeat(mel_filterbank(spec), 2, axis=1), 16)
 
-
-# Spectra at a time: their frames and transforms, 0.7 MB, stay in a core's cache, and calls are still few. Always as
-# many, the last ones filled up: a BLAS has other kernels for other sizes, and they round differently.
+# Spectra at a time: their frames and transforms, 1 MB, stay in a core's cache, and calls are still few.
 SPECTRA = 80
 
 
@@ -92,7 +92,8 @@ class MelRows:
 
     def __init__(self, n: int, spec: FrontendSpec) -> None:
         self._hop, self._pad = spec.hop_frames, spec.n_fft // 2
-        self._hann, self._bands = hann_window(spec.n_fft), mel_bands(spec)
+        self._hann = hann_window(spec.n_fft)
+        self._bins, self._filters = mel_filters(spec)
         count = 1 + n // self._hop
         # Spectra [first, end) reach into the padding at neither end.
         self._first = min(-(-self._pad // self._hop), count)
@@ -101,7 +102,10 @@ class MelRows:
         self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)[:: self._hop][:count]
         self._framed = np.empty((SPECTRA, spec.n_fft), np.float32)
         self._spectra = np.empty((SPECTRA, spec.n_fft // 2 + 1), np.complex64)
-        self._mels = np.empty((SPECTRA, spec.n_mels), np.float32)
+        # From here on a spectrum is a column.
+        self._used = np.zeros((self._bins.stop - self._bins.start, SPECTRA), np.complex64)
+        self._squares = np.zeros(self._used.shape, np.float32)
+        self._mels = np.empty((spec.n_mels, SPECTRA), np.float32)
         self._power = np.empty((count, spec.n_mels), np.float32)
         self._before: FloatArray | None = None
 
@@ -140,9 +144,10 @@ class MelRows:
         count = len(part)
         np.multiply(part, self._hann, out=self._framed[:count])
         rfft_rows(self._framed[:count], self._spectra[:count])
-        squares = self._spectra.view(np.float32)  # (SPECTRA, 2 * bins): re, im, re, ...
-        np.multiply(squares[:count], squares[:count], out=squares[:count])
-        squares[count:] = 0.0
-        for filters, bins, weights in self._bands:
-            np.matmul(squares[:, bins], weights.T, out=self._mels[:, filters])
-        self._power[rows] = self._mels[:count]
+        self._used[:, :count] = self._spectra[:count, self._bins].T
+        self._used[:, count:] = 0.0
+        parts = self._used.view(np.float32)  # (bins, 2 * SPECTRA): re, im, re, ...
+        np.multiply(parts, parts, out=parts)
+        np.add(parts[:, 0::2], parts[:, 1::2], out=self._squares)
+        self._filters.product(self._squares, self._mels)
+        self._power[rows] = self._mels[:, :count].T

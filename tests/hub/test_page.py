@@ -138,7 +138,7 @@ def test_live_draws_the_spectrum_and_names_what_is_detected(hub, page_of):
     page = page_of(hub)
     page.locator(".wait").wait_for(state="hidden")
     page.locator(".now-name", has_text="Common Wood-Pigeon").wait_for()
-    assert page.locator(".latin", has_text="Columba palumbus").first.is_visible()
+    page.locator(".latin", has_text="Columba palumbus").first.wait_for()
     colours = """() => {
         const canvas = document.querySelector(".spectrogram");
         const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
