@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from birdwatch.batch.remote_outputs import check_remote_outputs, upload_outputs
@@ -15,14 +14,6 @@ OLD, NEW = "site=a/date=2024-05-01/part-0.parquet", "site=a/date=2024-05-02/part
 LIST, UPLOADING = "/b/set.recordings.parquet", "/b/set.uploading"
 BEFORE = {f"/b/set/{OLD}": b"old", f"/b/set/{NEW}": b"old too", LIST: b"old list"}
 AFTER = {f"/b/set/{NEW}": b"new", LIST: b"new list"}
-
-
-@pytest.fixture
-def memory():
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    yield system
-    system.store.clear()
 
 
 @pytest.fixture
