@@ -75,8 +75,8 @@ class Settings:
     drop_rate: float = setting(0.2, "dropout before the head")
     drop_path_rate: float = setting(0.2, "stochastic depth")
 
-    clip: Literal["center", "random", "energy", "heard", "all"] = setting(
-        "center", "windows to train on; heard follows the soft labels, all takes every window in turn"
+    clip: Literal["center", "random", "energy", "labelled", "all"] = setting(
+        "center", "windows to train on; labelled follows the soft labels, all takes every window in turn"
     )
     window_hop_s: float = setting(5.0, "distance of the windows of clip all, and of the validation")
     secondary: Literal["used", "masked", "ignored"] = setting(
@@ -213,8 +213,8 @@ class Settings:
         folds = ["all", "none", *map(str, range(self.folds))]
         if self.fold not in folds:
             faults.append(f"fold is {self.fold!r}, expected one of {', '.join(folds)}")
-        if self.clip == "heard" and not self.soft_labels:
-            faults.append("clip heard follows soft labels: give --soft-labels")
+        if self.clip == "labelled" and not self.soft_labels:
+            faults.append("clip labelled follows soft labels: give --soft-labels")
         if self.varied and not self.teacher:
             faults.append("varied sounds are learnt by their embeddings: give --teacher")
         if self.varied and not 0.0 < self.varied_share < 1.0:

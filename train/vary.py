@@ -30,7 +30,7 @@ class Variations:
     """How sounds are varied; shares and chances 0 to 1.
 
     natural: share of the sounds played as they are; of the others the speed, and with it the pitch, is drawn between
-    `slowest` and `fastest` (log-uniform), and `backwards` of them are reversed. heard: share of windows with
+    `slowest` and `fastest` (log-uniform), and `backwards` of them are reversed. labelled: share of windows with
     the species; the others are from anywhere. second: chance of a second sound, within +-`gain_db`. background: of
     a background at -25 to 0 dB. equaliser, low_pass, high_pass, noise: of each. nothing: share of backgrounds alone.
     """
@@ -39,7 +39,7 @@ class Variations:
     slowest: float = 0.75
     fastest: float = 1.35
     backwards: float = 0.15
-    heard: float = 0.85
+    labelled: float = 0.85
     second: float = 0.5
     gain_db: float = 6.0
     background: float = 0.35

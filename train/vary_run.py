@@ -63,7 +63,7 @@ class Sounds:
         number = self._drawable[int(rng.choice(len(self._drawable), p=self._shares))]
         source = self._data.sources[number]
         way = Played.draw(rng, self._how)
-        start = self._windows.start_of(number, "heard" if rng.random() < self._how.heard else "random", rng)
+        start = self._windows.start_of(number, "labelled" if rng.random() < self._how.labelled else "random", rng)
         # A faster sound is of more seconds: about the same middle.
         window_s = self._windows.window_s
         start_s = max(0.0, start * self._windows.grid_s - (way.speed - 1.0) * window_s / 2)
@@ -107,8 +107,8 @@ def floor_of(source: Source) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """A teacher that listens to sounds of one length: `windows` windows of its own in each, evenly spread."""
+class TeacherWindows:
+    """The `windows` windows of a teacher that cover each sound of one length, evenly spread."""
 
     model: OnnxClassifier
     rate_hz: int
@@ -116,8 +116,8 @@ class Listener:
     hop_s: float
 
     @classmethod
-    def of(cls, model: OnnxClassifier, spec: FrontendSpec) -> Listener:
-        """The fewest windows that leave no second unheard. Raises ConfigError for a model without embeddings."""
+    def of(cls, model: OnnxClassifier, spec: FrontendSpec) -> TeacherWindows:
+        """The fewest windows that cover every second. Raises ConfigError for a model without embeddings."""
         manifest = model.manifest
         if manifest.embedding_output is None:
             raise ConfigError(f"{model.path.name} has no embeddings to learn; use a teacher that has, such as birdnet")
@@ -146,15 +146,15 @@ def vary(
     if not settings.soft_labels:
         raise ConfigError("vary follows where the soft labels have the species: give --soft-labels")
     # Whatever a run takes its windows from: here they follow the species, so the cache holds whole recordings.
-    settings = replace(settings, clip="heard")
+    settings = replace(settings, clip="labelled")
     spec = frontend_of(settings)
-    listener = Listener.of(load_model(model), spec)
+    teacher_windows = TeacherWindows.of(load_model(model), spec)
     data = gather(settings, spec, say=say, quiet=quiet)
     parts = ceil(count / PART)
     note = {
         "schema": 1,
         "frontend": spec.fingerprint,
-        "teacher": listener.model.sha256,
+        "teacher": teacher_windows.model.sha256,
         "data": data.fingerprint,
         "soft_labels": data.soft_labels,
         "seed": settings.seed,
@@ -166,13 +166,15 @@ def vary(
     sounds = Sounds(data, settings, spec, how, count=count)
     missing = [part for part in range(parts) if not part_exists(out, part)]
     for part in tracked(missing, len(missing), f"parts of {PART} sounds", quiet=quiet):
-        power, embeddings, made_of = teach_part(sounds, listener, range(part * PART, min(count, (part + 1) * PART)))
+        power, embeddings, made_of = teach_part(
+            sounds, teacher_windows, range(part * PART, min(count, (part + 1) * PART))
+        )
         write_part(out, part, power, embeddings, made_of)
     return sum(min(count, (part + 1) * PART) - part * PART for part in missing)
 
 
 def teach_part(
-    sounds: Sounds, listener: Listener, numbers: Sequence[int]
+    sounds: Sounds, teacher_windows: TeacherWindows, numbers: Sequence[int]
 ) -> tuple[FloatArray, FloatArray, list[tuple[Ingredient, ...]]]:
     """Sounds as `write_part` takes them: mel powers, the teacher's embeddings, ingredients; drawn while it listens."""
     spec = sounds.spec
@@ -186,7 +188,7 @@ def teach_part(
             made_of.append(ingredients)
             yield samples
 
-    return power, np.stack(list(listener.embed(drawn()))), made_of
+    return power, np.stack(list(teacher_windows.embed(drawn()))), made_of
 
 
 def begin(out: Path, note: dict[str, object]) -> None:

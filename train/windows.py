@@ -32,7 +32,7 @@ __all__ = ["NOISE", "VARIED", "Draw", "Source", "Windows", "activity", "source"]
 NOISE = -1
 VARIED = -2
 # A window without the species keeps this chance, relative to one that surely has it.
-UNHEARD = 0.02
+UNLABELLED = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
             return 0
         if clip == "center":
             return starts // 2
-        if clip in ("energy", "heard"):
+        if clip in ("energy", "labelled"):
             if (clip, number) not in self._shares:
                 self._shares[clip, number] = self._start_shares(clip, number)
             return int(rng.choice(starts, p=self._shares[clip, number]))
@@ -180,9 +180,9 @@ class Windows(Dataset[dict[str, torch.Tensor]]):
     def _start_shares(self, clip: str, number: int) -> npt.NDArray[np.float64]:
         """The chance of each start `(starts,)` of a source: by its species' soft labels, or where there is signal."""
         item = self.sources[number]
-        if clip == "heard" and item.spans is not None and item.labels:
-            heard = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)
-            shares = heard[:, item.labels[0]].astype(np.float64) + UNHEARD
+        if clip == "labelled" and item.spans is not None and item.labels:
+            labelled = item.spans.targets(np.arange(item.starts) * self.grid_s, self.window_s, self.classes)
+            shares = labelled[:, item.labels[0]].astype(np.float64) + UNLABELLED
         else:
             shares = activity(opened(item.array), item.starts, self.spec)
         return np.asarray(shares / shares.sum(), np.float64)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import uvicorn
+from browsers import needs_browser
 from hubs import START_MS, body, event
 from sample_messages import samples
 
@@ -17,9 +17,7 @@ from birdwatch.hub.hub import Hub, HubSettings
 from birdwatch.hub.ingest import Ingest, Item, Position
 from birdwatch.hub.records import parse
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium here; apt-get install chromium")
+pytestmark = needs_browser
 
 DAY = "2026-05-01"
 VIEWS = {
@@ -62,26 +60,24 @@ def hub(tmp_path: Path) -> Iterator[str]:
     thread.join(30)
 
 
-def test_every_view_shows_what_the_hub_stored(hub):
+def test_every_view_shows_what_the_hub_stored(hub, chromium):
     complaints: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER)
-        page = browser.new_page(viewport={"width": 390, "height": 844}, timezone_id="UTC", locale="en-GB")
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        for view, shown in VIEWS.items():
-            page.goto(f"{hub}#/{view}")
-            page.locator("main").get_by_text(shown).first.wait_for()
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
-        page.goto(f"{hub}#/today/{DAY}")
-        page.locator(".heat-rows .heat-total", has_text="30").wait_for()
-        # A review reaches the store, with the token of this browser.
-        page.goto(f"{hub}#/review")
-        page.get_by_role("button", name="Right").click()
-        page.get_by_role("button", name="Undo").wait_for()
-        page.goto(f"{hub}#/events?review=right")
-        page.locator(".event-row").first.wait_for()
-        assert page.locator(".event-row").count() == 1
-        browser.close()
+    page = chromium.new_page(viewport={"width": 390, "height": 844}, timezone_id="UTC", locale="en-GB")
+    page.set_default_timeout(20_000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    for view, shown in VIEWS.items():
+        page.goto(f"{hub}#/{view}")
+        page.locator("main").get_by_text(shown).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    page.goto(f"{hub}#/today/{DAY}")
+    page.locator(".heat-rows .heat-total", has_text="30").wait_for()
+    # A review reaches the store, with the token of this browser.
+    page.goto(f"{hub}#/review")
+    page.get_by_role("button", name="Right").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    page.goto(f"{hub}#/events?review=right")
+    page.locator(".event-row").first.wait_for()
+    assert page.locator(".event-row").count() == 1
+    page.close()
     assert complaints == []

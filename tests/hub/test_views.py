@@ -54,7 +54,7 @@ def counted(store: Store, station: str | None) -> dict[str, tuple[int, list[int]
             continue
         hours = [sum(when(row.start_ms).hour == hour for row in of_day) for hour in range(24)]
         best = max(of_day, key=lambda row: (row.score, row.id))
-        # Of all stations: a species that the neighbour's heard is not new.
+        # Of all stations: a species that the neighbour's station detected is not new.
         before = [when(row.start_ms) for row in own if when(row.start_ms) < midnight]
         if not before:
             new = "ever"

@@ -28,7 +28,7 @@ class Ear:
     """Keeps all messages of a daemon."""
 
     def __init__(self, endpoint: str) -> None:
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self._ended = threading.Event()
         self._endpoint = endpoint
         self._thread = threading.Thread(target=self._run)
@@ -41,10 +41,10 @@ class Ear:
             sock.subscribe(b"")
             while not self._ended.is_set():
                 if sock.poll(100):
-                    self.heard.append(json.loads(sock.recv_multipart()[1]))
+                    self.received.append(json.loads(sock.recv_multipart()[1]))
 
     def of(self, station: str, kind: str) -> list[dict[str, Any]]:
-        return [one for one in list(self.heard) if (one["station"], one["kind"]) == (station, kind)]
+        return [one for one in list(self.received) if (one["station"], one["kind"]) == (station, kind)]
 
     def state(self, station: str) -> str | None:
         told = self.of(station, "status")
@@ -125,15 +125,15 @@ def test_a_pair_a_stream_and_a_folder_in_one_daemon_and_reloads_that_touch_no_ot
             process.kill()
             process.wait()
         ear.close()
-    stations = {message["station"] for message in ear.heard}
+    stations = {message["station"] for message in ear.received}
     assert stations == {"pair-0", "pair-1", "meadow", "cards"}
     for name in stations:
-        assert len({message["boot_id"] for message in ear.heard if message["station"] == name}) == 1
+        assert len({message["boot_id"] for message in ear.received if message["station"] == name}) == 1
     # The right channel is silent, and accounted for as that.
     right = ear.of("pair-1", "status")[-1]
     assert ear.of("pair-1", "detection") == []
     assert right["seconds"]["skipped_silent"] > 0.8 * right["seconds"]["captured"] > 4
     assert ear.of("pair-0", "detection")
     assert {found["threshold"] for found in ear.of("meadow", "detection")} == {0.01, 0.02}
-    text = log.read_text() + "".join(map(str, ear.heard))
+    text = log.read_text() + "".join(map(str, ear.received))
     assert PASSWORD not in text

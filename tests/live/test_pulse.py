@@ -38,16 +38,16 @@ class Station:
             self.endpoint,
             str(ROOT / "birdwatch/messaging/schemas"),
         ]
-        self.heard, self.log = folder / "heard", folder / "log"
-        with self.heard.open("w") as stream:
+        self.received, self.log = folder / "received", folder / "log"
+        with self.received.open("w") as stream:
             self.subscriber = subprocess.Popen(watch, stdout=stream, cwd=folder)
-        wait_for(self.heard.read_text, "subscriber")
+        wait_for(self.received.read_text, "subscriber")
         with self.log.open("w") as stream:
             self.listener = subprocess.Popen(command, env=pulse.env, stderr=stream, cwd=folder)
 
     def everything(self) -> list[dict[str, Any]]:
         """All messages so far; the first line says that it subscribed, the last one may be half written."""
-        return [json.loads(line) for line in self.heard.read_text().split("\n")[1:-1]]
+        return [json.loads(line) for line in self.received.read_text().split("\n")[1:-1]]
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
         assert self.listener.poll() is None, self.log.read_text()

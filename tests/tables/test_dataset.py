@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from dataclasses import replace
@@ -11,119 +10,29 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
-from tiny_model import LABELS, manifest
+from dataset_season import (
+    HOUR,
+    IN_ORDER,
+    STARTS,
+    WORDS,
+    described,
+    expected_rows,
+    files,
+    result,
+    rows_of,
+    season,
+    write,
+)
 
-from birdwatch.errors import ConfigError, SinkError
 from birdwatch.tables import dataset_reading
 from birdwatch.tables.dataset import part_of, recordings_path
-from birdwatch.tables.formats import Output, choose_outputs, write_output
+from birdwatch.tables.formats import Output, choose_outputs
 from birdwatch.tables.parquet import write_parquet
 from birdwatch.tables.reading import open_detections, read_detections
-from birdwatch.tables.result import DETECTIONS, EVENTS, Result, Vocabulary
-
-WORDS = Vocabulary(manifest(), np.array([0.5, 0.25, 0.5], np.float32))
-MIDNIGHT = 1715558400 * 10**9  # 2024-05-13T00:00:00Z
-HOUR = 3600 * 10**9
-RATE = 32000
-STARTS = {
-    "north/a": MIDNIGHT + 4 * HOUR + 123_456_789,
-    "south/b": MIDNIGHT + 23 * HOUR,
-    "north/c": MIDNIGHT + 5 * HOUR,
-    "north/deep/d": MIDNIGHT + 30 * HOUR,
-    "e": MIDNIGHT,
-    "south/f": None,
-    "north/silent": MIDNIGHT + 6 * HOUR,
-}
-# site=north/date=2024-05-14 before site=south, the first day before the next, and what has no date behind all days.
-IN_ORDER = ["e", "north/a", "north/c", "north/silent", "north/deep/d", "south/b", "south/f"]
-
-
-def rows_of(number, count):
-    rng = np.random.default_rng(number)
-    rows = np.zeros(count, DETECTIONS)
-    rows["start_frame"] = np.sort(rng.integers(0, 1000, count)) * (RATE * 5 // 2)
-    rows["end_frame"] = rows["start_frame"] + 5 * RATE
-    rows["label"] = rng.integers(0, 3, count)
-    rows["score"] = rng.random(count, np.float32)
-    return rows
-
-
-def result(name, start_utc_ns, rows, pieces=1, channel=None):
-    def read(kind):
-        if kind == "windows":
-            return iter(np.array_split(rows, pieces))
-        events = np.zeros(len(rows), EVENTS)
-        for field in DETECTIONS.names or ():
-            events[field] = rows[field]
-        events["windows"] = 2
-        return iter([events])
-
-    return Result(
-        name, Path("season") / f"{name}.wav", channel, start_utc_ns, 3000 * RATE, RATE, 1600, "cut, short",
-        np.zeros(3, bool), read, lambda: iter([]),
-    )  # fmt: skip
-
-
-def described(results):
-    return {
-        "parameters": {"hop_s": 2.5, "model": "tiny"},
-        "timezone": "Europe/Berlin",
-        "window_s": 5.0,
-        "license": "MIT",
-        "attribution": None,
-        "labels": [[label.code, label.scientific_name, label.common_name] for label in LABELS],
-        "recordings": [
-            {
-                "name": result.name,
-                "path": result.path.as_posix(),
-                "channel": result.channel,
-                "start_utc_ns": result.start_utc_ns,
-                "duration_s": result.frames / RATE,
-                "silent_s": result.silent_frames / RATE,
-                "unscored_s": result.unscored_frames / RATE,
-                "warning": result.warning,
-            }
-            for result in results
-        ],
-        "failed": [{"path": "x.wav", "reason": "no audio"}],
-    }
-
-
-def season(pieces=1):
-    return [
-        result(name, start, rows_of(number, 0 if name == "north/silent" else 40 + number), pieces, channel=number % 2)
-        for number, (name, start) in enumerate(STARTS.items())
-    ]
-
-
-def write(path, results=None, rows="windows"):
-    results = season() if results is None else results
-    output = Output(path, "parquet", folder=path.suffix != ".parquet", rows=rows)
-    write_output(output, results, WORDS, run=described(results))
-    return path
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    return write(tmp_path / "detections")
-
-
-def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def expected_rows(results):
-    """(recording, label, start_s, score) of everything, by the results themselves."""
-    return [
-        (item.name, LABELS[row["label"]].code, row["start_frame"] / RATE, float(row["score"]))
-        for item in results
-        for row in next(item.rows("windows"))
-    ]
 
 
 def test_the_folder_is_partitioned_by_site_and_day(dataset, tmp_path):
@@ -283,163 +192,6 @@ def test_a_new_dataset_replaces_the_old_one_whole(dataset):
     assert sorted(files(dataset)) == ["site=north/date=2024-05-13/part-0.parquet"]
     assert [row.recording for row in read_detections(dataset).rows] == ["north/a"] * 40
     assert sorted(path.name for path in dataset.parent.iterdir()) == ["detections", "detections.recordings.parquet"]
-
-
-def test_a_failure_leaves_the_old_one(dataset, tmp_path):
-    before = files(tmp_path)
-
-    def broken(kind):
-        yield rows_of(1, 3)
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(SinkError, match="detections could not be written: No space left on device; nothing there"):
-        write(dataset, [*season(), replace(season()[0], name="z/z", rows=broken)])
-    assert files(tmp_path) == before
-    with pytest.raises(KeyboardInterrupt):
-        write(dataset, [replace(season()[0], rows=lambda kind: (_ for _ in ()).throw(KeyboardInterrupt))])
-    assert files(tmp_path) == before
-
-
-def test_what_a_kill_left_is_put_right(dataset, tmp_path):
-    before = files(dataset)
-    dataset.rename(tmp_path / ".detections.old")
-    shutil.copytree(tmp_path / ".detections.old", tmp_path / ".detections.part")
-    with pytest.raises(SinkError):
-        write(dataset, [replace(season()[0], rows=lambda kind: (_ for _ in ()).throw(OSError(5, "gone")))])
-    assert files(dataset) == before
-    assert not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.parametrize(
-    "stranger",
-    [
-        "notes.txt",
-        "site=a/notes.txt",
-        "site=a/date=b/part-1.parquet",
-        "site=a/date=b/c/part-0.parquet",
-        "a.wav",
-        "deep/x",
-    ],
-)
-def test_a_folder_that_holds_other_files_is_refused(dataset, stranger):
-    path = dataset / stranger
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("mine")
-    with pytest.raises(SinkError, match="which is no part of a dataset and would be lost; name a new folder"):
-        Output(dataset, "parquet", folder=True).check(1)
-    with pytest.raises(SinkError, match="would be lost"):
-        write(dataset)
-    assert path.read_text() == "mine"
-
-
-def test_a_dataset_of_another_program_is_refused(dataset):
-    recordings_path(dataset).unlink()
-    with pytest.raises(SinkError, match=r"holds a dataset without detections\.recordings\.parquet beside it"):
-        Output(dataset, "parquet", folder=True).check(1)
-
-
-def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path, dataset):
-    Output(dataset, "parquet", folder=True).check(1)
-    (tmp_path / "empty").mkdir()
-    Output(tmp_path / "empty", "parquet", folder=True).check(1)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="file is a file, and a dataset is a folder"):
-        Output(tmp_path / "file", "parquet", folder=True).check(1)
-    with pytest.raises(SinkError, match="does not exist; make it first"):
-        Output(tmp_path / "no" / "d", "parquet", folder=True).check(1)
-
-
-def test_two_sites_that_a_file_system_takes_for_one_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("birdwatch.tables.dataset.site_of", lambda name: name.partition("/")[0].lower())
-    real = part_of
-    monkeypatch.setattr("birdwatch.tables.dataset.part_of", lambda site, day: _Cased(real(site, day)))
-    with pytest.raises(SinkError, match="File exists"):
-        write(tmp_path / "d", [result("North/a", 0, rows_of(1, 3)), result("north/a", 0, rows_of(2, 3))])
-
-
-class _Cased(type(part_of("a", None))):  # type: ignore[misc]
-    """Two equal paths that are told apart, as North and north are on a file system that takes them for one."""
-
-    def __eq__(self, other):
-        return self is other
-
-    def __hash__(self):
-        return id(self)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (
-            lambda folder: shutil.rmtree(folder / "site=south"),
-            "site=south/date=2024-05-13/part-0.parquet is listed and",
-        ),
-        (
-            lambda folder: shutil.copytree(folder / "site=south", folder / "site=west"),
-            "site=west/date=2024-05-13/part-0.parquet is there and not listed",
-        ),
-        (
-            lambda folder: shutil.copy(
-                folder / "site=-" / "date=2024-05-13" / "part-0.parquet",
-                folder / "site=north" / "date=2024-05-13" / "part-0.parquet",
-            ),
-            "has 44 rows, and 82 are listed in detections.recordings.parquet; copy the folder and",
-        ),
-        (lambda folder: recordings_path(folder).unlink(), r"a folder without detections.recordings.parquet beside it"),
-        (lambda folder: recordings_path(folder).write_text("x"), "recordings.parquet is not Parquet"),
-        (
-            lambda folder: shutil.copy(
-                folder / "site=-" / "date=2024-05-13" / "part-0.parquet", recordings_path(folder)
-            ),
-            "detections.recordings.parquet lacks the columns site, date",
-        ),
-    ],
-)
-def test_parts_that_do_not_belong_together_are_refused(dataset, spoil, said):
-    spoil(dataset)
-    with pytest.raises(ConfigError, match=said):
-        read_detections(dataset)
-    with pytest.raises(ConfigError, match=said):
-        list(open_detections(dataset).columns())
-
-
-@pytest.mark.parametrize("name", ["detections/site=-/date=2024-05-13/part-0.parquet", "detections.recordings.parquet"])
-def test_damaged_files_are_one_clear_error(dataset, tmp_path, name):
-    data = bytearray((tmp_path / name).read_bytes())
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    for place in range(4, footer, 7):
-        data[place] ^= 255
-    (tmp_path / name).write_bytes(data)
-    for read in (read_detections, lambda path: list(open_detections(path).columns())):
-        with pytest.raises(
-            ConfigError, match=r"parquet cannot be read \(.+\); copy it again, or write it again"
-        ) as said:
-            read(dataset)
-        assert "\n" not in str(said.value)
-
-
-def test_rows_in_another_order_are_no_rows_of_other_recordings(dataset):
-    path = dataset / "site=north" / "date=2024-05-13" / "part-0.parquet"
-    expected = Counter(row.recording for row in read_detections(dataset).rows)
-    table = pyarrow.parquet.read_table(path, partitioning=None)
-    pyarrow.parquet.write_table(table.sort_by([("score", "descending")]), path)
-    assert Counter(row.recording for row in read_detections(dataset).rows) == expected
-    with pytest.raises(ConfigError, match="its rows are not in the order of the recordings"):
-        list(open_detections(dataset).columns())
-
-
-def test_parts_that_another_tool_wrote_again_are_read(dataset):
-    expected = read_detections(dataset).rows
-    for path in dataset.rglob("*.parquet"):
-        table = pyarrow.parquet.read_table(path, partitioning=None)
-        plain = pyarrow.schema(
-            field.with_type(pyarrow.string()) if pyarrow.types.is_dictionary(field.type) else field
-            for field in table.schema
-        )
-        pyarrow.parquet.write_table(table.cast(plain), path, row_group_size=10)
-    assert read_detections(dataset).rows == expected
-    chunks = list(open_detections(dataset).columns(0.0))
-    assert [chunk.row(n) for chunk in chunks for n in range(len(chunk.label))] == expected
 
 
 def test_no_recording_at_all_is_an_empty_dataset(tmp_path):

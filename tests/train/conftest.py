@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tiny_model import write_tiny_model
 
+from birdwatch.model.manifest import Label
 from train.settings import Settings
 
 RATE_HZ = 32000
@@ -80,4 +82,19 @@ def quick(birds: Path, mels: Path, tmp_path: Path) -> Settings:
         workers=0,
         threads=1,
         device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def teacher_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher of 3 s at 24 kHz, with embeddings of 16 numbers, that knows all three birds."""
+    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
+    return write_tiny_model(
+        path,
+        labels=tuple(Label(code, f"Avis {code}") for code in SPECIES),
+        rate_hz=24000,
+        window_frames=72000,
+        input="waveform",
+        frontend=None,
+        embedding_output="centred",
     )

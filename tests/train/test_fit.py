@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fold_run import run
 
 import train.step as step
 from birdwatch.checkpoint.file import load_tensors, read_checkpoint
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.model.frontend import FrontendSpec
-from train.device import half_precision
 from train.run import fit
 from train.settings import Settings, to_toml
 
 ROOT = Path(__file__).parents[2]
-
-
-def run(settings: Settings, *, resume: bool = False, say: Callable[[str], None] = lambda _: None) -> Path:
-    return fit(settings, resume=resume, say=say, quiet=True) / f"fold{settings.fold}"
 
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
@@ -253,69 +247,3 @@ def test_a_larger_taxonomys_checkpoint_starts_another_head(quick: Settings, bird
     assert found.state_dict["classifier.weight"].shape[0] == 2
     for name, _ in [(n, v) for n, v in donor.state_dict.items() if "conv" in n and n.endswith("weight")]:
         torch.testing.assert_close(found.state_dict[name], donor.state_dict[name], rtol=0, atol=1e-6)
-
-
-def test_bfloat16_on_a_processor_computes_in_it_and_learns_alike(quick: Settings, monkeypatch) -> None:
-    kinds: list[torch.dtype] = []
-    loss = step.classification_loss
-
-    def watched(logits: torch.Tensor, *args: Any) -> torch.Tensor:
-        kinds.append(logits.dtype)
-        return loss(logits, *args)
-
-    plain = run(replace(quick, epochs=1))
-    monkeypatch.setattr(step, "classification_loss", watched)
-    coarse: list[bool] = []
-    pooled = step.pool_input
-
-    def seen(*args: Any) -> torch.Tensor:
-        coarse.append(torch.is_autocast_enabled("cpu"))
-        return pooled(*args)
-
-    monkeypatch.setattr(step, "pool_input", seen)
-    half = run(replace(quick, epochs=1, bf16=True, out=quick.out + " half"))
-    first, second = load_tensors(plain / "last.pt"), load_tensors(half / "last.pt")
-    assert set(kinds) == {torch.float32}, "the loss stays in float32"
-    assert not any(coarse), "and so do augmentation and front end"
-    assert all(value.dtype == first["network"][name].dtype for name, value in second["network"].items())
-    assert first["history"][0]["loss"] != second["history"][0]["loss"]
-    assert second["history"][0]["loss"] == pytest.approx(first["history"][0]["loss"], rel=0.03)
-    # What the network computed has bfloat16's eight bits: nothing finer than 1/256 of itself.
-    convolved = []
-    network = torch.nn.Conv2d(1, 4, 3)
-    forward = step.Forward(
-        lambda images: convolved.append(network(images)) or torch.zeros(len(images), 3, requires_grad=True),
-        replace(quick, bf16=True, mixup_prob=0.0, aug_prob=0.0),
-        FrontendSpec(),
-        (1, 1),
-        torch.device("cpu"),
-        half_precision(replace(quick, bf16=True), torch.device("cpu")),
-    )
-    spec = FrontendSpec()
-    batch = {"mel": torch.rand(2, spec.spectra, spec.n_mels), "target": torch.zeros(2, 3), "weight": torch.ones(2, 3)}
-    forward.loss(batch, np.random.default_rng(0))
-    assert convolved[0].dtype == torch.bfloat16
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
-def test_mixed_precision_on_cuda_trains(quick: Settings) -> None:
-    folder = run(replace(quick, device="cuda", amp=True))
-    assert all(np.isfinite(row["loss"]) for row in load_tensors(folder / "last.pt")["history"])
-
-
-def test_a_compiled_network_trains_alike_and_leaves_the_plain_names(quick: Settings, monkeypatch) -> None:
-    plain = run(replace(quick, epochs=1))
-    # Traced as for real, but without the C++ compiler, which takes minutes.
-    compiled: list[Any] = []
-    real = torch.compile
-
-    def compile_eagerly(network: torch.nn.Module) -> Any:
-        compiled.append(real(network, backend="eager"))
-        return compiled[0]
-
-    monkeypatch.setattr(torch, "compile", compile_eagerly)
-    folder = run(replace(quick, epochs=1, compile=True, out=quick.out + " compiled"))
-    assert len(compiled) == 1
-    first, second = load_tensors(plain / "last.pt"), load_tensors(folder / "last.pt")
-    assert first["network"].keys() == second["network"].keys()
-    assert second["history"][0]["loss"] == pytest.approx(first["history"][0]["loss"], rel=1e-5)

@@ -90,7 +90,7 @@ def test_all_that_the_settings_name_is_gathered(birds: Path, quick: Settings, tm
     assert data.codes == ("lowbird", "midbird", "highbird")
     assert len(data.recordings) == 18
     assert [item.labels for item in data.sources[18:]] == [(), ()], "a label outside the classes is a negative"
-    assert data.sources[18].spans is not None, "but soft labels say what is heard in it"
+    assert data.sources[18].spans is not None, "but soft labels say what is in it"
     assert data.sources[0].labels == (0, 2)
     assert data.sources[0].spans is not None
     assert data.sources[1].spans is None

@@ -47,7 +47,7 @@ def test_all_faults_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         ({"ema": 1.0}, "ema is 1.0"),
         ({"fold": "7"}, "fold is '7', expected one of all, none, 0, 1, 2, 3, 4"),
         ({"folds": 1}, "at least 2"),
-        ({"clip": "heard"}, "give --soft-labels"),
+        ({"clip": "labelled"}, "give --soft-labels"),
         ({"pseudo": "p.csv"}, "belong together"),
         ({"extra_data": "e.csv"}, "needs extra_root"),
         ({"negative_share": 0.6, "noise_share": 0.5}, "must leave room"),

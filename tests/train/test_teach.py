@@ -20,7 +20,7 @@ from train.teach import TeacherScores, TeachOptions, columns_of, read_labels, so
 TEACHER = (Label("1", "Parus major"), Label("2", "Turdus merula"), Label("x9", "Corvus corax"))
 
 
-def heard(*scores: list[float]) -> TeacherScores:
+def scored(*scores: list[float]) -> TeacherScores:
     start_s = np.arange(len(scores), dtype=np.float64)
     return TeacherScores(start_s, start_s + 3.0, np.array(scores, np.float32))
 
@@ -39,7 +39,7 @@ def test_the_own_label_s_odds_rise_and_the_others_stay() -> None:
     labels = [Label("gretit1", "Parus major"), Label("eurbla", "Turdus merula")]
     rows = soft_rows(
         Recording("a.ogg", Path("a.ogg"), "eurbla"),
-        heard([0.3, 0.5, 0.0], [0.001, 0.01, 0.9]),
+        scored([0.3, 0.5, 0.0], [0.001, 0.01, 0.9]),
         labels,
         columns_of(labels, TEACHER),
         TeachOptions(label_odds=9.0, floor=0.005),
@@ -55,7 +55,10 @@ def test_the_own_label_s_odds_rise_and_the_others_stay() -> None:
 def test_where_the_teacher_never_finds_the_label_it_counts_everywhere(code: str) -> None:
     labels = [Label("gretit1", "Parus major"), Label("eurbla", "Turdus merula"), Label("unknown1", "Nomen nescio")]
     rows = soft_rows(
-        Recording("a.ogg", Path("a.ogg"), code), heard([0, 0.01, 0], [0, 0.0, 0]), labels, columns_of(labels, TEACHER)
+        Recording("a.ogg", Path("a.ogg"), code),
+        scored([0, 0.01, 0], [0, 0.0, 0]),
+        labels,
+        columns_of(labels, TEACHER),
     )
     assert [row[1:] for row in rows if row[3] == code] == [(0.0, 3.0, code, 0.6), (1.0, 4.0, code, 0.6)]
 

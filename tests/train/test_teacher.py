@@ -19,7 +19,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def written(path: Path, seed: int = 0) -> tuple[dict[str, Embeddings], np.ndarray, np.ndarray]:
-    """Two recordings heard by a teacher that knows the classes 0 and 2 of a, b, c; its weight and bias."""
+    """Two recordings scored by a teacher that knows the classes 0 and 2 of a, b, c; its weight and bias."""
     rng = np.random.default_rng(seed)
     weight, bias = rng.normal(size=(2, SIZE)), rng.normal(size=2)
     recordings = {}

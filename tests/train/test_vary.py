@@ -114,7 +114,7 @@ def test_noise_lies_below_the_sound() -> None:
         assert 5.9 <= below_db <= 60.1
 
 
-def test_a_made_sound_s_peak_is_safe_and_all_its_parts_are_heard() -> None:
+def test_a_made_sound_s_peak_is_safe_and_all_its_parts_are_audible() -> None:
     background = np.random.default_rng(3).standard_normal(5 * RATE_HZ).astype(np.float32)
     rng = np.random.default_rng(0)
     samples = made([whistle(2000.0), 40 * whistle(6000.0)], background, RATE_HZ, rng, PLAIN)

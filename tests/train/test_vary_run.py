@@ -1,4 +1,4 @@
-"""`train vary`: sounds that a teacher hears, kept with what it heard, and learnt from by folds that may."""
+"""`train vary`: varied sounds, kept with the output of a teacher; runs that resume, folds that may use them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-from tiny_model import write_tiny_model
 from train_command import command
 
 from birdwatch.api import load_model
@@ -24,33 +22,18 @@ from train.dataset import read_table
 from train.gather import gather
 from train.run import fit
 from train.settings import Settings
-from train.soft_labels import LABEL_ODDS, Spans
+from train.soft_labels import LABEL_ODDS
 from train.teach import TeachOptions, teach
 from train.teacher import read_teacher
 from train.varied import Varied, read_varied
 from train.vary import Variations
-from train.vary_run import Listener, Sounds, floor_of, read_part, vary
-from train.windows import VARIED, Draw, Source, Windows
+from train.vary_run import Sounds, vary
+from train.windows import VARIED, Draw, Windows
 
 SPEC = FrontendSpec()
 CODES = ("lowbird", "midbird", "highbird")
 LABELS = tuple(Label(code, f"Avis {code}") for code in CODES)
 COUNT, PART = 8, 3
-
-
-@pytest.fixture(scope="module")
-def teacher_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher of 3 s at 24 kHz, with embeddings of 16 numbers, that knows all three birds."""
-    path = tmp_path_factory.mktemp("teacher") / "teacher.onnx"
-    return write_tiny_model(
-        path,
-        labels=LABELS,
-        rate_hz=24000,
-        window_frames=72000,
-        input="waveform",
-        frontend=None,
-        embedding_output="centred",
-    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +56,7 @@ def taught(birds: Path, teacher_model: Path, tmp_path_factory: pytest.TempPathFa
 def settings(quick: Settings, birds: Path, taught: Path) -> Settings:
     return replace(
         quick,
-        clip="heard",
+        clip="labelled",
         soft_labels=str(taught / "soft.csv"),
         teacher=str(taught / "teacher.npz"),
         background=str(birds / "background"),
@@ -98,7 +81,7 @@ def sounds_of(settings: Settings) -> Sounds:
     return Sounds(gather(settings, SPEC, say=print, quiet=True), settings, SPEC, Variations(), count=COUNT)
 
 
-def test_what_is_kept_is_the_sound_s_mel_and_what_the_teacher_heard_of_it(
+def test_the_sound_s_mel_and_the_teacher_s_output_are_kept(
     folder: Path, settings: Settings, teacher_model: Path
 ) -> None:
     varied, sounds, model = opened(folder, settings), sounds_of(settings), load_model(teacher_model)
@@ -110,7 +93,7 @@ def test_what_is_kept_is_the_sound_s_mel_and_what_the_teacher_heard_of_it(
         power = mel_power(samples[None], SPEC)[0].T
         kept_db, db = (10 * np.log10(np.maximum(values, 1e-10)) for values in (varied.mel(number), power))
         assert np.abs(kept_db - db).max() < 0.04, "half precision of -100 to 30 dB"
-        # The teacher hears the first and the last 3 of 5 s.
+        # The teacher scores the first and the last 3 of 5 s.
         stream = WindowStream(SPEC.rate_hz, model.manifest, hop_s=2.0)
         windows = list(windows_of([AudioBlock(samples, 0, SPEC.rate_hz)], stream))[:2]
         assert [window.start_frame / 24000 for window in windows] == [0.0, 2.0]
@@ -227,7 +210,7 @@ def test_the_commands_make_sounds_and_learn_from_them(
 ) -> None:
     config = tmp_path / "a.toml"
     config.write_text(
-        'clip = "heard"\narch = "test_efficientnet"\ninput_pool = 4\ninput_pool_time = 2\n'
+        'clip = "labelled"\narch = "test_efficientnet"\ninput_pool = 4\ninput_pool_time = 2\n'
         'epochs = 1\nworkers = 0\nthreads = 1\ndevice = "cpu"\nfolds = 3\n'
     )
     given = ("--config", config, "--data", birds / "train.csv", "--audio-root", birds / "train_audio", "--cache", mels)
@@ -258,7 +241,7 @@ def test_sounds_of_other_recordings_are_refused(folder: Path, settings: Settings
         replace(settings, varied=str(folder), teacher="")
 
 
-def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_heard_it(folder: Path, settings: Settings) -> None:
+def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_scored_it(folder: Path, settings: Settings) -> None:
     import torch
 
     from birdwatch.checkpoint.frontend import images_of
@@ -302,47 +285,9 @@ def test_a_draw_of_a_varied_sound_is_left_as_the_teacher_heard_it(folder: Path, 
     assert not torch.equal(shown.images[1], plain[1])
 
 
-@pytest.mark.parametrize(("window_s", "windows", "hop_s"), [(3.0, 2, 2.0), (5.0, 1, 5.0), (1.0, 5, 1.0), (2.0, 3, 1.5)])
-def test_a_teacher_s_windows_cover_the_sound(tmp_path: Path, window_s: float, windows: int, hop_s: float) -> None:
-    path = write_tiny_model(
-        tmp_path / "t.onnx",
-        rate_hz=32000,
-        window_frames=round(window_s * 32000),
-        input="waveform",
-        frontend=None,
-        embedding_output="centred",
-    )
-    listener = Listener.of(load_model(path), SPEC)
-    assert (listener.windows, listener.hop_s) == (windows, pytest.approx(hop_s))
-    heard = list(listener.embed(iter([np.ones(SPEC.window_frames, np.float32)] * 3)))
-    assert [one.shape for one in heard] == [(windows, 16)] * 3
-
-
 def test_a_teacher_without_embeddings_is_refused(settings: Settings, tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no embeddings to learn"):
         vary(settings, str(tiny_model), 1, tmp_path / "v", Variations(), say=print, quiet=True)
     none = replace(settings, soft_labels="", teacher="", clip="random")
     with pytest.raises(ConfigError, match="give --soft-labels"):
         vary(none, str(tiny_model), 1, tmp_path / "v", Variations(), say=print, quiet=True)
-
-
-def test_a_part_of_a_recording_is_read_where_it_is(tmp_path: Path) -> None:
-    ramp = (np.arange(3 * 8000) / (3 * 8000)).astype(np.float32)
-    soundfile.write(tmp_path / "ramp.wav", np.stack([ramp, 0 * ramp], axis=1), 8000, subtype="FLOAT")
-    source = Source(Path(), "ramp.wav", 1, audio=tmp_path / "ramp.wav")
-    samples, rate_hz = read_part(source, 1.0, 0.5)
-    assert rate_hz == 8000
-    np.testing.assert_allclose(samples, ramp[8000:12000] / 2)
-    late, _ = read_part(source, 2.9, 0.5)
-    np.testing.assert_allclose(late, ramp[-4000:] / 2, err_msg="the last half second that there is")
-    repeated, _ = read_part(source, 0.0, 5.0)
-    np.testing.assert_allclose(repeated, np.resize(ramp / 2, 40000))
-
-
-def test_where_only_the_recordist_heard_it_the_labels_say_the_same_everywhere() -> None:
-    spans = Spans(np.arange(3.0), np.arange(3.0) + 3, np.array([1, 1, 1]), np.array([0.6, 0.6, 0.6], np.float32))
-    source = Source(Path(), "a.ogg", 1, (1,), spans=spans)
-    assert floor_of(source) == pytest.approx(0.6)
-    assert floor_of(replace(source, spans=replace(spans, score=np.array([0.6, 0.2, 0.6], np.float32)))) == 0.0
-    assert floor_of(replace(source, labels=(0,))) == 0.0
-    assert floor_of(replace(source, spans=None)) == 0.0

@@ -73,15 +73,15 @@ def test_a_draw_depends_on_its_seed_alone(array: Path) -> None:
 
 def test_each_clip_takes_its_windows(array: Path) -> None:
     item = source(array, "song.ogg", SPEC, labels=(0,))
-    heard = Spans(np.array([2.0]), np.array([4.0]), np.array([0]), np.array([1.0], np.float32))
-    taught = source(array, "song.ogg", SPEC, labels=(0,), spans=heard)
+    labelled = Spans(np.array([2.0]), np.array([4.0]), np.array([0]), np.array([1.0], np.float32))
+    taught = source(array, "song.ogg", SPEC, labels=(0,), spans=labelled)
     assert set(starts_of(windows([item], clip="center"), array, 5)) == {item.starts // 2}
     random = starts_of(windows([item], clip="random"), array)
     assert random.min() < 0.2 * item.starts
     assert random.max() > 0.8 * item.starts
     energy = starts_of(windows([item], clip="energy"), array) * GRID_S
     assert ((energy > 7.0) & (energy < 13.0)).mean() > 0.85, "the chirp at 12 to 13 s is in the window"
-    followed = starts_of(windows([taught], clip="heard", soft_labels="t.csv"), array) * GRID_S
+    followed = starts_of(windows([taught], clip="labelled", soft_labels="t.csv"), array) * GRID_S
     assert (followed <= 3.0).mean() > 0.6, "half of 2 to 4 s is in the window"
 
 

@@ -58,7 +58,7 @@ $(MODEL)/fit/done: $(MODEL)/varied/done
 		--resume $(FIT_OPTIONS) --out $(MODEL)/fit
 	touch $@
 
-# The recordists' labels make the last layer surer of what the network hears.
+# The recordists' labels make the last layer surer of what the network detects.
 $(MODEL)/head.pt: $(MODEL)/fit/done
 	$(TEST)/python -m export $(MODEL)/fit/full/best.pt --out $(MODEL)/body.onnx
 	$(TRAIN) head --model $(MODEL)/body.onnx $(LISTEN) --out $@
