@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from av.audio.plane import AudioPlane
 
 from birdwatch.audio.types import FloatArray
 
-__all__ = ["Sink", "TimeStamps", "Unparsed", "samples_of"]
+__all__ = ["Sink", "TimeStamps", "Unparsed", "samples_of", "samples_of_all"]
 
 # Many packets: read at once they cost half of reading packet by packet. Their samples still fit a core's cache.
 READ_FRAMES = 1 << 16
@@ -145,6 +145,21 @@ class Unparsed:
 
 def samples_of(frame: Any) -> FloatArray:
     """Samples float32 `(n, channels)` of a frame of any format, not copied where they are float32 already."""
+    return _scaled(_stored(frame), frame.format.name)
+
+
+def samples_of_all(frames: Sequence[Any]) -> FloatArray:
+    """As `samples_of` for frames that follow each other, of one number of channels."""
+    names = {frame.format.name for frame in frames}
+    if len(names) > 1:
+        return np.concatenate([samples_of(frame) for frame in frames])
+    # Scaled together: a piece of a stream has up to twelve frames, and each operation costs more than its samples.
+    stored = [_stored(frame) for frame in frames]
+    return _scaled(stored[0] if len(stored) == 1 else np.concatenate(stored), *names)
+
+
+def _stored(frame: Any) -> Any:
+    """Samples `(n, channels)` as the frame's format stores them."""
     name = frame.format.name.removesuffix("p")
     channels = frame.layout.nb_channels
     each = 1 if frame.format.is_planar else channels
@@ -153,7 +168,12 @@ def samples_of(frame: Any) -> FloatArray:
     # A plane is padded at its end. It is (n,) of one channel, or (n, channels) where they are interleaved.
     planes = [np.frombuffer(plane, DTYPES[name]) for plane in held]
     parts = [plane[: frame.samples * each].reshape(-1, each) for plane in planes]
-    data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def _scaled(data: Any, name: str) -> FloatArray:
+    """Samples as a format stores them in float32 +-1; name: FFmpeg's, of the format."""
+    name = name.removesuffix("p")
     if name == "u8":
         data = data.astype(np.float32) - np.float32(128.0)
     if name in SCALES:

@@ -50,6 +50,13 @@ class Windower:
         self._begun = False
         self._next_start = 0
 
+    @property
+    def lacking_frames(self) -> int:
+        """Frames that complete the next window."""
+        if self._origin is None:
+            return self.window_frames
+        return self._next_start + self.window_frames - self._ring.end_frame
+
     def push(self, block: AudioBlock) -> list[Window]:
         """The windows that `block` completes, in order; before them the padded tail before a gap."""
         out: list[Window] = []

@@ -7,6 +7,7 @@ too slow costs whole windows, the oldest first, and never the capture.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -117,6 +118,16 @@ class Listener:
         return self._queued
 
     @property
+    def next_window_s(self) -> float:
+        """Seconds of audio that complete the next window; infinite before the first chunk."""
+        return math.inf if self._stream is None else self._stream.lacking_s
+
+    @property
+    def hop_s(self) -> float:
+        """From one window's start to the next's."""
+        return self._hop_frames / self.rate_hz
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits to be taken: no window, and no place where events end."""
         return not self._queue
@@ -149,7 +160,7 @@ class Listener:
         if self._on_block is not None:
             for run in runs:
                 self._on_block(run)
-        out += self._enqueue(self._stream.push(block))
+        out += self._enqueue(self._stream.push(block, runs))
         if invalid:
             self.invalid_frames += invalid
             out.append(Fault("bad-audio", "the input contains NaN or infinity, which is dropped"))

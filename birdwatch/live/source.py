@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from birdwatch.audio.types import FloatArray
 
-__all__ = ["DEVICE", "PIPE", "STREAM", "Chunk", "Clock", "Source", "Stamp", "SystemClock", "Traits"]
+__all__ = ["DEVICE", "PIPE", "STREAM", "Chunk", "Clock", "Paced", "Source", "Stamp", "SystemClock", "Traits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop. Returns within a few seconds even where the sound library hangs."""
+        ...
+
+
+@runtime_checkable
+class Paced(Source, Protocol):
+    """A source that reads ahead in pieces, and need not hurry between two windows."""
+
+    def expect_window(self, in_s: float, every_s: float) -> None:
+        """A window is complete `in_s` seconds of audio after what was read, and one each `every_s` from then on."""
         ...
 
 

@@ -13,7 +13,7 @@ from birdwatch.live.message_builder import Reporter
 from birdwatch.live.outputs import Outlet
 from birdwatch.live.recent_faults import RecentFaults
 from birdwatch.live.results import Fault, Result
-from birdwatch.live.source import Clock, Source
+from birdwatch.live.source import Clock, Paced, Source
 from birdwatch.messaging import messages
 from birdwatch.messaging.messages import InForce, Seconds, State, Status
 from birdwatch.process import rss_mb
@@ -66,6 +66,7 @@ class Station:
         self._clock = clock
         self._pause = pause
         self._connection = Connection(source, clock)
+        self._paced = source if isinstance(source, Paced) else None
         # Until its first chunk comes, it is the source that is missing.
         listener.numbering.interrupt(source.lost_reason)
         self._faults = RecentFaults()
@@ -102,6 +103,8 @@ class Station:
             self.report(self.listener.interrupt(turn.lost))
         for chunk in turn.chunks:
             self.report(self.listener.push(chunk))
+        if turn.chunks and self._paced is not None:
+            self._paced.expect_window(self.listener.next_window_s, self.listener.hop_s)
         if turn.chunks and self.state not in ("listening", "degraded"):
             # Not before: a device may open and never deliver.
             rates = turn.chunks[0].rate_hz, self.listener.rate_hz

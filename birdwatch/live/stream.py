@@ -6,6 +6,7 @@ thread and no descriptor behind. FFmpeg's own messages contain URLs: they are ne
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from birdwatch._version import __version__
 from birdwatch.errors import StreamError
 from birdwatch.live.source import STREAM, Chunk, Clock
-from birdwatch.live.stream_pieces import Pieces, gathered
+from birdwatch.live.stream_pieces import Pieces, Windows, gathered
 from birdwatch.live.stream_url import checked_url, redacted
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ class NetworkStream:
             raise StreamError(attempt.fault)
         return chunks
 
+    def expect_window(self, in_s: float, every_s: float) -> None:
+        """See `Paced`."""
+        if self._attempt is not None and math.isfinite(in_s):
+            self._attempt.expect_window(in_s, every_s)
+
     def close(self) -> None:
         """End the connection; its thread is gone within FFmpeg's time-outs."""
         self._wanted = False
@@ -108,6 +114,8 @@ class _Attempt:
         self._url = url
         self._name = name
         self._clock = clock
+        self._pieces = Pieces(name, clock, self._put)
+        self._taken_s = 0.0
         # Packets in a row that could not be decoded.
         self._bad = 0
         self._queue: queue.Queue[Chunk] = queue.Queue(QUEUE_CHUNKS)
@@ -138,7 +146,12 @@ class _Attempt:
                 chunks.append(self._queue.get_nowait())
         except queue.Empty:
             pass
+        self._taken_s += sum(len(chunk.samples) / chunk.rate_hz for chunk in chunks)
         return chunks
+
+    def expect_window(self, in_s: float, every_s: float) -> None:
+        """A window is complete `in_s` seconds after what was taken, and one each `every_s`."""
+        self._pieces.windows = Windows(self._taken_s + in_s, every_s)
 
     def _run(self) -> None:
         import av
@@ -170,14 +183,20 @@ class _Attempt:
 
     def _decode(self, container: av.container.InputContainer, audio: Any) -> None:
         """Decode until the stream ends or is stopped."""
-        pieces = Pieces(self._name, self._clock, self._put)
+        pieces = self._pieces
         audio.codec_context.thread_count = 1
         _OPEN.add(self)
+
+        def length_s() -> float:
+            return pieces.length_s(len(_OPEN))
+
         try:
-            for packets in gathered(container.demux(audio), float(1 / audio.time_base), lambda: len(_OPEN)):
+            for packets in gathered(container.demux(audio), float(1 / audio.time_base), length_s):
                 if self._stopped.is_set():
                     return
-                pieces.add(self._frames(packets))
+                arrived = self._clock.now()
+                pieces.add(self._frames(packets), arrived)
+                self._stopped.wait(max(0.0, pieces.rest_s(length_s())))
         finally:
             _OPEN.discard(self)
             self.reason = pieces.reason

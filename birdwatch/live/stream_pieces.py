@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from birdwatch.audio.types import FloatArray
 from birdwatch.errors import StreamError
-from birdwatch.live.source import Chunk, Clock
+from birdwatch.live.source import Chunk, Clock, Stamp
 
-__all__ = ["Pieces", "gathered", "piece_s"]
+__all__ = ["Pieces", "Windows", "gathered", "piece_s"]
 
 # Audio is decoded and handed over in pieces of this length: with packets of 20 ms, one by one, a hundred threads did
 # nothing but wait for the interpreter's lock.
 PIECE_S = 0.08
 # With more streams than this, pieces are longer in proportion, up to the second: each costs the same, short or long.
 FEW_STREAMS, MAX_PIECE_S = 40, 0.25
+# Where it is known when windows are complete, nothing in between is urgent. Sockets hold so much of PCM.
+LONG_PIECE_S = 0.9
+# A thread sleeps until a piece has nearly arrived, and is woken by packets only for this part of it.
+AWAKE_S = 0.05
+# How fast the best delay is forgotten: clocks of senders and of this machine differ by less.
+LAG_DRIFT = 1e-3
 # A stream that is so far behind its own beginning is slower than real time: a new connection begins at the present.
 MAX_LAG_S = 15.0
 # Timestamps jump by up to a packet where containers round them; by more, packets were lost. Above the second bound
@@ -33,16 +37,32 @@ def piece_s(streams: int) -> float:
     return min(MAX_PIECE_S, PIECE_S * max(1.0, streams / FEW_STREAMS))
 
 
-def gathered(packets: Iterator[Any], ticks_per_s: float, streams: Callable[[], int]) -> Iterator[list[Any]]:
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """When windows are complete: at `at_s` seconds of a stream, and each `every_s` before and after that."""
+
+    at_s: float
+    every_s: float
+
+    def piece_s(self, made_s: float) -> float:
+        """How long the next piece is after `made_s` seconds: equal pieces, and one ends where a window does."""
+        left_s = (self.at_s - made_s) % self.every_s
+        # It ends there, but for the rounding of times.
+        left_s += self.every_s if left_s < 1e-3 else 0.0
+        return left_s / math.ceil(left_s / LONG_PIECE_S)
+
+
+def gathered(packets: Iterator[Any], ticks_per_s: float, length_s: Callable[[], float]) -> Iterator[list[Any]]:
     """Packets, as many at a time as last for a piece. Raises what reading them raises, after the last of them.
 
-    ticks_per_s: the unit of their times. streams: how many are open.
+    ticks_per_s: the unit of their times. length_s: how long the next piece is, in seconds.
     """
     fault: Exception | None = None
     while fault is None:
         held: list[Any] = []
+        enough = length_s() * ticks_per_s
         try:
-            while _length(held) < piece_s(streams()) * ticks_per_s:
+            while _length(held) < enough:
                 held.append(next(packets))
         except Exception as error:
             fault = error
@@ -64,35 +84,53 @@ class Pieces:
     """Makes chunks of frames, each stamped when it is complete and given to `put`."""
 
     def __init__(self, name: str, clock: Clock, put: Callable[[Chunk], None]) -> None:
-        from birdwatch.audio.ffmpeg_frames import samples_of
+        from birdwatch.audio.ffmpeg_frames import samples_of_all
 
         self._track = _Track(name, clock)
-        self._samples_of = samples_of
+        self._samples_of_all = samples_of_all
         self._put = put
-        self._held: list[FloatArray] = []
+        self._held: list[Any] = []
         self._lost_frames = 0
+        # When windows are complete, in seconds of what was put; None where nobody said.
+        self.windows: Windows | None = None
+        self._made_s = 0.0
+
+    def length_s(self, streams: int) -> float:
+        """How long the next piece is where so many streams are open."""
+        if self.windows is None or streams <= FEW_STREAMS:
+            return piece_s(streams)
+        return self.windows.piece_s(self._made_s)
 
     @property
     def reason(self) -> str:
         """Why the stream ends, where `add` has raised: `stall` or `stream-lost`."""
         return self._track.reason
 
-    def add(self, frames: list[Any]) -> None:
-        """Take decoded frames. Raises StreamError where the stream must be opened anew, after what came before."""
+    def add(self, frames: list[Any], arrived: Stamp) -> None:
+        """Take decoded frames of packets that had arrived at a moment.
+
+        Raises StreamError where the stream must be opened anew, after what came before.
+        """
         try:
             for frame in frames:
                 if lost_frames := self._track.follow(frame):
-                    self._flush()
+                    self._flush(arrived)
                     self._lost_frames = lost_frames
-                self._held.append(self._samples_of(frame))
+                self._held.append(frame)
         finally:
-            self._flush()
-        self._track.check_pace()
+            self._flush(arrived)
+        self._track.check_pace(arrived)
 
-    def _flush(self) -> None:
+    def rest_s(self, length_s: float) -> float:
+        """How long nothing needs to be read before the next piece of `length_s` can be complete."""
+        return self._track.ahead_s() + length_s - AWAKE_S
+
+    def _flush(self, arrived: Stamp) -> None:
         if self._held:
-            samples = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-            self._put(self._track.chunk(samples, self._lost_frames))
+            rate_hz = self._held[0].rate
+            samples = self._samples_of_all(self._held)
+            self._put(Chunk(samples, rate_hz, arrived, self._lost_frames, lost_reason="stream-lost"))
+            self._made_s += len(samples) / rate_hz
             self._held, self._lost_frames = [], 0
 
 
@@ -107,6 +145,9 @@ class _Track:
         self._next_s: float | None = None
         self._received_s = 0.0
         self._least_lag_s: float | None = None
+        # As _least_lag_s of the last while.
+        self._usual_lag_s = math.inf
+        self._checked_s = 0.0
 
     def follow(self, frame: Any) -> int:
         """How many frames are missing before `frame`. Raises StreamError where the stream must be opened anew."""
@@ -128,18 +169,19 @@ class _Track:
         self._received_s += length_s + missing_s
         return round(missing_s * float(frame.rate))
 
-    def check_pace(self) -> None:
+    def check_pace(self, arrived: Stamp) -> None:
         """Raises StreamError where the stream is slower than real time."""
-        lag_s = self._clock.now().awake_ns / 1e9 - self._received_s
+        lag_s = arrived.awake_ns / 1e9 - self._received_s
         self._least_lag_s = lag_s if self._least_lag_s is None else min(self._least_lag_s, lag_s)
+        self._usual_lag_s = min(lag_s, self._usual_lag_s + LAG_DRIFT * (self._received_s - self._checked_s))
+        self._checked_s = self._received_s
         if lag_s - self._least_lag_s > MAX_LAG_S:
             self.reason = "stall"
             raise StreamError(f"{self._name} is slower than real time, by {lag_s - self._least_lag_s:.0f} s so far")
 
-    def chunk(self, samples: FloatArray, lost_frames: int) -> Chunk:
-        """Decoded samples `(n, channels)`, stamped now."""
-        assert self._format is not None
-        return Chunk(samples, self._format[0], self._clock.now(), lost_frames, lost_reason="stream-lost")
+    def ahead_s(self) -> float:
+        """How far what was received is ahead of the clock, with the usual delay; negative where it is behind."""
+        return self._usual_lag_s + self._received_s - self._clock.now().awake_ns / 1e9
 
 
 def _text(form: tuple[int, int]) -> str:

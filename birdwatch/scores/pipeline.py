@@ -21,6 +21,9 @@ from birdwatch.scores.types import RecordingScores, SkippedWindow
 
 __all__ = ["WindowStream", "score_blocks", "score_recording", "score_windows", "windows_of"]
 
+# soxr transforms blocks: how many of the source's frames it may hold back more than it did before (8 to 96 kHz).
+HELD_FRAMES = 1000
+
 
 class WindowStream:
     """Blocks of one source to windows at the model's rate: `push` each block, `finish` at the end.
@@ -57,10 +60,17 @@ class WindowStream:
         """Frames of tails too short to score, at the model's rate."""
         return self._windower.unscored_frames
 
-    def push(self, block: AudioBlock) -> list[Window]:
-        """The windows that this block completes."""
+    @property
+    def lacking_s(self) -> float:
+        """Seconds of audio that complete the next window, with what the resampler holds back at most."""
+        rate_hz, out_rate_hz = self._rates
+        held_s = 0.0 if rate_hz == out_rate_hz else HELD_FRAMES / rate_hz
+        return self._windower.lacking_frames / out_rate_hz + held_s
+
+    def push(self, block: AudioBlock, runs: list[AudioBlock] | None = None) -> list[Window]:
+        """The windows that this block completes. runs: its `finite_runs`, where they are known."""
         out: list[Window] = []
-        runs = finite_runs(block)
+        runs = finite_runs(block) if runs is None else runs
         for run in runs:
             if run.start_frame > block.start_frame or run.start_frame == self._invalid_end:
                 self._skip_to = run.start_frame + self._margin

@@ -50,3 +50,7 @@ def test_constant():
     assert is_constant(np.full(9, 0.1, np.float32))
     assert not is_constant(np.array([0, 0, 1e-7], np.float32))
     assert not is_constant(np.zeros(0, np.float32))
+    late = np.zeros(1000, np.float32)
+    assert is_constant(late)
+    late[-1] = 1e-7
+    assert not is_constant(late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+from fakes import FakeClock, FakeSource
 from stations import RATE_HZ, FakeStation
 
 from birdwatch.errors import ConfigError
@@ -164,3 +165,24 @@ def _interrupted_turn(daemon, place):
     finally:
         sys.settrace(None)
     return passed >= place
+
+
+class PacedSource(FakeSource):
+    """Delivers as a stream does, and keeps what it was told of windows."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock, rate_hz=48000)
+        self.expected: list[tuple[float, float]] = []
+
+    def expect_window(self, in_s: float, every_s: float) -> None:
+        self.expected.append((self.frame / self.rate_hz + in_s, every_s))
+
+
+def test_a_source_that_reads_ahead_is_told_when_windows_are_complete():
+    station = FakeStation(source=PacedSource(FakeClock()))
+    station.run(30)
+    expected = station.source.expected
+    assert len(expected) > 250
+    assert {every_s for _, every_s in expected} == {2.5}
+    # From the second chunk on it is one of the moments 5, 7.5, 10 s, and what the resampler may hold back.
+    assert all(0 <= (at_s + 0.001) % 2.5 < 0.045 for at_s, _ in expected[1:])

@@ -13,7 +13,18 @@ from fakes import FakeClock
 
 from birdwatch.errors import StreamError
 from birdwatch.live.source import Chunk
-from birdwatch.live.stream_pieces import FEW_STREAMS, MAX_LAG_S, MAX_PIECE_S, PIECE_S, Pieces, gathered, piece_s
+from birdwatch.live.stream_pieces import (
+    AWAKE_S,
+    FEW_STREAMS,
+    LONG_PIECE_S,
+    MAX_LAG_S,
+    MAX_PIECE_S,
+    PIECE_S,
+    Pieces,
+    Windows,
+    gathered,
+    piece_s,
+)
 
 av = pytest.importorskip("av")
 
@@ -27,8 +38,8 @@ class Packet:
     duration: int | None = 20
 
 
-def one() -> int:
-    return 1
+def one() -> float:
+    return piece_s(1)
 
 
 def packets(*times: int | None) -> Iterator[Packet]:
@@ -53,7 +64,7 @@ class Made:
 
     def add(self, *frames: Any) -> None:
         self.clock.advance(sum(each.samples / each.rate for each in frames))
-        self.pieces.add(list(frames))
+        self.pieces.add(list(frames), self.clock.now())
 
 
 def test_short_packets_come_in_pieces_and_long_ones_alone():
@@ -67,8 +78,50 @@ def test_with_many_streams_pieces_are_longer_but_a_message_is_not_late():
     assert piece_s(1) == piece_s(FEW_STREAMS) == PIECE_S
     assert piece_s(2 * FEW_STREAMS) == pytest.approx(2 * PIECE_S)
     assert piece_s(10_000) == MAX_PIECE_S <= 0.25
-    many = gathered(packets(*range(0, 480, 20)), TICKS_PER_S, lambda: 2 * FEW_STREAMS)
+    many = gathered(packets(*range(0, 480, 20)), TICKS_PER_S, lambda: piece_s(2 * FEW_STREAMS))
     assert [len(piece) for piece in many] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("packet_s", [0.02, 0.085, 0.1, 1.3])
+@pytest.mark.parametrize("hop_s", [0.5, 2.496, 2.5, 5.0])
+def test_with_many_streams_a_piece_ends_where_a_window_does_and_there_are_few(hop_s: float, packet_s: float) -> None:
+    windows, made_s, ends = Windows(7.3, hop_s), 1.1, []
+    while made_s < 60:
+        length_s = windows.piece_s(made_s)
+        assert 0 < length_s <= LONG_PIECE_S
+        # As gathered does: packets until they last for that long.
+        made_s += packet_s * np.ceil(length_s / packet_s - 1e-9)
+        ends.append(made_s)
+    for window_s in np.arange(7.3, 60, hop_s):
+        assert min(end - window_s for end in ends if end >= window_s - 1e-6) <= packet_s + 1e-6
+    assert len(ends) <= 60 / hop_s * np.ceil(hop_s / LONG_PIECE_S) + 1
+
+
+def test_pieces_are_long_only_where_streams_are_many_and_windows_known() -> None:
+    made = Made()
+    assert made.pieces.length_s(FEW_STREAMS + 1) == piece_s(FEW_STREAMS + 1)
+    made.pieces.windows = Windows(5.0, 2.5)
+    assert made.pieces.length_s(FEW_STREAMS) == PIECE_S
+    assert made.pieces.length_s(FEW_STREAMS + 1) == pytest.approx(2.5 / 3)
+    made.add(frame(0, np.ones((RATE_HZ // 10, 1), np.int16)))
+    assert made.pieces.length_s(FEW_STREAMS + 1) == pytest.approx(2.4 / 3)
+
+
+def test_a_thread_sleeps_until_shortly_before_a_piece_has_arrived() -> None:
+    made = Made()
+    second = np.ones((RATE_HZ, 1), np.int16)
+    made.add(frame(0, second))
+    assert made.pieces.rest_s(0.8) == pytest.approx(0.8 - AWAKE_S)
+    made.clock.advance(0.3)
+    assert made.pieces.rest_s(0.8) == pytest.approx(0.5 - AWAKE_S)
+    made.clock.advance(9.7)
+    # A backlog is read at once, and the usual delay is still that of the fastest piece.
+    made.pieces.add([frame(RATE_HZ, second)], made.clock.now())
+    assert made.pieces.rest_s(0.8) < 0
+    # Audio that comes faster than it sounds, as a server's first burst does, is not waited for.
+    for number in range(2, 14):
+        made.pieces.add([frame(number * RATE_HZ, second)], made.clock.now())
+    assert made.pieces.rest_s(0.8) == pytest.approx(0.8 - AWAKE_S)
 
 
 def test_packets_without_times_are_not_held_back():

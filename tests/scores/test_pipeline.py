@@ -5,12 +5,13 @@ import pytest
 import reference
 import soundfile
 import soxr
+from tiny_model import manifest
 
 import birdwatch
 from birdwatch.audio.types import AudioBlock
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.scores.events import EventRule
-from birdwatch.scores.pipeline import score_recording
+from birdwatch.scores.pipeline import HELD_FRAMES, WindowStream, score_recording
 from birdwatch.scores.policy import ScoringPolicy
 
 WINDOW, HOP = 160000, 80000
@@ -83,3 +84,30 @@ def test_an_error_while_decoding_reaches_the_caller(tiny_model, song):
     birdwatch_error = DecodeError("gone")
     with pytest.raises(DecodeError, match="gone"):
         score_recording("a", broken(), OnnxClassifier(tiny_model), POLICY, rate_hz=32000)
+
+
+@pytest.mark.parametrize("hop_s", [None, 0.7])
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 22050, 32000, 44100, 48000, 96000])
+def test_a_stream_says_how_much_audio_completes_its_next_window(rate_hz, hop_s):
+    stream = WindowStream(rate_hz, manifest(), hop_s=hop_s)
+    rng = np.random.default_rng(rate_hz)
+    end = 0
+
+    def push(frames: int) -> int:
+        nonlocal end
+        block = AudioBlock(rng.normal(0, 0.1, frames).astype(np.float32), end, rate_hz)
+        end = block.end_frame
+        return len(stream.push(block))
+
+    for _ in range(12):
+        for _ in range(3):
+            # Less than what is surely lacking, in parts of any length.
+            surely = int(stream.lacking_s * rate_hz) - 2 * HELD_FRAMES
+            if surely > 0:
+                assert push(int(rng.integers(surely)) + 1) == 0
+        assert push(int(np.ceil(stream.lacking_s * rate_hz))) == 1
+    # What is missing begins windows anew.
+    stream.finish()
+    end += rate_hz
+    assert push(1) == 0
+    assert stream.lacking_s == pytest.approx(5.0, abs=HELD_FRAMES / rate_hz + 1e-3)
