@@ -185,6 +185,12 @@ def _say(units: Units) -> None:
     if units.ignored:
         told = ", ".join(f"{name} ({count})" for name, count in sorted(units.ignored.items()))
         click.echo(f"birdwatch: labels that match no class were left out: {told}", err=True)
+    if units.late * 2 > units.timed:
+        click.echo(
+            f"birdwatch: {units.late} of the {counted(units.timed, 'label')} begin after the last row of their "
+            "recording; times are seconds since the recording began, not milliseconds or the time of day",
+            err=True,
+        )
 
 
 def _row(score: SpeciesScore) -> tuple[str, ...]:

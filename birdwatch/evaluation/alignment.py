@@ -35,6 +35,8 @@ class Units:
 
     recordings: how many were compared. unlabelled: recordings of the table without ground truth. unknown: recordings of
     the ground truth that the table lacks. ignored: labels that match no class and were left out, with their number.
+    late: labels with times that begin after the last row of their recording, of `timed` labels, where the table does
+    not say how long recordings are.
     """
 
     labels: list[str]
@@ -46,6 +48,8 @@ class Units:
     unknown: list[str]
     names: tuple[str, ...] = ()
     ignored: Mapping[str, int] | None = None
+    late: int = 0
+    timed: int = 0
 
 
 def compare(
@@ -101,6 +105,19 @@ def compare(
         unknown=unknown,
         names=tuple(name for name, count in units_of.items() for _ in range(count)),
         ignored=ignored,
+        late=_late(predictions, by_recording),
+        timed=sum(bool(item.label) and item.start_s is not None for items in by_recording.values() for item in items),
+    )
+
+
+def _late(predictions: Predictions, by_recording: Mapping[str, Sequence[Annotation]]) -> int:
+    """How many labels begin after the last row of their recording; 0 where the length is known and was checked."""
+    if predictions.exact_lengths:
+        return 0
+    return sum(
+        bool(item.label) and item.start_s is not None and item.start_s >= predictions.lengths.get(name, math.inf)
+        for name, items in by_recording.items()
+        for item in items
     )
 
 

@@ -167,3 +167,14 @@ def test_what_would_change_the_question_is_refused(birdwatch, tmp_path, argument
     assert len(done.stderr.strip().splitlines()) == 1
     assert (tmp_path / "d.csv").read_text() == TABLE
     assert (tmp_path / "t.csv").read_text() == truth
+
+
+def test_milliseconds_are_noticed_where_the_table_has_no_lengths(birdwatch, tmp_path):
+    (tmp_path / "d.csv").write_text(TABLE)
+    head = "recording,label,start_s,end_s\n"
+    (tmp_path / "t.csv").write_text(head + "tit,gretit1,0,5000\ntit,gretit1,12000,15000\ntit,gretit1,20000,21000\n")
+    done = birdwatch("evaluate", "d.csv", "--truth", "t.csv")
+    assert done.returncode == 0
+    assert "2 of the 3 labels begin after the last row of their recording; times are seconds" in done.stderr
+    (tmp_path / "t.csv").write_text(head + "tit,gretit1,0,5\ntit,gretit1,12,15\n")
+    assert "last row" not in birdwatch("evaluate", "d.csv", "--truth", "t.csv").stderr

@@ -163,3 +163,17 @@ def test_another_folder_of_the_same_name_is_another_recording():
     units = compare(predictions(), [Annotation("may/a", "x", 0, 1), Annotation("june/a", "x", 5, 6)])
     assert units.unknown == ["june/a"]
     assert units.truth[:, 0].tolist() == [True, False, False]
+
+
+def test_labels_after_the_last_row_are_counted_where_lengths_are_unknown():
+    rows = [("may/a", 0.0, 5.0, "x", 0.9, True), ("b", 0.0, 5.0, "x", 0.9, True)]
+    truth = [
+        Annotation("a", "x", 14_900.0, 17_000.0),
+        Annotation("a", "x", 15.0, 16.0),
+        Annotation("b", "y", 4.9, 9.0),
+        Annotation("b", "", None, None),
+    ]
+    units = compare(predictions(*rows), truth)
+    assert (units.late, units.timed) == (2, 3)
+    known = replace(predictions(*rows, lengths={"may/a": 20_000.0, "b": 9.0}), exact_lengths=True)
+    assert compare(known, truth).late == 0
