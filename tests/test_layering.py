@@ -149,12 +149,14 @@ def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", DOORS)
 def test_each_library_of_the_outside_world_has_one_door(library):
     users = {str(path.relative_to(ROOT)) for path in sources("birdwatch") if library in roots(path)}
     assert users <= DOORS[library]
 
 
+@pytest.mark.slow
 def test_the_daemon_imports_nothing_of_training():
     for path in sources("birdwatch"):
         if "convert" not in path.parts and FOR_TRAINING not in path.parts:

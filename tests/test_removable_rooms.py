@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
 def test_what_is_left_works_without_the_removable_rooms(tmp_path: Path, tiny_model: Path) -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = re.findall(r"^\| `(\w+)/` \|", text.split("### Which rooms can be removed")[1].split("\n## ")[0], re.M)

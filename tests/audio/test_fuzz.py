@@ -23,7 +23,7 @@ from birdwatch.audio.wav_header import read_wav_header
 from birdwatch.errors import DecodeError
 from birdwatch.process import rss_mb
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.slow, pytest.mark.fuzz]
 
 # Every codec here writes at least this many bits for each second; longer audio would be made up.
 MIN_BITS_PER_S = 100

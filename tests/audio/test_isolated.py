@@ -16,6 +16,8 @@ from birdwatch.audio.file import AudioFile
 from birdwatch.audio.isolated import Decoders, IsolatedAudio
 from birdwatch.errors import DecodeError
 
+pytestmark = pytest.mark.slow
+
 FRAGILE = (sys.executable, str(Path(__file__).resolve().parents[1] / "support" / "fragile_decoder.py"))
 
 

@@ -25,6 +25,7 @@ def noise(frames: int) -> np.ndarray:
     return np.random.default_rng(5).normal(0, 0.1, frames).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate_hz", "out_hz"), RATES)
 def test_equals_resampy(rate_hz: int, out_hz: int) -> None:
     resampy = pytest.importorskip("resampy", reason="the oracle is resampy: pip install resampy")

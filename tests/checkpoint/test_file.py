@@ -20,6 +20,7 @@ def make(classes: int = 3, labels: int = 3, input_pool: int = 2, input_pool_time
     return Checkpoint(build_network(arguments).state_dict(), arguments, manifest, {"auc": None}, {"epochs": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("time", "pool"), [(0, (2, 2)), (1, (2, 1))])
 def test_the_network_is_rebuilt_with_timm_alone_as_the_docstring_says(
     tmp_path: Path, time: int, pool: tuple[int, int]

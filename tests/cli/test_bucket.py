@@ -11,6 +11,8 @@ from buckets import KEY_ID, SECRET, bucket_server
 from forked_birdwatch import run_birdwatch
 from recordings import written
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ["--out", "d.parquet", "--out", "d.csv", "--format", "parquet", "--format", "detections"]
 TABLES = ("d.parquet", "d.csv", "d.parquet.errors.csv")
 
@@ -89,7 +91,6 @@ def test_shards_and_a_merge(tmp_path, bucket, alone, tiny_model):
         assert word.encode() not in contents(tmp_path)
 
 
-@pytest.mark.slow
 def test_dask_workers(tmp_path, bucket, alone, tiny_model):
     pytest.importorskip("distributed", reason="pip install '.[cluster]'")
     more = ("--engine", "dask", "--workers", "2", "--model", tiny_model)

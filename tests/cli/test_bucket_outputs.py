@@ -16,6 +16,8 @@ import soundfile
 from buckets import KEY_ID, SECRET, bucket_server
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 OUT = ("d.parquet", "d.csv", "set/")
 FORMATS = ("--format", "parquet", "--format", "detections", "--format", "parquet")
 COMMAND = [sys.executable, "-m", "birdwatch"]
@@ -112,7 +114,6 @@ def test_a_plan_its_store_and_its_tables_in_a_bucket(tmp_path, bucket, env, alon
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-@pytest.mark.slow
 def test_dask_workers_that_share_a_bucket(tmp_path, bucket, env, alone, tiny_model):
     pytest.importorskip("distributed", reason="pip install '.[cluster]'")
     more = ("--engine", "dask", "--workers", "2", "--model", tiny_model)
@@ -122,7 +123,6 @@ def test_dask_workers_that_share_a_bucket(tmp_path, bucket, env, alone, tiny_mod
     assert any(key.startswith("dask/d.parquet.store/units/") for key in bucket.keys("dask/"))
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_what_it_had_not_committed(tmp_path, bucket, env, alone, tiny_model):
     store, out = "s3://aru/killed/store", outs("s3://aru/killed/out/")
     plan = ("plan", "s3://aru/2025/", *out, "--store", store, "--model", tiny_model, "--jobs", "1")

@@ -14,6 +14,8 @@ from birdwatch import analyze, load_model
 from birdwatch.cli.main import birdwatch
 from birdwatch.live.recorded import RecordedSource
 
+pytestmark = pytest.mark.slow
+
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install 'birdwatch[parquet]'")
 
 SECONDS = {

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def birdwatch(tmp_path, tiny_model):

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def complete(shell, *words):
     """The answers of the real command to one TAB behind `words`."""

@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 AS_DATASET = ("--out", "detections/", "--format", "parquet")
 
 
@@ -137,7 +139,6 @@ def test_workers_and_a_merge_write_the_same_dataset(season, tmp_path, birdwatch,
     assert written(tmp_path) == written(alone)
 
 
-@pytest.mark.slow
 def test_dask_writes_the_same_dataset(season, tmp_path, birdwatch, tiny_model):
     pytest.importorskip("distributed")
     options = ("--min-score", "0.1", "--timezone", "Europe/Berlin", "--engine", "dask", "--workers", "1")

@@ -11,6 +11,8 @@ import soundfile
 from forked_birdwatch import run_birdwatch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["gretit1", "eurrob1", "eurbla"]
 
 
@@ -22,7 +24,6 @@ def birdwatch(tmp_path):
     return call
 
 
-@pytest.mark.slow
 def test_figures_are_those_of_scikit_learn_on_an_independent_pipeline(birdwatch, tmp_path, tiny_model, song):
     (tmp_path / "season").mkdir()
     (tmp_path / "raven").mkdir()

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
+import pytest
 import soundfile
 
 
+@pytest.mark.slow
 def test_no_name_takes_down_a_run(tmp_path: Path, tiny_model: Path) -> None:
     folder = tmp_path / "card"
     folder.mkdir()

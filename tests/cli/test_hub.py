@@ -10,6 +10,8 @@ import httpx
 import pytest
 from hub_process import PASSWORD, call, hub_process
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("sqlalchemy", reason="pip install '.[hub]'")
 
 

@@ -15,6 +15,8 @@ import pytest
 import soundfile
 from endless_model import write_endless_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,7 +48,6 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return model, sound
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads processor times from /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["run", "listen"])

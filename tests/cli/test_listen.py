@@ -19,6 +19,8 @@ from birdwatch.cli.devices import devices
 from birdwatch.cli.listen import listen
 from birdwatch.errors import BirdwatchError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def running(tmp_path, tiny_model):

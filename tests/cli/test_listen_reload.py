@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from listening import Running
 
+pytestmark = pytest.mark.slow
+
 
 def text(content: str) -> Callable[[Path], object]:
     return lambda path: path.write_text(content)

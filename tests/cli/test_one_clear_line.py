@@ -13,6 +13,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 BIRDWATCH = f"{sys.executable} -m birdwatch"
 RUN = "birdwatch run a.wav --model m.onnx --out o.csv"
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,6 +11,8 @@ from forked_birdwatch import run_birdwatch
 
 from birdwatch.errors import SinkError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path, tiny_model):

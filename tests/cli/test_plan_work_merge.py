@@ -12,6 +12,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ["--out", "d.parquet", "--out", "d.csv", "--format", "parquet", "--format", "detections"]
 
 

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -64,7 +66,6 @@ def test_a_csv_gives_the_same_species_without_the_hours_of_recording(season, pag
     assert "nothing was recorded" not in csv_page
 
 
-@pytest.mark.slow
 def test_moved_audio_is_found_and_missing_audio_is_said(season, tmp_path):
     shutil.copytree(season / "season", tmp_path / "disk" / "moved")
     done = birdwatch("report", season / "d.parquet", "--audio", "disk", "--out", "p.html", folder=tmp_path)
@@ -124,7 +125,6 @@ Promise.all([...document.images].map((i) => i.decode())).then(() => { seen.width
 </script>"""
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here; apt-get install chromium")
 def test_in_a_real_browser_it_plays_finds_and_sorts(page, tmp_path):
     visited = tmp_path / "visited.html"

@@ -17,6 +17,8 @@ from forked_birdwatch import run_birdwatch
 import birdwatch
 from birdwatch.config.schema import Settings
 
+pytestmark = pytest.mark.slow
+
 LABELS = ["gretit1", "eurrob1", "eurbla"]
 
 

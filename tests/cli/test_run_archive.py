@@ -17,6 +17,8 @@ import pytest
 import soundfile
 from forked_birdwatch import run_birdwatch
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ["--out", "d.parquet", "--out", "sub.csv", "--out", "d.jsonl", "--out", "k.csv", "--out", "raven/"]
 FORMS = [word for form in ("parquet", "submission", "jsonl", "kaggle", "raven") for word in ("--format", form)]
 
@@ -67,7 +69,6 @@ def results_in(journal):
         connection.close()
 
 
-@pytest.mark.slow
 def test_killed_at_random_moments_and_resumed_it_writes_the_same_bytes(run, season, tmp_path, tiny_model):
     # A small hop makes much work of little audio, so that kills find the run in the middle of it.
     arguments = [season, *OUTPUTS, *FORMS, "--hop", "0.2", "--min-score", "0.3"]
@@ -136,7 +137,6 @@ def test_a_higher_least_score_needs_nothing_scored_again(run, season, tmp_path):
     assert "keeps rows from 0.1 on" in refused.stderr
 
 
-@pytest.mark.slow
 def test_only_what_is_new_or_changed_is_done_by_resume(run, season, tmp_path, song):
     arguments = (
         season,

@@ -20,6 +20,8 @@ from birdwatch.cluster.sections import cutting_of, whole
 from birdwatch.model.classifier import OnnxClassifier
 from birdwatch.tables.result import EVENTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("rate_hz", "suffix", "subtype", "seconds"),

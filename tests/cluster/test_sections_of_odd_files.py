@@ -15,6 +15,8 @@ from birdwatch.batch.joining import joined
 from birdwatch.batch.scoring import Scoring
 from birdwatch.cluster.sections import cutting_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_nan_in_one_section_has_the_recording_scored_whole(tmp_path: Path, song: Samples, scoring: Scoring) -> None:
     samples = recording(song, 48000, 61)

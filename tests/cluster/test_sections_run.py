@@ -19,6 +19,8 @@ from birdwatch.cluster import units
 from birdwatch.cluster.plan import read_plan, write_plan
 from birdwatch.cluster.sections import Cutting
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = ("--out", "d.csv", "--format", "detections", "--out", "e.csv", "--format", "kaleidoscope")
 # Four sections of 15 s and more.
 CUTTING = Cutting(32000, 15 * 32000, (48000,))
@@ -143,7 +145,6 @@ def test_sections_of_a_recording_from_elsewhere(tmp_path: Path, season: Path, al
         assert rest[0] == rest[1]
 
 
-@pytest.mark.slow
 def test_dask_workers_score_the_sections_of_one_recording(tmp_path: Path, alone: dict[str, bytes]) -> None:
     pytest.importorskip("distributed", reason="pip install '.[cluster]'")
     (tmp_path / "driver.py").write_text(DASK)

@@ -198,6 +198,7 @@ ADVERSARIAL = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from([*rules(), "class", "source", "x"]), ADVERSARIAL, max_size=6), st.booleans())
 def test_whatever_a_setting_is_it_is_taken_or_refused_in_few_words(tmp_path_factory, values, in_class):

@@ -93,6 +93,7 @@ def read(call, *arguments):
         assert time.perf_counter() - began < LONGEST_S
 
 
+@pytest.mark.slow
 @FUZZ
 @given(mutated(TRUTHS), mutated(TABLES))
 def test_truth_and_tables_are_read_or_refused(truth, table):

@@ -14,6 +14,8 @@ from birdwatch.hub.hub import Hub
 from birdwatch.hub.ingest import Ingest, Item, Position
 from birdwatch.hub.records import parse
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hub(tmp_path: Path, store_url: str) -> Hub:

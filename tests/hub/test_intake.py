@@ -19,6 +19,8 @@ from birdwatch.hub.records import parse
 from birdwatch.hub.store import Store
 from birdwatch.messaging.messages import Message
 
+pytestmark = pytest.mark.slow
+
 
 def rows(store: Store, query: str) -> list[tuple[Any, ...]]:
     with store.reading() as connection:

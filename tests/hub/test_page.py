@@ -12,7 +12,7 @@ from fake_season import NOW
 from hubs import eventually
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, *needs_browser]
 
 VIEWS = {
     "live": "Latest events",
@@ -27,7 +27,6 @@ VIEWS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_each_view_is_accessible_and_fits(hub, page_of, size, scheme):

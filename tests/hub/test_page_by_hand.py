@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from browsers import needs_browser
 from fake_hub import FakeHub
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, *needs_browser]
 
 
 def test_events_are_filtered_and_read_on(hub, page_of):

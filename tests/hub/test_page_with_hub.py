@@ -17,7 +17,7 @@ from birdwatch.hub.hub import Hub, HubSettings
 from birdwatch.hub.ingest import Ingest, Item, Position
 from birdwatch.hub.records import parse
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, *needs_browser]
 
 DAY = "2026-05-01"
 VIEWS = {

@@ -20,6 +20,8 @@ from reverse_proxy import ReverseProxy
 
 from birdwatch.messaging.publisher import Publisher
 
+pytestmark = pytest.mark.slow
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PREFIX = "/garden/birds"
 DEADLINE_S = 30.0

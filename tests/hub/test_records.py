@@ -91,6 +91,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(

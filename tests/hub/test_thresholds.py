@@ -21,7 +21,10 @@ from birdwatch.hub.origin import Origin
 from birdwatch.hub.records import parse
 from birdwatch.hub.thresholds import Thresholds
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the station in /proc of Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds the station in /proc of Linux"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = f"{API}/settings/thresholds"
 FILE = '# mine\nstation = "garden"\nthreshold = 0.5\n\n[class.eurbla]\nthreshold = 0.7 # loud\n'

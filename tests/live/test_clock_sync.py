@@ -25,6 +25,7 @@ def test_without_drift_time_is_frames_over_rate_and_nothing_else():
     assert line.utc_ns(1) == UTC0_NS + 31250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [50, -50])
 def test_fifty_ppm_over_a_day_stays_within_a_few_milliseconds(ppm):
     """Uncorrected it would be 4.3 s. Blocks arrive up to 30 ms late, as on a busy machine."""
@@ -52,6 +53,7 @@ def test_fifty_ppm_over_a_day_stays_within_a_few_milliseconds(ppm):
     assert abs(line.adjusted_ns - blocks * ppm * 1000) < 20_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0, -2.0])
 def test_a_clock_step_is_reported_once_and_time_never_runs_backwards(seconds):
     clock = FakeClock()

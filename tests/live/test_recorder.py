@@ -164,6 +164,7 @@ def test_a_disk_that_hangs_costs_the_recording_and_not_listening(tmp_path, threa
     assert "too slow" in (one.fault or "")
 
 
+@pytest.mark.slow
 def test_a_run_over_the_recording_gives_the_events_that_were_published(tmp_path, thread, tiny_model):
     classifier = OnnxClassifier(tiny_model, provider="cpu", workers=1)
     threshold = 0.5

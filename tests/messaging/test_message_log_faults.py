@@ -222,6 +222,7 @@ def test_a_row_of_wrong_types_is_missing_and_costs_no_other(
     assert journal.written == 1
 
 
+@pytest.mark.slow
 def test_wherever_a_byte_is_flipped_the_log_continues(tmp_path: Path) -> None:
     """Each page's beginning, the whole of the schema's text, and random bytes: what is kept afterwards can be read."""
     path = tmp_path / "j.db"

@@ -69,6 +69,7 @@ def test_no_frame_of_a_stranger_raises_anything_but_value_error(frame: bytes) ->
     assert parse_question(question_bytes(question)) == question
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(st.lists(strange, min_size=1, max_size=4))
 def test_no_answer_of_a_stranger_raises_anything_but_what_is_documented(frames: list[bytes]) -> None:

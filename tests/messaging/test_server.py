@@ -28,6 +28,8 @@ from birdwatch.messaging.peer import INPUT_BURST_BYTES
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.replay import ask
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def publisher(tmp_path: Path, security: dict[str, Any]) -> Iterator[Publisher]:

@@ -21,6 +21,8 @@ from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.replay import ask
 from birdwatch.process import rss_mb
 
+pytestmark = pytest.mark.slow
+
 
 def attack_subscriptions(sock: zmq.Socket[bytes]) -> None:
     for number in range(1000):

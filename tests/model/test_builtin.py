@@ -56,6 +56,7 @@ def test_silence_and_noise_are_no_birds(model: OnnxClassifier, level: float) -> 
     assert not (model.score(samples) >= limits).any()
 
 
+@pytest.mark.slow
 def test_it_knows_real_recordings_of_most_species(model: OnnxClassifier, shared_audio: Path) -> None:
     # One recording a species; these were trained on, so this says that nothing is broken, not how good the model is.
     first: dict[str, str] = {}

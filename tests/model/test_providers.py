@@ -33,6 +33,7 @@ def test_every_name_is_handled_once() -> None:
     assert set(PROVIDERS) == {"auto", "cuda", "cpu"} | OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider", sorted(OTHERS))
 def test_each_is_used_or_refused_with_its_reason(provider) -> None:
     fault = other_fault(provider)
@@ -54,6 +55,7 @@ def openvino() -> None:
         pytest.skip(fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 4, 11])
 def test_openvino_computes_what_onnx_runtime_computes(count: int) -> None:
     openvino()
@@ -80,6 +82,7 @@ def test_without_the_package_the_command_is_named_that_installs_it(monkeypatch) 
     assert "[openvino]" in (openvino_fault("openvino") or "")
 
 
+@pytest.mark.slow
 def test_openvino_that_fails_on_the_way_leaves_the_work_to_the_cpu(monkeypatch) -> None:
     openvino()
     classifier = OnnxClassifier(built_in_model(), provider="openvino", workers=2)

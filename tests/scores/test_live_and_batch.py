@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import manifest
@@ -169,6 +170,7 @@ rules_of = st.builds(
 filters_of = st.one_of(st.none(), st.lists(st.booleans(), min_size=CLASSES, max_size=CLASSES))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     parts=parts_of,
