@@ -75,7 +75,8 @@ class Clips:
         path = self.folder.absolute() / f"{name}.flac"
         try:
             self._bounded.make_room()
-            size = self._write(path, self._ring.read(start, end - start))
+            modified_s, size = self._write(path, self._ring.read(start, end - start))
+            self._bounded.add(path, modified_s, size)
         except (OSError, soundfile.LibsndfileError) as error:
             if self.fault is None:
                 log.warning("clips cannot be saved in %s: %s; listening continues without", self.folder, error)
@@ -85,16 +86,17 @@ class Clips:
             log.warning("clips are saved again in %s", self.folder)
         self.fault = None
         self.saved += 1
-        self._bounded.add(path, path.stat().st_mtime, size)
         return path
 
-    def _write(self, path: Path, samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> int:
+    def _write(self, path: Path, samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[float, int]:
+        """When it was written, and its size; under its final name it may be removed at any moment."""
         beside = path.with_suffix(".part")
         try:
-            with beside.open("wb") as stream:
+            # Of our own making: a pipe or a link of that name is not written to.
+            with beside.open("xb") as stream:
                 soundfile.write(stream, samples, self._rate_hz, format="FLAC", subtype="PCM_16")
-            size = beside.stat().st_size
+            found = beside.stat()
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
-        return size
+        return found.st_mtime, found.st_size

@@ -40,6 +40,8 @@ STEP_NS = 1_000_000_000
 OPUS_RATE_HZ = 48000
 # What is not written when the daemon ends within this time is left behind: a disk may hang for ever.
 CLOSE_S = 3.0
+# What a disk makes of writing; libsndfile's own errors are RuntimeErrors.
+FAULTS = (OSError, RuntimeError)
 
 
 class RecordingThread:
@@ -72,9 +74,17 @@ class RecordingThread:
             except queue.Empty:
                 continue
             self._recorders.add(recorder)
-            recorder.write(block, utc_ns)
+            self._write(recorder, block, utc_ns)
         for recorder in self._recorders:
-            recorder.write(None, 0)
+            self._write(recorder, None, 0)
+
+    def _write(self, recorder: Recorder, block: AudioBlock | None, utc_ns: int) -> None:
+        try:
+            recorder.write(block, utc_ns)
+        except Exception as error:
+            # Nothing is expected here; one station's fault ends no other's recording, and is a state, not a silence.
+            log.exception("recording has failed")
+            recorder.fault = f"recording has failed: {type(error).__name__}: {error}"
 
 
 class Recorder:
@@ -117,12 +127,12 @@ class Recorder:
     def write(self, block: AudioBlock | None, utc_ns: int) -> None:
         """In the thread: write a block, across as many segments as it spans; None ends the segment."""
         if block is None:
-            self._end()
+            self._end_anyway()
             self._next_frame = -1
             return
         continues = block.start_frame == self._next_frame and block.rate_hz == self._rate_hz
         if not continues or abs(utc_ns - self._next_ns) > STEP_NS:
-            self._end()
+            self._end_anyway()
             self._stretch = uuid.uuid4().hex
         start, samples = block.start_frame, block.samples
         self._next_frame, self._rate_hz = block.end_frame, block.rate_hz
@@ -139,13 +149,16 @@ class Recorder:
                 elif start - self._synced_frame >= SYNC_S * self._rate_hz:
                     self._synced_frame = start
                     self._sync()
-        except (OSError, soundfile.LibsndfileError, RuntimeError) as error:
+        except FAULTS as error:
             self.lost_s += len(samples) / block.rate_hz
-            if self.fault is None:
-                log.warning("%s cannot be recorded to %s: %s", self._station, self._bounded.folder, error)
-            self.fault = f"audio cannot be recorded to {self._bounded.folder}: {error}"
+            self._failed(error)
             self._next_frame = -1
             self._forget()
+
+    def _failed(self, error: Exception) -> None:
+        if self.fault is None:
+            log.warning("%s cannot be recorded to %s: %s", self._station, self._bounded.folder, error)
+        self.fault = f"audio cannot be recorded to {self._bounded.folder}: {error}"
 
     def _begin(self, frame: int, utc_ns: int) -> None:
         """A new segment that begins with `frame` and ends at the next full minute."""
@@ -196,6 +209,13 @@ class Recorder:
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
+    def _end_anyway(self) -> None:
+        """End the segment; where that cannot be done (it was removed, the disk is full), what is in it stays."""
+        try:
+            self._end()
+        except FAULTS as error:
+            self._failed(error)
+
     def _end(self) -> None:
         if self._file is None or self._path is None:
             return
@@ -216,7 +236,7 @@ class Recorder:
             if thing is not None and not thing.closed:
                 try:
                     thing.close()
-                except (OSError, soundfile.LibsndfileError, RuntimeError) as error:
+                except FAULTS as error:
                     log.debug("closing %s: %s", self._path, error)
         self._file = self._stream = self._path = self._resampler = None
         self._resampled = 0

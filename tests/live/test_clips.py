@@ -112,3 +112,49 @@ def test_memory_is_held_for_a_while_only(tmp_path):
     clips = Clips(tmp_path, max_bytes=10**9)
     stream(clips, 5)
     assert clips._ring.capacity_frames == pytest.approx(HELD_S * RATE_HZ)
+
+
+@pytest.mark.parametrize("error", [IsADirectoryError(21, "Is a directory"), PermissionError(1, "not permitted")])
+def test_clips_that_cannot_be_removed_are_left_alone_and_said_once(tmp_path, monkeypatch, caplog, error):
+    """A folder in a clip's place; a clip of another user in a folder with the sticky bit."""
+    rng = np.random.default_rng(1)
+    clips = Clips(tmp_path, max_bytes=1, min_free_bytes=0)
+    clips.push(AudioBlock(rng.normal(0, 0.1, 60 * RATE_HZ).astype(np.float32), 0, RATE_HZ))
+
+    def refused(*_args, **_options):
+        raise error
+
+    with monkeypatch.context() as patched:
+        # Its own temporary file is renamed, so that there is nothing else to remove.
+        patched.setattr(type(tmp_path), "unlink", lambda self, missing_ok=False: self.exists() and refused())
+        for number in range(3):
+            assert clips.save(f"{number}", 5.0 + number, 7.0 + number) is not None
+    assert clips.fault is None
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["0", "1", "2"]
+    assert len(caplog.records) == 1
+    assert "cannot be removed" in caplog.text
+    # What was given up does not count any more: the next clips are bounded as before.
+    assert clips.save("newest", 30.0, 32.0) is not None
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["0", "1", "newest"]
+
+
+def test_a_clip_that_is_removed_as_soon_as_it_has_its_name_is_no_exception(tmp_path, monkeypatch):
+    clips = Clips(tmp_path, max_bytes=10**9, min_free_bytes=0)
+    stream(clips, 30)
+    replace = type(tmp_path).replace
+
+    def removed(self, target):
+        replace(self, target).unlink()
+
+    monkeypatch.setattr(type(tmp_path), "replace", removed)
+    assert clips.save("a", 5.0, 6.0) == tmp_path / "a.flac"
+    assert clips.fault is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_in_the_place_of_a_clip_is_not_waited_for(tmp_path):
+    clips = Clips(tmp_path, max_bytes=10**9, min_free_bytes=0)
+    stream(clips, 30)
+    os.mkfifo(tmp_path / "a.part")
+    clips.save("a", 5.0, 6.0)
+    assert clips.save("a", 5.0, 6.0) is not None

@@ -232,3 +232,30 @@ def test_a_clock_that_is_set_begins_a_new_segment(tmp_path, thread):
         "pond_19700101_000140.flac",
         "pond_20250501_040047.flac",
     ]
+
+
+def test_a_segment_that_was_removed_ends_neither_the_thread_nor_the_recording(tmp_path, thread):
+    one = recorder(tmp_path / "rec", thread)
+    one._thread = now()
+    record(one, RATE_HZ)
+    shutil.rmtree(tmp_path / "rec")
+    # A gap ends the segment, whose file is gone.
+    record(one, RATE_HZ, start=3 * RATE_HZ, utc_ns=START_NS + 3 * S)
+    shutil.rmtree(tmp_path / "rec")
+    one.end()
+    assert "cannot be recorded" in (one.fault or "")
+    record(one, RATE_HZ, start=5 * RATE_HZ, utc_ns=START_NS + 5 * S)
+    one.end()
+    assert one.fault is None
+    assert [frames for _, frames, _ in segments(tmp_path / "rec")] == [RATE_HZ]
+
+
+def test_a_station_whose_recording_fails_stops_no_other_s(tmp_path, thread, monkeypatch):
+    broken, well = recorder(tmp_path / "a", thread), recorder(tmp_path / "b", thread)
+    monkeypatch.setattr(broken, "write", lambda *_: [].pop())
+    record(broken, RATE_HZ)
+    record(well, RATE_HZ)
+    well.end()
+    thread.close()
+    assert "recording has failed: IndexError" in (broken.fault or "")
+    assert [frames for _, frames, _ in segments(tmp_path / "b")] == [RATE_HZ]
