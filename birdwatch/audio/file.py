@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from birdwatch.audio.downmix import mono
+from birdwatch.audio.limits import MAX_CHANNELS, RATES_HZ
 from birdwatch.audio.plain_headers import read_plain_header
 from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.sndfile import SndFile
@@ -35,9 +36,6 @@ AUDIO_SUFFIXES = frozenset(
 )
 # The beginnings of files whose samples libsndfile reads as they are; FFmpeg decodes everything else.
 PLAIN = (b"FORM", b".snd", b"dns.", b"caff", b"riff")
-# Slower and faster than any recorder: bat detectors reach 500 kHz. A resampler's memory grows with the ratio of rates.
-RATES_HZ = (1000, 1_000_000)
-MAX_CHANNELS = 256
 # An estimated length that is wrong by less than this is no surprise.
 LENGTH_SLACK_S = 1.0
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from birdwatch.audio.limits import MAX_CHANNELS, RATES_HZ
 from birdwatch.model.provider_names import PROVIDERS, Provider
 
 __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
@@ -21,17 +22,20 @@ __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The type and bounds of a setting.
+    """The type and bounds of a setting; a number has both, so that what is computed from it stays finite.
 
-    like: what the pattern stands for, in words. live: applied by a reload; the others need a restart. source: may
-    differ between sources, in `[source.NAME]`; where sources are such tables, a reload applies it by opening that
-    source again. secret: its value is never shown.
+    most: the upper bound where the setting has no natural one, told only to whom it concerns. off: a number below `low`
+    that is allowed as well. like: what the pattern stands for, in words. live: applied by a reload; the others need a
+    restart. source: may differ between sources, in `[source.NAME]`; where sources are such tables, a reload applies it
+    by opening that source again. secret: its value is never shown.
     """
 
     kind: type
     help: str
     low: float | None = None
     high: float | None = None
+    most: float | None = None
+    off: float | None = None
     choices: tuple[str, ...] = ()
     pattern: str = ""
     like: str = ""
@@ -44,6 +48,8 @@ class Rule:
         """What was expected instead of `value`, or None if it is valid."""
         if value is None:
             return None if self.optional else "a value"
+        if self.off is not None and value == self.off:
+            return None
         if self.choices and value not in self.choices:
             return f"one of {', '.join(self.choices)}"
         if isinstance(value, float) and not math.isfinite(value):
@@ -52,12 +58,15 @@ class Rule:
             return self._range()
         if self.high is not None and not value <= self.high:
             return self._range()
+        if self.most is not None and value > self.most:
+            return f"at most {self.most:g}"
         if self.pattern and not re.fullmatch(self.pattern, value):
             return self.like or f"text like {self.pattern}"
         return None
 
     def _range(self) -> str:
-        return f"{self.low:g} to {self.high:g}" if self.high is not None else f"{self.low:g} or more"
+        bounds = f"{self.low:g} to {self.high:g}" if self.high is not None else f"{self.low:g} or more"
+        return bounds if self.off is None else f"{self.off:g}, or {bounds}"
 
 
 def setting(default: Any, kind: type, text: str, **bounds: Any) -> Any:
@@ -72,6 +81,8 @@ def _station() -> str:
     return re.sub(r"[\s/]", "-", platform.node()) or "station"
 
 
+# A day: no event's pause, no recording and no hop is longer.
+DAY_S = 86400.0
 _endpoint = r"tcp://\S+:(\d{1,5}|\*)|ipc://\S.*"
 _like_endpoint = "tcp://HOST:PORT or ipc://PATH, for example tcp://127.0.0.1:5570"
 _own: Mapping[str, Any] = {"source": True}
@@ -89,8 +100,10 @@ class ClassRules:
     event_off: float | None = setting(
         None, float, "Score below which an event ends; none: the detection threshold.", **_score
     )
-    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, **_live)
-    event_bridge: float = setting(5.0, float, "Longest pause within an event, in seconds.", low=0.0, **_live)
+    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, most=1_000_000, **_live)
+    event_bridge: float = setting(
+        5.0, float, "Longest pause within an event, in seconds.", low=0.0, most=DAY_S, **_live
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +126,26 @@ class Settings(ClassRules):
         "mix", str, "Of several: mix (their mean), a number from 0, or each.", pattern=r"mix|each|\d{1,3}", **_own
     )
     gain: float = setting(0.0, float, "Amplification before scoring, in dB.", low=-60.0, high=60.0, **_own)
-    high_pass: float = setting(0.0, float, "Cut-off frequency of a high-pass filter, in Hz; 0: none.", low=0.0, **_own)
+    high_pass: float = setting(
+        0.0,
+        float,
+        "Cut-off frequency of a high-pass filter, in Hz; 0: none.",
+        low=1.0,
+        most=RATES_HZ[1] / 2,
+        off=0.0,
+        **_own,
+    )
     active: str | None = setting(
         None, str, "When to listen: `04:00 .. 10:30` (UTC) or `sunrise-60min .. sunset+30min`; none: always.", **_own
     )
     wait_for_clock: bool = setting(False, bool, "Do not listen before the machine's clock has been set.")
     realtime: bool = setting(False, bool, "Read --source in real time.", **_own)
-    raw_rate: int = setting(48000, int, "Sample rate of raw audio on stdin, in Hz.", low=1, **_own)
-    raw_channels: int = setting(1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1, **_own)
+    raw_rate: int = setting(
+        48000, int, "Sample rate of raw audio on stdin, in Hz.", low=RATES_HZ[0], high=RATES_HZ[1], **_own
+    )
+    raw_channels: int = setting(
+        1, int, "Channels of raw audio on stdin, downmixed to mono.", low=1, most=MAX_CHANNELS, **_own
+    )
     station: str = setting(_station, str, "This station's name in every message.", pattern=r"[^/\s\ud800-\udfff]+")
     model: Path | None = setting(None, Path, "An .onnx file, or the name of an added model; none: the built-in one.")
     lat: float | None = setting(
@@ -143,8 +168,12 @@ class Settings(ClassRules):
     species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", **_live)
     locale: str | None = setting(None, str, "Label names in this language (as the model has), or from this file.")
     provider: Provider = setting("auto", str, "What the network runs on.", choices=PROVIDERS)
-    hop: float | None = setting(None, float, "Seconds between windows; none: half a window.", low=0.01, **_own)
-    recording_seconds: float = setting(60.0, float, "Length of a live stream's recording messages.", low=1.0, **_own)
+    hop: float | None = setting(
+        None, float, "Seconds between windows; none: half a window.", low=0.01, most=DAY_S, **_own
+    )
+    recording_seconds: float = setting(
+        60.0, float, "Length of a live stream's recording messages.", low=1.0, most=DAY_S, **_own
+    )
     bind: str = setting(
         "tcp://127.0.0.1:5570", str, "Where subscribers connect.", pattern=_endpoint, like=_like_endpoint
     )
@@ -158,13 +187,19 @@ class Settings(ClassRules):
     curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
     insecure_bind: bool = setting(False, bool, "Allow other machines to connect without keys.")
     journal: Path | None = setting(None, Path, "File of published messages; none: in the state folder.")
-    journal_max_mb: float = setting(256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0)
+    journal_max_mb: float = setting(
+        256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0, most=1e9
+    )
     save_clips: Path | None = setting(None, Path, "Folder for the audio of events; none: not saved.")
-    clips_max_gb: float = setting(10.0, float, "Size of all clips, oldest removed first.", low=0.0, live=True)
+    clips_max_gb: float = setting(10.0, float, "Size of all clips, oldest removed first.", low=0.0, most=1e6, live=True)
     record: Path | None = setting(None, Path, "Folder for all audio, as one file per minute; none: not kept.", **_own)
     record_format: str = setting("flac", str, "Of recorded audio.", choices=("flac", "opus"), **_own)
-    record_max_gb: float = setting(50.0, float, "Size of recorded audio, oldest removed first.", low=0.0, **_own)
-    record_max_days: float = setting(0.0, float, "Age of recorded audio in days; 0: no limit.", low=0.0, **_own)
+    record_max_gb: float = setting(
+        50.0, float, "Size of recorded audio, oldest removed first.", low=0.0, most=1e6, **_own
+    )
+    record_max_days: float = setting(
+        0.0, float, "Age of recorded audio in days; 0: no limit.", low=0.0, most=36500.0, **_own
+    )
     privacy: str = setting(
         "off",
         str,

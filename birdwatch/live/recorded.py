@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # As a microphone's blocks.
 BLOCKS_A_SECOND = 20
+# What is read at once of a pipe, which holds no more: of many channels at a high rate a second would be 500 MB.
+READ_BYTES = 1 << 20
 
 
 class RecordedSource:
@@ -114,7 +116,7 @@ class PipeSource:
         if self._start is None or not select.select([self._descriptor], [], [], timeout_s)[0]:
             return []
         frame_bytes = 2 * self._channels
-        data = os.read(self._descriptor, self._rate_hz * frame_bytes)
+        data = os.read(self._descriptor, min(self._rate_hz * frame_bytes, READ_BYTES))
         if not data:
             if not self._frames:
                 raise SourceError("--source - ended before its first sample; is the program that writes to it running?")

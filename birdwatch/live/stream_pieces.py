@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from birdwatch.audio.limits import RATES_HZ
 from birdwatch.errors import StreamError
 from birdwatch.live.source import Chunk, Clock, Stamp
 
@@ -152,6 +153,8 @@ class _Track:
     def follow(self, frame: Any) -> int:
         """How many frames are missing before `frame`. Raises StreamError where the stream must be opened anew."""
         form = (frame.rate, frame.layout.nb_channels)
+        if not RATES_HZ[0] <= frame.rate <= RATES_HZ[1]:
+            raise StreamError(f"{self._name} has a rate of {frame.rate} Hz, expected {RATES_HZ[0]} to {RATES_HZ[1]}")
         self._format = self._format or form
         if form != self._format:
             raise StreamError(f"{self._name} changed from {_text(self._format)} to {_text(form)}")

@@ -210,3 +210,22 @@ def test_whatever_a_setting_is_it_is_taken_or_refused_in_few_words(tmp_path_fact
     except ConfigError as error:
         said = str(error)
     assert len(said) < 20_000
+
+
+def test_every_number_has_bounds_within_which_all_that_is_made_of_it_is_finite() -> None:
+    for name, rule in rules().items():
+        if rule.kind in (int, float):
+            high = rule.most if rule.high is None else rule.high
+            assert rule.low is not None, name
+            assert high is not None, name
+            assert rule.fault(rule.kind(rule.low)) is None, name
+            assert rule.fault(rule.kind(high)) is None, name
+            # Nanoseconds, frames at the highest rate, bytes of gigabytes: whole numbers of 64 bits.
+            assert high * 1e9 < 2**63, name
+            assert f"{high:g}" in (rule.fault(rule.kind(1e30)) or ""), name
+
+
+def test_a_value_that_switches_off_may_be_below_the_others() -> None:
+    rule = rules()["high_pass"]
+    assert rule.fault(0.0) is None
+    assert rule.fault(5e-324) == "0, or 1 or more"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from birdwatch.audio.limits import RATES_HZ
 from birdwatch.audio.types import AudioBlock
 from birdwatch.live.spectrum import SpectrumFeed
 from birdwatch.model.frontend import FrontendSpec, mel_filterbank
@@ -58,3 +59,10 @@ def test_columns_begin_anew_behind_missing_frames():
     spectrum.push(AudioBlock(noise[:9000], 0, 32000))
     spectrum.push(AudioBlock(noise, 50000, 32000))
     assert [one.start_frame for one in out] == [50000]
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_any_rate_that_a_source_may_have_gives_columns(rate_hz):
+    (spectrum, *_) = feed(np.random.default_rng(0).normal(0, 0.1, rate_hz), rate_hz, block=rate_hz // 20)
+    assert spectrum.levels.shape == (5, 128)
+    assert spectrum.levels.max() > 0

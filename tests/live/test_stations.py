@@ -208,6 +208,8 @@ def test_the_status_has_the_level_and_the_place_also_after_a_reload(site):
         ('threshold = 0.9\n[source.garden]\ndevice = "usb"\nactive = "never"\n', "active is 'never'"),
         ('threshold = 0.9\n[source.garden]\ndevice = "usb"\nspecies = "/nowhere.txt"\n', "nowhere"),
         ('threshold = 0.9\n[source.garden]\ndevise = "usb"\n', "did you mean device"),
+        ('threshold = 0.9\nclips_max_gb = 1e308\n[source.garden]\ndevice = "usb"\n', r"expected at most 1e\+06"),
+        ('threshold = 0.9\nevent_bridge = 1e308\n[source.garden]\ndevice = "usb"\n', "expected at most 86400"),
     ],
 )
 def test_nothing_of_a_refused_reload_is_in_force(site, text, match):

@@ -1,0 +1,9 @@
+"""The rates and channels that audio can have; beyond them a header is damaged, or a setting is a slip."""
+
+from __future__ import annotations
+
+__all__ = ["MAX_CHANNELS", "RATES_HZ"]
+
+# Slower and faster than any recorder: bat detectors reach 500 kHz. A resampler's memory grows with the ratio of rates.
+RATES_HZ = (1000, 1_000_000)
+MAX_CHANNELS = 256
