@@ -7,7 +7,6 @@ too slow costs whole windows, the oldest first, and never the capture.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from birdwatch.live.clock_sync import ClockSync
 from birdwatch.live.frame_numbering import FrameNumbering
 from birdwatch.live.results import EndedEvent, Fault, Found, Result, Silent
 from birdwatch.live.scorer import Scorer, scores_of
-from birdwatch.live.source import Chunk, Stamp
+from birdwatch.live.source import Chunk, Paced, Stamp
 from birdwatch.model.types import WindowScores
 from birdwatch.scores.accounting import Accounting
 from birdwatch.scores.pipeline import WindowStream
@@ -117,15 +116,10 @@ class Listener:
         """Windows that were not taken yet."""
         return self._queued
 
-    @property
-    def next_window_s(self) -> float:
-        """Seconds of audio that complete the next window; infinite before the first chunk."""
-        return math.inf if self._stream is None else self._stream.lacking_s
-
-    @property
-    def hop_s(self) -> float:
-        """From one window's start to the next's."""
-        return self._hop_frames / self.rate_hz
+    def expect(self, source: Paced) -> None:
+        """Tell a source when windows are complete."""
+        if self._stream is not None:
+            source.expect_window(self._stream.lacking_s, self._hop_frames / self.rate_hz)
 
     @property
     def idle(self) -> bool:

@@ -104,7 +104,7 @@ class Station:
         for chunk in turn.chunks:
             self.report(self.listener.push(chunk))
         if turn.chunks and self._paced is not None:
-            self._paced.expect_window(self.listener.next_window_s, self.listener.hop_s)
+            self.listener.expect(self._paced)
         if turn.chunks and self.state not in ("listening", "degraded"):
             # Not before: a device may open and never deliver.
             rates = turn.chunks[0].rate_hz, self.listener.rate_hz

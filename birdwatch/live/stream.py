@@ -6,7 +6,6 @@ thread and no descriptor behind. FFmpeg's own messages contain URLs: they are ne
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ class NetworkStream:
 
     def expect_window(self, in_s: float, every_s: float) -> None:
         """See `Paced`."""
-        if self._attempt is not None and math.isfinite(in_s):
+        if self._attempt is not None:
             self._attempt.expect_window(in_s, every_s)
 
     def close(self) -> None:
