@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +23,9 @@ FEW_STREAMS, MAX_PIECE_S = 40, 0.25
 LONG_PIECE_S = 0.9
 # A thread sleeps until a piece has nearly arrived, and is woken by packets only for this part of it.
 AWAKE_S = 0.05
-# How fast the best delay is forgotten: clocks of senders and of this machine differ by less.
-LAG_DRIFT = 1e-3
+# A server sends several packets at a time and a busy machine wakes threads late: a delay up to this is jitter as long
+# as a piece of the last while had less.
+MAX_JITTER_S, LAG_MEMORY_S = 0.25, 10.0
 # A stream that is so far behind its own beginning is slower than real time: a new connection begins at the present.
 MAX_LAG_S = 15.0
 # Timestamps jump by up to a packet where containers round them; by more, packets were lost. Above the second bound
@@ -130,7 +132,7 @@ class Pieces:
         if self._held:
             rate_hz = self._held[0].rate
             samples = self._samples_of_all(self._held)
-            self._put(Chunk(samples, rate_hz, arrived, self._lost_frames, lost_reason="stream-lost"))
+            self._put(Chunk(samples, rate_hz, self._track.stamp(arrived), self._lost_frames, lost_reason="stream-lost"))
             self._made_s += len(samples) / rate_hz
             self._held, self._lost_frames = [], 0
 
@@ -146,9 +148,8 @@ class _Track:
         self._next_s: float | None = None
         self._received_s = 0.0
         self._least_lag_s: float | None = None
-        # As _least_lag_s of the last while.
-        self._usual_lag_s = math.inf
-        self._checked_s = 0.0
+        # Of the pieces of the last while, each with the seconds that had been received.
+        self._lags_s: deque[tuple[float, float]] = deque()
 
     def follow(self, frame: Any) -> int:
         """How many frames are missing before `frame`. Raises StreamError where the stream must be opened anew."""
@@ -176,15 +177,26 @@ class _Track:
         """Raises StreamError where the stream is slower than real time."""
         lag_s = arrived.awake_ns / 1e9 - self._received_s
         self._least_lag_s = lag_s if self._least_lag_s is None else min(self._least_lag_s, lag_s)
-        self._usual_lag_s = min(lag_s, self._usual_lag_s + LAG_DRIFT * (self._received_s - self._checked_s))
-        self._checked_s = self._received_s
         if lag_s - self._least_lag_s > MAX_LAG_S:
             self.reason = "stall"
             raise StreamError(f"{self._name} is slower than real time, by {lag_s - self._least_lag_s:.0f} s so far")
 
     def ahead_s(self) -> float:
         """How far what was received is ahead of the clock, with the usual delay; negative where it is behind."""
-        return self._usual_lag_s + self._received_s - self._clock.now().awake_ns / 1e9
+        return self._usual_lag_s() + self._received_s - self._clock.now().awake_ns / 1e9
+
+    def stamp(self, arrived: Stamp) -> Stamp:
+        """When the audio so far would have arrived without jitter."""
+        lag_s = arrived.awake_ns / 1e9 - self._received_s
+        self._lags_s.append((self._received_s, lag_s))
+        while self._lags_s[0][0] < self._received_s - LAG_MEMORY_S:
+            self._lags_s.popleft()
+        late_s = lag_s - self._usual_lag_s()
+        late_ns = round(late_s * 1e9) if late_s <= MAX_JITTER_S else 0
+        return Stamp(arrived.steady_ns - late_ns, arrived.awake_ns - late_ns, arrived.utc_ns - late_ns)
+
+    def _usual_lag_s(self) -> float:
+        return min((lag_s for _, lag_s in self._lags_s), default=math.inf)
 
 
 def _text(form: tuple[int, int]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, S
 
 from birdwatch.errors import StreamError
+from birdwatch.live.clock_sync import ClockSync
 from birdwatch.live.source import Chunk
 from birdwatch.live.stream_pieces import (
     AWAKE_S,
@@ -122,6 +123,33 @@ def test_a_thread_sleeps_until_shortly_before_a_piece_has_arrived() -> None:
     for number in range(2, 14):
         made.pieces.add([frame(number * RATE_HZ, second)], made.clock.now())
     assert made.pieces.rest_s(0.8) == pytest.approx(0.8 - AWAKE_S)
+
+
+def stamps(pieces: int, late_s: Callable[[int], float]) -> tuple[Made, float]:
+    """Pieces of 1 s that arrive late by so much, and how many seconds a station misses in them."""
+    made = Made()
+    began = made.clock.now()
+    sync, missing = ClockSync(RATE_HZ, began), 0
+    for number in range(pieces):
+        due_ns = began.steady_ns + round((number + 1 + late_s(number)) * S)
+        made.clock.advance((due_ns - made.clock.now().steady_ns) / S)
+        made.pieces.add([frame(number * RATE_HZ, np.ones((RATE_HZ, 1), np.int16))], made.clock.now())
+        missing += sync.observe((number + 1) * RATE_HZ + missing, made.chunks[-1].stamp)
+    return made, missing / RATE_HZ
+
+
+def test_jitter_of_packets_and_threads_is_no_lost_audio() -> None:
+    # A quarter of an hour in which one piece in seven is in time, and long rows of others are not.
+    made, missing_s = stamps(900, lambda number: 0.0 if number % 7 == 0 else 0.11 + 0.02 * (number % 3))
+    assert missing_s == 0
+    began_ns = made.chunks[0].stamp.steady_ns
+    assert {chunk.stamp.steady_ns - began_ns - number * S for number, chunk in enumerate(made.chunks)} == {0}
+
+
+@pytest.mark.parametrize("lost_s", [0.15, 0.24, 0.3, 2.0])
+def test_a_delay_that_lasts_is_lost_audio_as_before(lost_s: float) -> None:
+    _, missing_s = stamps(60, lambda number: lost_s if number >= 20 else 0.0)
+    assert missing_s == pytest.approx(lost_s, abs=0.01)
 
 
 def test_packets_without_times_are_not_held_back():
