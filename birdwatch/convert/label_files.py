@@ -7,8 +7,12 @@ from pathlib import Path
 
 from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label
+from birdwatch.whole_file import read_text
 
 __all__ = ["read_labels"]
+
+# 6522 labels are 300 kB.
+MAX_LABEL_BYTES = 20_000_000
 
 # Column -> the headings under which label files carry it.
 COLUMNS = {
@@ -26,7 +30,7 @@ def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     or without one heading line more than there are classes. Raises ConfigError.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_text(path, limit=MAX_LABEL_BYTES).splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the labels {path} cannot be read as text: {reason_of(error)}") from error
     lines = [line for line in lines if line]

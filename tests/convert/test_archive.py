@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import lzma
+import os
+import struct
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdwatch.convert.archive import members, read_member
+from birdwatch.convert.silero import read_network
 from birdwatch.errors import ModelError
 
 
@@ -66,6 +72,67 @@ def test_a_large_file_is_refused_by_its_size_and_a_lie_about_it_too(tmp_path: Pa
         assert tracemalloc.get_traced_memory()[1] < 12_000_000
     finally:
         tracemalloc.stop()
+
+
+def lying(path: Path, method: int, packed: bytes, size: int = 1000) -> Path:
+    """A wheel whose only file is `packed`, and that says that it unpacks to `size` bytes."""
+    name = b"package/labels.txt"
+    fields = struct.pack("<HHHHHIIIHH", 20, 0, method, 0, 0, 0, len(packed), size, len(name), 0)
+    local = b"PK\x03\x04" + fields + name + packed
+    central = b"PK\x01\x02" + struct.pack("<H", 20) + fields + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name
+    path.write_bytes(local + central + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0))
+    return path
+
+
+def lzma_bomb() -> bytes:
+    packer = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20}])
+    return b"".join(packer.compress(bytes(10**7)) for _ in range(30)) + packer.flush()
+
+
+LZMA_HEAD = b"\x09\x04\x05\x00\x5d\x00\x00\x10\x00"
+
+
+@pytest.mark.parametrize(
+    ("method", "packed"),
+    [
+        (zipfile.ZIP_LZMA, lambda: LZMA_HEAD + b"no LZMA at all" * 20),
+        (zipfile.ZIP_LZMA, lambda: b"\x09\x04\x05\x00\xff\xff\xff\xff\xff" + bytes(100)),
+        (zipfile.ZIP_LZMA, lambda: b"\x09"),
+        (zipfile.ZIP_LZMA, lambda: LZMA_HEAD + lzma_bomb()),
+        (zipfile.ZIP_BZIP2, lambda: bz2.compress(bytes(3 * 10**8))),
+        (zipfile.ZIP_BZIP2, lambda: b"BZh9 and no more"),
+    ],
+    ids=["garbage", "properties", "short", "LZMA bomb", "bzip2 bomb", "no bzip2"],
+)
+def test_packed_rubbish_and_bombs_are_refused_in_little_memory(
+    tmp_path: Path, method: int, packed: Callable[[], bytes]
+) -> None:
+    path = lying(tmp_path / "a.whl", method, packed())
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="cannot be read as a wheel"):
+            read_member(path, "package/labels.txt")
+        assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_a_device_and_a_folder_are_no_wheels(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.whl")
+    for path in (tmp_path / "pipe.whl", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ModelError, match="cannot be read as a wheel: it is no ordinary file"):
+            members(path)
+    with (tmp_path / "large.whl").open("wb") as stream:
+        stream.truncate(2 * 10**9)
+    with pytest.raises(ModelError, match="more than 1000 MB"):
+        members(tmp_path / "large.whl")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_wheel_that_is_no_silero_is_refused(tmp_path: Path, method: int) -> None:
+    with pytest.raises(ModelError, match="does not contain silero_vad/data"):
+        read_network(lying(tmp_path / "a.whl", method, b"rubbish"))
 
 
 @pytest.mark.fuzz

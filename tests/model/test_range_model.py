@@ -60,3 +60,22 @@ def test_no_such_place_or_week(path: Path, place: tuple[float, float, int], reas
 def test_another_model_is_refused(tiny_model: Path) -> None:
     with pytest.raises(ModelError, match="not a range model"):
         RangeModel(tiny_model)
+
+
+@pytest.mark.parametrize(
+    ("described", "match"),
+    [
+        ("[" * 10**5, "is not JSON"),
+        ("", "is not JSON"),
+        ("[]", "name is None, expected text; species are None, expected a list of names"),
+        ('{"name": 1, "species": [1]}', r"name is 1, expected text; species are \[1\]"),
+        ('{"name": "x", "species": ["a", "\\ud800", "c"]}', "species are"),
+        ('{"name": "x", "species": ["a"]}', "and 1 species"),
+    ],
+)
+def test_a_range_model_that_does_not_fit_its_description_is_refused(path: Path, described: str, match: str) -> None:
+    model = onnx.load(path)
+    model.metadata_props[0].value = described
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=match):
+        RangeModel(path)
