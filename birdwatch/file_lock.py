@@ -11,11 +11,11 @@ __all__ = ["FileLock"]
 class FileLock:
     """The lock of the file `path`, which is made and left in place. Raises OSError; BlockingIOError where it is taken.
 
-    The file says which process owns it.
+    The file says which process owns it; a link is not followed, as what it leads to would be overwritten.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             _lock(self._file)
         except OSError as error:
@@ -24,8 +24,12 @@ class FileLock:
             raise BlockingIOError(
                 error.errno, f"in use by another birdwatch{f' (process {owner})' if owner else ''}: each needs its own"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"{os.getpid()}\n".encode())
+        except OSError:
+            os.close(self._file)
+            raise
 
     def release(self) -> None:
         """Let others have it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -139,7 +140,9 @@ class MessageLog:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        # Of the file itself: under two names it is still one.
+        own = Path(os.path.realpath(self.path))
+        self._lock = FileLock(own.with_name(own.name + ".lock"))
         database = _connect(self.path, self._check)
         try:
             with database:

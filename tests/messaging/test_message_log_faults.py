@@ -17,6 +17,7 @@ from log_entries import MB, entry, seqs
 
 from birdwatch.messaging.message_log import FORMAT, MessageLog
 from birdwatch.messaging.message_pages import read_log
+from birdwatch.process import open_files
 
 
 @pytest.mark.parametrize("content", [b"this is no database, it is a text file\n" * 100, os.urandom(20_000)])
@@ -102,6 +103,7 @@ def test_a_full_disk_costs_messages_but_no_error_and_is_over_when_it_is(tmp_path
 import resource, sys
 from pathlib import Path
 from birdwatch.messaging.message_log import MessageLog
+from birdwatch.process import open_files
 from birdwatch.messaging.message_pages import Entry
 journal = MessageLog(Path(sys.argv[1]), max_bytes=10**8)
 def fill(first):
@@ -137,6 +139,7 @@ def test_a_killed_station_loses_nothing_that_was_kept(open_journal: Callable[...
 import os, sys, signal
 from pathlib import Path
 from birdwatch.messaging.message_log import MessageLog
+from birdwatch.process import open_files
 from birdwatch.messaging.message_pages import Entry
 journal = MessageLog(Path(sys.argv[1]), max_bytes=10**7)
 for seq in range(1, 201):
@@ -171,6 +174,7 @@ def test_a_killed_owner_leaves_no_lock(open_journal: Callable[..., MessageLog], 
 import os, signal, sys
 from pathlib import Path
 from birdwatch.messaging.message_log import MessageLog
+from birdwatch.process import open_files
 kept = MessageLog(Path(sys.argv[1]), max_bytes=10**7)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -254,3 +258,39 @@ def test_the_check_gives_way_when_the_station_stops(open_journal: Callable[..., 
         database.text_factory = bytes
         journal._check(database)  # comes back without an answer, and without an error
         assert database.execute("SELECT count(*) FROM messages").fetchone()[0] > 0
+
+
+def test_a_link_to_the_file_of_another_station_is_the_same_file(
+    open_journal: Callable[..., MessageLog], tmp_path: Path
+) -> None:
+    first = open_journal()
+    first.append([entry(1)])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.db").symlink_to(tmp_path / "j.db")
+    with closing(MessageLog(tmp_path / "elsewhere" / "link.db", max_bytes=MB)) as second:
+        second.append([entry(1, "b1")])
+        assert "in use by another birdwatch" in (second.fault or "")
+    assert seqs(first, 0) == [("b0", 1)]
+
+
+def test_the_lock_is_no_way_to_overwrite_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / "j.db.lock").symlink_to(tmp_path / "precious")
+    with closing(MessageLog(tmp_path / "j.db", max_bytes=MB)) as journal:
+        journal.append([entry(1)])
+        assert journal.dropped == 1
+        assert "j.db.lock" in (journal.fault or "")
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_lock_that_cannot_be_written_costs_no_descriptor(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "j.db.lock")
+    now = [0.0]
+    with closing(MessageLog(tmp_path / "j.db", max_bytes=MB, clock=lambda: now[0])) as journal:
+        before = open_files()
+        for _ in range(5):
+            now[0] += 61.0
+            journal.append([entry(1)])
+            assert journal.fault is not None
+        assert open_files() == before
