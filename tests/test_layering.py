@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS: list[set[str]] = [
     {"_version", "errors"},
     {"process", "paths"},
-    {"atomic_write", "file_lock", "extras", "standard_streams", "wording"},
+    {"atomic_write", "file_lock", "extras", "standard_streams", "whole_file", "wording"},
     {"audio"},
     {"model"},
     {"scores"},

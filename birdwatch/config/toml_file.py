@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from birdwatch.errors import ConfigError
+from birdwatch.whole_file import read_whole
 
 __all__ = ["parsed"]
 
@@ -20,17 +19,11 @@ MAX_SHOWN = 200
 def parsed(path: Path) -> dict[str, Any]:
     """The table in a TOML file. Raises ConfigError."""
     try:
-        # A pipe must not be waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise ConfigError(f"configuration {path} is no file, expected one of TOML")
-            content = stream.read(MAX_BYTES + 1)
+        content = read_whole(path, limit=MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"configuration {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"configuration {str(path)!r} cannot be read: {error}") from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"configuration {path} is larger than {MAX_BYTES} bytes")
     try:
         return tomllib.loads(content.decode())
     except RecursionError:

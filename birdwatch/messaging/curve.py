@@ -15,16 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import zmq
-from zmq.auth import create_certificates, load_certificate, load_certificates
+from zmq.auth import create_certificates, load_certificate
 from zmq.utils import z85
 
 from birdwatch.errors import ConfigError
 from birdwatch.messaging.curve_handshake import CurveMechanism
+from birdwatch.whole_file import read_whole
 
 __all__ = ["StationKeys", "make_client_keys", "make_server_keys", "use_client_keys"]
 
 SERVER = "server"
 CLIENT = "client"
+# A certificate has 364.
+MAX_KEY_BYTES = 100_000
 
 
 def make_server_keys(folder: Path) -> None:
@@ -90,7 +93,7 @@ class StationKeys:
             folder = self._folder.parent
             raise ConfigError(f"{folder} has no folder `clients` with keys; birdwatch keygen {folder} --client NAME")
         try:
-            return frozenset(z85.decode(key) for key in load_certificates(self._folder))
+            return frozenset(z85.decode(_loaded(path)[0]) for path in sorted(self._folder.glob("*.key")))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self._folder}: {error}; delete that file, or make it again") from None
 
@@ -105,11 +108,16 @@ class StationKeys:
 
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:
     try:
-        path.open("rb").close()  # the library says of all files that it cannot read that they are invalid
-        return load_certificate(path)
+        return _loaded(path)
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise ConfigError(f"no keys: {path}: {reason}; make them with `birdwatch keygen`") from None
+
+
+def _loaded(path: Path) -> tuple[bytes, bytes | None]:
+    """A certificate; read before, since the library waits for pipes and calls all that it cannot read invalid."""
+    read_whole(path, limit=MAX_KEY_BYTES)
+    return load_certificate(path)
 
 
 def _secret_of(secret: bytes | None, path: Path) -> bytes:

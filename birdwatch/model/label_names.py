@@ -10,8 +10,12 @@ from pathlib import Path
 from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label, Manifest
 from birdwatch.model.registry import locale_folder
+from birdwatch.whole_file import read_text
 
 __all__ = ["find_locale", "locale_names", "read_locale", "translate", "untranslated"]
+
+# 6522 species are 300 kB.
+MAX_NAMES_BYTES = 10_000_000
 
 
 def find_locale(locale: str, model: Path) -> Path:
@@ -35,7 +39,7 @@ def read_locale(path: Path) -> dict[str, str]:
     The columns are called `scientific_name` and `common_name`. Raises ConfigError that names the first bad line.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, limit=MAX_NAMES_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the labels {path} cannot be read as text: {reason_of(error)}") from error
     # R quotes the heading too; European spreadsheets separate by semicolons.

@@ -7,14 +7,18 @@ from typing import Any
 
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import METADATA_KEY, Manifest
+from birdwatch.whole_file import read_whole
 
 __all__ = ["checked_manifest", "read_model"]
+
+# An ONNX file without its weights beside it cannot be larger.
+MAX_BYTES = 1 << 31
 
 
 def read_model(path: Path) -> bytes:
     """A model file's content. Raises ModelError where it cannot be read or is empty."""
     try:
-        data = path.read_bytes()
+        data = read_whole(path, limit=MAX_BYTES, pipes=True)
     except OSError as error:
         raise ModelError(f"model {path} cannot be read: {error.strerror}; name an .onnx file with --model") from error
     if not data:

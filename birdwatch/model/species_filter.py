@@ -16,6 +16,7 @@ import numpy.typing as npt
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ConfigError, reason_of
 from birdwatch.model.manifest import Label
+from birdwatch.whole_file import read_text
 
 __all__ = ["RANGE_THRESHOLD", "WEEKS", "SpeciesFilter", "by_list", "by_range", "read_species", "week_of"]
 
@@ -23,6 +24,8 @@ __all__ = ["RANGE_THRESHOLD", "WEEKS", "SpeciesFilter", "by_list", "by_range", "
 RANGE_THRESHOLD = 0.03
 # BirdNET counts 48 weeks a year.
 WEEKS = 48
+# Every bird of the world in three languages has 1 MB.
+MAX_LIST_BYTES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def week_of(day: date) -> int:
 def read_species(path: Path) -> list[str]:
     """The lines of a species list without comments (`#`) and empty lines. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, limit=MAX_LIST_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the species list {path} cannot be read as text: {reason_of(error)}") from error
     lines = [line.split("#")[0].strip() for line in text.splitlines()]

@@ -8,6 +8,7 @@ import numpy as np
 
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import ModelError
+from birdwatch.model.model_file import read_model
 from birdwatch.model.registry import store_folder
 from birdwatch.model.session import open_session
 
@@ -38,7 +39,7 @@ class VoiceActivity:
                 "`birdwatch model add-silero`",
                 path=path,
             )
-        self._session = open_session(path.read_bytes(), path)
+        self._session = open_session(read_model(path), path)
         if [one.name for one in self._session.get_inputs()] != ["input", "h", "c"]:
             raise ModelError(f"{path} is not Silero's network for sequences at 16 kHz; add it again", path=path)
         self.restart()

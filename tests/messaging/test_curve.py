@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -14,7 +15,7 @@ from zmq.auth import load_certificate
 
 from birdwatch.cli.keygen import keygen
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.messaging.curve import make_client_keys, make_server_keys
+from birdwatch.messaging.curve import StationKeys, make_client_keys, make_server_keys
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 from birdwatch.messaging.replay import ask
@@ -164,3 +165,16 @@ def test_the_command_makes_keys_and_never_replaces_any(tmp_path: Path) -> None:
         assert "exists" in str(runner.invoke(keygen, again).exception)
     for name in ("", "../x", ".hidden", "a\nb"):
         assert isinstance(runner.invoke(keygen, [folder, "--client", name]).exception, ConfigError)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_a_device_and_too_much_among_the_keys_are_refused_at_once(keys: Path) -> None:
+    station = StationKeys(keys)
+    path = keys / "clients" / "odd.key"
+    makers = (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.write_text("x\n" * 10**6))
+    for make in makers:
+        make(path)
+        with pytest.raises(ConfigError, match=r"odd\.key"):
+            station.clients()
+        path.unlink()
+    assert station.clients() == frozenset()
