@@ -38,6 +38,9 @@ MIN_BITS_PER_S = 400
 SEEKABLE = frozenset({"flac", "vorbis", "opus", "libopus", "aac", "alac"})
 # Bare streams (mp2 in the one called mp3) whose packets carry no time -> frames in a packet.
 RAW_FRAMES = {"mp3": 1152, "ac3": 1536}
+# Formats that may lack a length, as FFmpeg calls them, and how exactly its estimate fits the size.
+ESTIMATED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3", "truehd"})
+ESTIMATE_SLACK = 1.02
 # Closer to the start, decoding is as fast as seeking; a decoder needs a moment to be exact.
 SEEK_S, SEEK_BEFORE_S = 120.0, 5.0
 
@@ -46,9 +49,10 @@ class FfmpegFile:
     """The first audio stream of a file: open it, read its properties, `chunks` decodes it from the start, once.
 
     rate_hz and channels are those of its beginning; what changes to another rate on the way is converted. `frames` is
-    the container's claim where it is plausible, else None. `comment` is the tag of that name. `damaged` counts packets
-    that could not be decoded. `exact`: decoding may begin at any frame, unless time stamps turn out to be `uneven`.
-    header: a wav file's. Raises DecodeError, which names the file, where it is not audio.
+    the container's claim where it is plausible, else None; `estimated`: FFmpeg's guess from the size and the first
+    bit rate. `comment` is the tag of that name. `damaged` counts packets that could not be decoded. `exact`:
+    decoding may begin at any frame, unless time stamps turn out to be `uneven`. header: a wav file's. Raises
+    DecodeError, which names the file, where it is not audio.
     """
 
     def __init__(self, path: Path, header: SampleHeader | None = None) -> None:
@@ -70,6 +74,7 @@ class FfmpegFile:
             tags = {**self._container.metadata, **self._stream.metadata}
             self.comment: str = tags.get("comment") or tags.get("COMMENT") or tags.get("description") or ""
             self.frames = None if ignore_length else self._claimed_frames()
+            self.estimated = self._is_estimated()
             # Its packets carry the number of their first frame, from 0 on.
             self.exact = (
                 self.codec == self._container.format.name == "flac"
@@ -111,6 +116,13 @@ class FfmpegFile:
         if seconds is None or not 0 < seconds <= self._size * 8 / MIN_BITS_PER_S:
             return None
         return round(seconds * self.rate_hz)
+
+    def _is_estimated(self) -> bool:
+        """Whether the length follows from the size, as of a raw stream, which has none in its header."""
+        if self._container.format.name not in ESTIMATED or not self.frames or not self._stream.bit_rate:
+            return False
+        # The index of an mp3 that was cut off tells of more bytes than are there.
+        return bool(self.frames / self.rate_hz * self._stream.bit_rate / 8 < self._size * ESTIMATE_SLACK)
 
     def chunks(self, from_frame: int = 0) -> Iterator[tuple[int, FloatArray]]:
         """Start frame and samples float32 `(n, channels)`, full scale +-1, in order; a gap is where frames are missing.

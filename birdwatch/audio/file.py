@@ -62,6 +62,7 @@ class AudioFile:
             self.comment: str = (self._header.comment if self._header else "") or sound.comment
             self.guano: str = self._header.guano if self._header else ""
             self._claimed: int | None = sound.frames
+            self._estimated = sound.estimated
             # Frames as claimed, where decoding may begin at any of them and gives the same samples; else 0.
             self.exact_frames: int = (sound.frames or 0) if sound.exact else 0
             self._counted: int | None = None
@@ -132,7 +133,8 @@ class AudioFile:
                 f"{self.path} breaks off before its first sample; copy it again or leave it out", path=self.path
             )
         self._counted = end
-        if self._claimed is not None and self._claimed - end > LENGTH_SLACK_S * self.rate_hz:
+        short = (self._claimed or 0) - end
+        if not self._estimated and short > LENGTH_SLACK_S * self.rate_hz:
             warnings.append(
                 f"{self.path} breaks off after {end / self.rate_hz:.1f} s of the {self.duration_s:.1f} s that its "
                 "header claims; what is there is scored"

@@ -48,6 +48,7 @@ class SndFile:
         self.frames: int | None = self._sound.frames
         self.codec: str = self._sound.subtype
         self.exact = self.codec in EXACT
+        self.estimated = False  # every such header has a length
         # Whether samples were missing without a gap in the numbers: never here.
         self.uneven = False
         self.comment: str = self._sound.comment

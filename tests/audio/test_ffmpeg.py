@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -76,6 +77,36 @@ def test_an_mp3_with_a_variable_rate_and_no_index(tmp_path: Path, song: Song) ->
     found, warnings = decoded(path)
     assert warnings == []
     assert len(found) == pytest.approx(26 * RATE_HZ, abs=4096)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"), [("mp3", "libmp3lame", {"write_xing": "0"}), ("aac", "aac", {})]
+)
+@pytest.mark.parametrize("bit_rates", [(32000, 128000), (128000, 32000)])
+def test_a_length_that_ffmpeg_estimates_is_no_claim_of_the_file(
+    tmp_path: Path, song: Song, suffix: str, codec: str, options: dict[str, Any], bit_rates: tuple[int, int]
+) -> None:
+    """Neither has a length in its header; the bit rate of the beginning gives too long or too short a one."""
+    parts = [
+        encoded(tmp_path / f"{bit_rate}.{suffix}", song, codec, bit_rate=bit_rate, **options).read_bytes()
+        for bit_rate in bit_rates
+    ]
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"".join(parts))
+    found, warnings = decoded(path)
+    assert len(found) == pytest.approx(26 * RATE_HZ, abs=8192)
+    # At the joint a packet may lack the bits that the one before it carried for it.
+    assert [warning for warning in warnings if "header" in warning] == []
+
+
+def test_an_mp3_that_was_cut_off_is_named_by_its_index(tmp_path: Path, song: Song) -> None:
+    whole = encoded(tmp_path / "whole.mp3", song, "libmp3lame").read_bytes()
+    path = tmp_path / "cut.mp3"
+    path.write_bytes(whole[: len(whole) // 2])
+    _, warnings = decoded(path)
+    assert len(warnings) == 1
+    assert "breaks off after 6." in warnings[0]
+    assert "of the 13.0 s that its header claims" in warnings[0]
 
 
 def test_two_mp3_joined(tmp_path: Path, song: Song) -> None:

@@ -40,12 +40,14 @@ BY_LIBSNDFILE = {
 }
 
 
-def encoded(path: Path, samples: NDArray[np.float32], codec: str, *, rate_hz: int = 32000, **options: str) -> Path:
+def encoded(
+    path: Path, samples: NDArray[np.float32], codec: str, *, rate_hz: int = 32000, bit_rate: int = 64000, **options: str
+) -> Path:
     """Mono samples as FFmpeg writes them; `options` are the muxer's."""
     with av.open(str(path), "w", options=options) as container:
         stream: Any = container.add_stream(codec, rate=rate_hz)
         stream.layout = "mono"
-        stream.bit_rate = 64000
+        stream.bit_rate = bit_rate
         form = stream.codec_context.codec.audio_formats[0].name
         resampler = av.AudioResampler(format=form, layout="mono", rate=rate_hz, frame_size=stream.frame_size or 1024)
         frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
