@@ -27,6 +27,9 @@ STEADY_SECONDS = 3
 STEADY_NS = 50_000_000
 # Steps of the wall clock below this are followed silently, as drift is.
 MIN_JUMP_NS = 250_000_000
+# Times that are further ahead of a clock that is set back follow it at once: at half speed they would have a wrong date
+# for as long, which is months for a clock that stood in another year.
+MAX_AHEAD_NS = 2 * 3600 * 1_000_000_000
 # Segments that are kept, over an hour at one every ten seconds: events reach back no further.
 SEGMENTS = 720
 # 2025-01-01, before the first release: an earlier wall clock has not been set since the machine was switched on.
@@ -54,8 +57,9 @@ class _Segment:
 class ClockSync:
     """The times of one stream's frames at `rate_hz`; frame 0 was at `start`.
 
-    UTC never runs backwards. A wall clock that is set forward corrects the times of earlier frames too; after one that
-    is set back, times advance at half speed until it has caught up. `adjusted_ns` is the sum of all drift corrections.
+    A wall clock that is set forward corrects the times of earlier frames too; after one that is set back, times advance
+    at half speed until it has caught up. So UTC never runs backwards, except where the clock was ahead by more than two
+    hours: that date was wrong. `adjusted_ns` is the sum of all drift corrections.
     """
 
     def __init__(self, rate_hz: int, start: Stamp) -> None:
@@ -144,13 +148,20 @@ class ClockSync:
         return segment.steady_ns + self._ns(frame - segment.frame)
 
     def utc_ns(self, frame: int) -> int:
-        """The UTC of a frame, in nanoseconds since 1970; later frames never have earlier times."""
+        """The UTC of a frame, in nanoseconds since 1970."""
         self._told = True
         return self.estimate_ns(frame)
 
+    def end_ns(self, frame: int) -> int:
+        """The UTC at which the frames before `frame` end; it differs from that of `frame` where the clock was set."""
+        self._told = True
+        return self._on(self._segment(frame - 1), frame)
+
     def estimate_ns(self, frame: int) -> int:
         """As `utc_ns`, for a use that allows the times of earlier frames to be corrected later."""
-        segment = self._segment(frame)
+        return self._on(self._segment(frame), frame)
+
+    def _on(self, segment: _Segment, frame: int) -> int:
         ahead_ns = self._ns(frame - segment.frame)
         if ahead_ns < 0:
             return segment.utc_ns + ahead_ns
@@ -192,10 +203,12 @@ class ClockSync:
         self._segments = deque(moved, maxlen=SEGMENTS)
 
     def _anchor(self, frame: int, steady_ns: int) -> None:
-        floor_ns = self.estimate_ns(frame)
+        utc_ns, floor_ns = steady_ns + self._offset_ns, self.estimate_ns(frame)
+        if floor_ns - utc_ns > MAX_AHEAD_NS:
+            floor_ns = utc_ns
         if self._segments[-1].frame == frame:
             self._segments.pop()
-        self._segments.append(_Segment(frame, steady_ns, steady_ns + self._offset_ns, floor_ns))
+        self._segments.append(_Segment(frame, steady_ns, utc_ns, floor_ns))
 
     def _segment(self, frame: int) -> _Segment:
         if frame >= self._segments[-1].frame:

@@ -39,10 +39,11 @@ NO_CONDITIONING = Conditioning()
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A place in the queue: all captured before `frame` that no window reached is dropped; events may end here."""
+    """A place in the queue: what no window reached before `frame` is dropped; at a step of the clock recordings end."""
 
     frame: int
     end_events: bool
+    stepped: bool
 
 
 class Listener:
@@ -137,7 +138,7 @@ class Listener:
         numbered = self.numbering.number(chunk)
         out: list[Result] = list(numbered.gaps)
         if out:
-            out += self._break(before, end_events=numbered.stepped)
+            out += self._break(before, end_events=numbered.stepped, stepped=numbered.stepped)
         if self._stream is None or chunk.rate_hz != self._device_rate_hz:
             self._device_rate_hz = chunk.rate_hz
             self._stream = WindowStream(chunk.rate_hz, self.scorer.manifest, hop_s=self._hop_s)
@@ -229,14 +230,14 @@ class Listener:
         end = self.accounting.end_frame
         return [*out, *_ended(self._tracker.finish()), *self._recordings.finish(end)]
 
-    def _break(self, frame: int, *, end_events: bool = False) -> list[Result]:
+    def _break(self, frame: int, *, end_events: bool = False, stepped: bool = False) -> list[Result]:
         """A place that no window spans and, with `end_events`, no event."""
         out = [] if self._stream is None else self._enqueue(self._stream.finish())
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Mark):
             self._queue.pop()
-            frame, end_events = max(frame, last.frame), end_events or last.end_events
-        self._queue.append(_Mark(frame, end_events))
+            frame, end_events, stepped = max(frame, last.frame), end_events or last.end_events, stepped or last.stepped
+        self._queue.append(_Mark(frame, end_events, stepped))
         return out
 
     def _enqueue(self, windows: list[Window]) -> list[Result]:
@@ -268,7 +269,8 @@ class Listener:
         if isinstance(item, _Mark):
             out = [] if self._mean is None else self._rows(self._mean.finish())
             self.accounting.settle(item.frame, item.frame, "dropped")
-            return [*out, *_ended(self._tracker.finish())] if item.end_events else out
+            out += _ended(self._tracker.finish()) if item.end_events else []
+            return [*out, *self._recordings.finish(item.frame)] if item.stepped else out
         self._queued -= 1
         out = [] if self._mean is None else self._rows(self._mean.before(item.start_frame))
         end = item.start_frame + item.valid_frames

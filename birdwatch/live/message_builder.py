@@ -155,7 +155,7 @@ class Reporter:
 
     def _times(self, start_frame: int, end_frame: int) -> tuple[int, int]:
         line = self._listener.clock_sync
-        return line.utc_ns(start_frame), line.utc_ns(end_frame)
+        return line.utc_ns(start_frame), line.end_ns(end_frame)
 
     def _event_id(self, number: int) -> str:
         return f"{self._boot_id}-{number}"

@@ -121,3 +121,16 @@ def test_frame_at_is_the_inverse_of_steady_ns():
         line.observe(block * BLOCK, clock.now())
     for frame in (499 * BLOCK, 499 * BLOCK + 12345, 10**9):
         assert abs(line.frame_at(line.steady_ns(frame)) - frame) <= 1
+
+
+def test_a_date_that_was_wrong_is_left_at_once_and_an_hour_is_made_up_for():
+    for ahead_s, expected_s in ((300 * 86400, 0.0), (3600, 3600 - 0.5)):
+        clock = FakeClock()
+        clock.step(ahead_s)
+        line = ClockSync(RATE_HZ, clock.now())
+        line.utc_ns(0)
+        clock.advance(60)
+        clock.step(-ahead_s)
+        assert line.jumps(60 * RATE_HZ, clock.now()) == [Jump("clock-step", -ahead_s * S)]
+        ahead = line.utc_ns(61 * RATE_HZ) - (clock.now().utc_ns + S)
+        assert ahead == round(expected_s * S)

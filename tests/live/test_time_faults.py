@@ -77,6 +77,27 @@ def test_no_event_is_longer_than_its_song_when_the_clock_steps_an_hour(step_s):
         assert since(detection, "end") - since(detection) <= 5.001
 
 
+def test_a_clock_that_stood_in_another_year_is_right_from_the_step_on():
+    clock = FakeClock()
+    clock.step(400 * 86400)
+    station = FakeStation(source=FakePipe(clock))
+    station.source.make = songs((1, 4), (10, 30))
+    station.run(12)
+    clock.step(-400 * 86400)
+    station.run(80)
+    station.daemon.finish()
+    (cut,) = station.outlet.of("gap")
+    assert (cut["reason"], cut["seconds"]) == ("clock-step", -400 * 86400.0)
+    for message in (*station.outlet.of("detection"), *station.outlet.of("event"), *station.outlet.of("recording")):
+        assert message["start"] < message["end"]
+        ahead_s = 400 * 86400 if since(message) > 86400 else 0
+        assert 0 <= since(message) - ahead_s < since(message, "end") - ahead_s <= 92
+        if "start_s" in message:
+            assert since(message) - message["start_s"] == pytest.approx(ahead_s, abs=0.3)
+            assert (message["end_s"] > 12.3) == (ahead_s == 0)
+    station.accounted()
+
+
 def test_a_station_can_wait_for_the_clock():
     clock = unset_clock()
     settings = Settings(wait_for_clock=True)
