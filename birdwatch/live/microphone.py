@@ -17,6 +17,7 @@ from typing import Any
 from birdwatch.audio.types import FloatArray
 from birdwatch.errors import DeviceError
 from birdwatch.live.devices import InputDevice, find_device, hardware_signature, stable_names
+from birdwatch.live.sound_system import SoundSystem
 from birdwatch.live.source import DEVICE, Chunk, Clock
 
 __all__ = ["Microphone", "input_devices"]
@@ -37,6 +38,7 @@ CLOSE_S = 2.0
 SCAN_S = 60.0
 # A card or a sound server is there a little before it can be used.
 SETTLE_S = 15.0
+_SYSTEM = SoundSystem()
 
 
 def input_devices(*, rescan: bool = False) -> list[InputDevice]:
@@ -157,11 +159,16 @@ class Microphone:
             self._hardware, self._changed_at = hardware, now
         self._close_stream()
         due = now - self._changed_at < SETTLE_S or now - self._scanned_at >= SCAN_S
+        due = due and _SYSTEM.may_scan(hardware, now)
         if due:
             self._scanned_at = now
         return due
 
     def _reopen(self) -> None:
+        with _SYSTEM.lock:
+            self._find_and_start()
+
+    def _find_and_start(self) -> None:
         try:
             device = find_device(self._wanted, input_devices(rescan=self._scan_due()))
             if self._wanted is not None and self._wanted == str(device.index):
@@ -175,6 +182,7 @@ class Microphone:
                 self._wanted = device.stable
             self._name = device.stable
             self._start(device)
+            _SYSTEM.opened(self, self._close_stream)
             self._opened = device
         except DeviceError as error:
             self._fault = error
@@ -229,6 +237,11 @@ class Microphone:
         )
 
     def _close_stream(self) -> None:
+        with _SYSTEM.lock:
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        _SYSTEM.closed(self)
         stream, self._stream = self._stream, None
         if stream is not None:
             sd = _sounddevice()

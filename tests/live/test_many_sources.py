@@ -70,6 +70,16 @@ def stereo(tmp_path: Path) -> Iterator[Pulse]:
 
 
 @pytest.fixture
+def ponds(tmp_path: Path) -> Iterator[Pulse]:
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    value = Pulse(folder, more=["pond"])
+    value.start()
+    yield value
+    value.stop()
+
+
+@pytest.fixture
 def radio(tmp_path: Path) -> Iterator[StreamServer]:
     folder = tmp_path / "radio"
     folder.mkdir()
@@ -137,3 +147,32 @@ def test_a_pair_a_stream_and_a_folder_in_one_daemon_and_reloads_that_touch_no_ot
     assert {found["threshold"] for found in ear.of("meadow", "detection")} == {0.01, 0.02}
     text = log.read_text() + "".join(map(str, ear.received))
     assert PASSWORD not in text
+
+
+def test_two_microphones_in_one_daemon(tmp_path: Path, tiny_model: Path, ponds: Pulse) -> None:
+    """PortAudio's list of devices was made anew for the second one, under the first one's stream: a crash."""
+    endpoint, log, config = f"ipc://{tmp_path}/pub", tmp_path / "log", tmp_path / "station.toml"
+    config.write_text(
+        f'model = "{tiny_model}"\nbind = "{endpoint}"\nreplay_bind = "off"\njournal = "{tmp_path}/messages.db"\n'
+        '[source.garden]\ndevice = "ALSA/default"\n[source.pond]\ndevice = "ALSA/pond"\n'
+    )
+    command = [sys.executable, "-m", "birdwatch", "listen", "--config", str(config)]
+    with log.open("w") as stream:
+        daemon = subprocess.Popen(command, env=ponds.env, stderr=stream, cwd=tmp_path)
+    ear = Ear(endpoint)
+
+    def both() -> bool:
+        assert daemon.poll() is None, (daemon.returncode, log.read_text())
+        told = {message["station"] for message in list(ear.received) if message["kind"] == "status"}
+        # A null sink that nothing is played into is silent.
+        return len(told) == 2 and all(ear.of(name, "status")[-1]["seconds"]["skipped_silent"] >= 5 for name in told)
+
+    try:
+        wait_for(both, f"both: {log.read_text()}")
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(15) == 0, log.read_text()
+    finally:
+        daemon.kill()
+        daemon.wait()
+        ear.close()
+    assert not [message for message in ear.received if message["kind"] == "gap"]

@@ -17,6 +17,7 @@ from fakes import FakeClock
 from birdwatch.errors import DeviceError
 from birdwatch.live import microphone
 from birdwatch.live.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, input_devices
+from birdwatch.live.sound_system import SETTLED_S, SoundSystem
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def hardware(monkeypatch):
 @pytest.fixture
 def sound(monkeypatch, hardware):
     fake = FakeSound()
+    monkeypatch.setattr(microphone, "_SYSTEM", SoundSystem())
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     yield fake
     fake.release.set()
@@ -165,6 +167,60 @@ def test_an_absent_device_costs_a_new_list_only_when_the_hardware_changes_and_ea
     assert attempts(10) == 0
     hardware[0] = None  # a machine that cannot tell
     assert attempts(5) == 5
+
+
+def test_two_microphones_are_opened_from_one_list_one_after_the_other(sound):
+    sound.devices = [("Pond (hw:0,0)", 1, 48000), ("Roof (hw:1,0)", 2, 44100)]
+    sources = [Microphone(name, FakeClock()) for name in ("Pond", "Roof")]
+    for source in sources:
+        source.open()
+    for source in sources:
+        outcome(source)
+    assert sorted(stream.options["device"] for stream in sound.running) == [0, 1]
+    assert sound.scans == 1
+
+
+def test_a_second_microphone_that_comes_costs_the_first_a_moment_and_one_that_is_missing_nothing(
+    sound, hardware, monkeypatch
+):
+    now = [0.0]
+    monkeypatch.setattr(microphone.time, "monotonic", lambda: now[0])
+    sound.devices = [("Pond (hw:0,0)", 1, 48000)]
+    pond, roof = opened("Pond"), Microphone("Roof", FakeClock())
+
+    def looks():
+        roof.open()
+        roof._opener.join(10)
+        with pytest.raises(DeviceError, match="Roof"):
+            roof.ready()
+
+    for _ in range(50):
+        now[0] += 4.0
+        looks()
+    assert (sound.scans, len(sound.running)) == (1, 1)
+    # It is plugged in, and is in the list only when that has settled.
+    hardware[0] = "two cards"
+
+    def pond_is_opened_again():
+        with pytest.raises(DeviceError, match="stopped"):
+            pond.read(0.0)
+        open_(pond)
+        return sound.scans
+
+    looks()
+    scans = pond_is_opened_again()
+    looks()
+    assert (sound.scans, len(sound.running)) == (scans, 1)
+    sound.devices.append(("Roof (hw:1,0)", 2, 44100))
+    now[0] += SETTLED_S
+    open_(roof)
+    scans = pond_is_opened_again()
+    assert len(sound.running) == 2
+    for _ in range(50):
+        now[0] += 4.0
+        roof.close()
+        open_(roof)
+    assert (sound.scans, len(sound.running)) == (scans, 2)
 
 
 def test_an_old_streams_callback_cannot_disturb_a_new_stream(sound):

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,19 @@ def missing() -> str | None:
 
 
 class Pulse:
-    """A sound server of its own, whose null sink `garden` is the default microphone."""
+    """A sound server of its own, whose null sink `garden` is the default microphone.
 
-    def __init__(self, folder: Path, *, channels: int = 1) -> None:
+    more: further null sinks, each a microphone of its own name.
+    """
+
+    def __init__(self, folder: Path, *, channels: int = 1, more: Sequence[str] = ()) -> None:
         self.folder = folder
         self.channels = channels
         self.socket = folder / "native"
-        (folder / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
+        self.more = more
+        named = [f'pcm.{name} {{ type pulse\ndevice "{name}.monitor" }}' for name in more]
+        default = ["pcm.!default { type pulse }", "ctl.!default { type pulse }"]
+        (folder / ".asoundrc").write_text("\n".join([*default, *named, ""]))
         self.env = {
             **os.environ,
             "HOME": str(folder),
@@ -50,6 +56,7 @@ class Pulse:
         modules = [
             f"module-native-protocol-unix socket={self.socket} auth-anonymous=1",
             f"module-null-sink sink_name=garden rate=48000 channels={self.channels}",
+            *(f"module-null-sink sink_name={name} rate=48000 channels=1" for name in self.more),
         ]
         self.process = subprocess.Popen(
             ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disable-shm=yes"]
