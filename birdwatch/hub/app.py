@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from birdwatch._version import __version__
 from birdwatch.errors import ConfigError, SinkError
 from birdwatch.hub import event_routes, session_routes, settings_routes, view_routes
 from birdwatch.hub.hub import Hub
+from birdwatch.hub.page_bundle import bundle
 
 __all__ = ["make_app"]
 
@@ -72,16 +74,30 @@ def make_app(hub: Hub) -> FastAPI:
     app.add_exception_handler(HTTPException, _denied)
     if PAGE.is_dir():
         # Of the page alone: clips have ranges, and what is live is not held back.
-        app.mount("/", GZipMiddleware(_Page(directory=PAGE, html=True)), name="page")
+        app.mount("/", GZipMiddleware(_Page(PAGE)), name="page")
     app.add_middleware(_Headers)
     return app
 
 
 class _Page(StaticFiles):
-    """The page's files; a browser asks each time whether they changed."""
+    """The page's files, those of the first view in one; a browser asks each time whether they changed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory, html=True)
+        self._bundle = {
+            name: (text, f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"')
+            for name, text in bundle(directory).items()
+        }
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        if path in self._bundle and scope["method"] in ("GET", "HEAD"):
+            text, tag = self._bundle[path]
+            kind = "text/css" if path.endswith(".css") else "text/javascript"
+            response = Response(text, media_type=kind, headers={"ETag": tag})
+            if self.is_not_modified(response.headers, Headers(scope=scope)):
+                response = NotModifiedResponse(response.headers)
+        else:
+            response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "no-cache"
         return response
 

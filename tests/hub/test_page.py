@@ -48,13 +48,16 @@ def test_what_is_preloaded_is_asked_for_once(hub, page_of, view):
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.removeprefix(hub.url)))
     page.goto("about:blank")
+    asked.clear()
     page.goto(f"{hub.url}#/{view}")
     page.locator("main").get_by_text(VIEWS[view]).first.wait_for()
     preloaded = page.evaluate("[...document.querySelectorAll('link[rel=preload][as=fetch]')].map((one) => one.href)")
     assert len(preloaded) == 3
     for url in preloaded:
         assert asked.count(url.removeprefix(hub.url)) == 1, url
-        assert asked.index(url.removeprefix(hub.url)) < asked.index("views/live.js"), "not beside the modules"
+    # A browser has six connections to a host: these are one round trip, before anything that they lead to.
+    assert set(asked[1:6]) == {"first.css", "first.js", *(url.removeprefix(hub.url) for url in preloaded)}
+    assert view == "live" or asked.index("views/today.js") > 5
 
 
 def test_the_first_view_is_below_200_kb(hub, page_of, chromium):
@@ -76,7 +79,7 @@ def test_the_first_view_is_below_200_kb(hub, page_of, chromium):
     page.wait_for_function("document.fonts.status === 'loaded'")
     context.close()
     own = {url: size for url, size in sizes.items() if "/picture" not in url}
-    assert len(own) > 15
+    assert len(own) > 8  # the page, its style and script, two fonts, the data
     # What the hub answers is in it; pictures of events come as they are scrolled to.
     assert sum(own.values()) < 200_000, own
 

@@ -52,21 +52,3 @@ def test_modules_stay_short():
     for path in TEXTS:
         if path.suffix == ".js":
             assert len(path.read_text().splitlines()) < 300, path.name
-
-
-def imported(path: Path, known: set[Path]) -> set[Path]:
-    """The modules that `path` imports before it runs, and theirs."""
-    for name in re.findall(r'^import\b[^;]*?from "(\.[^"]+)"', path.read_text(), re.MULTILINE):
-        module = (path.parent / name).resolve()
-        if module not in known:
-            known.add(module)
-            imported(module, known)
-    return known
-
-
-def test_what_the_first_view_needs_is_asked_for_at_once():
-    """One after another, each module would cost a round trip."""
-    live = PAGE / "views" / "live.js"
-    needed = imported(PAGE / "app.js", set()) | imported(live, {live})
-    named = re.findall(r'rel="modulepreload" href="([^"]+)"', (PAGE / "index.html").read_text())
-    assert sorted(named) == sorted(str(path.relative_to(PAGE)) for path in needed)

@@ -20,9 +20,12 @@ from fake_answers import NAMES, Answers
 from fake_season import NOW, iso
 from synthetic_songs import flac, levels, png, recording
 
+from birdwatch.hub.page_bundle import bundle
+
 __all__ = ["CSP", "FakeHub"]
 
 PAGE = Path(__file__).resolve().parents[2] / "birdwatch" / "hub" / "page"
+BUNDLE = bundle(PAGE)
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -138,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, path: str) -> None:
         file = PAGE / (path.lstrip("/") or "index.html")
+        if (text := BUNDLE.get(path.lstrip("/"))) is not None:
+            return self._send(text.encode(), TYPES[file.suffix])
         if not file.is_file() or ".." in path:
             return self._json({"detail": f"nothing at {path}"}, 404)
         return self._send(file.read_bytes(), TYPES.get(file.suffix, "text/plain; charset=utf-8"))
