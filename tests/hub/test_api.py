@@ -230,3 +230,13 @@ def test_accounting_is_by_hour_or_day(client):
     assert rows == [{"utc": "2026-05-01T04:00:00.000Z", "listened_s": 7.5, "gaps": {}}]
     assert client.get(f"{API}/stations/nowhere/accounting").status_code == 404
     assert START_MS
+
+
+def test_a_browser_that_has_the_page_gets_no_body(client):
+    for name, kind in (("first.js", "text/javascript"), ("first.css", "text/css"), ("icon.svg", "image/svg+xml")):
+        answer = client.get(f"/{name}")
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert answer.text
+        again = client.get(f"/{name}", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.text, again.headers["cache-control"]) == (304, "", "no-cache")
