@@ -24,7 +24,8 @@ def complete_streams() -> None:
     """Open what is closed of the three standard streams, so that no file that is opened later becomes one of them.
 
     Writing to a stdout that was closed then fails as writing to a full one does. A stderr that is closed, full or read
-    by nobody swallows: no run ends for a message, and its exit code still says how it ended.
+    by nobody swallows: no run ends for a message, and its exit code still says how it ended. It is on a descriptor of
+    its own, so that what libraries write to descriptor 2 can be bounded.
     """
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
@@ -40,7 +41,7 @@ def complete_streams() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     elif sys.stderr is sys.__stderr__ and sys.stderr is not None:
         sys.stderr = io.TextIOWrapper(
-            io.BufferedWriter(_Lenient(2, "w", closefd=False)),
+            io.BufferedWriter(_Lenient(os.dup(2), "w", closefd=False)),
             encoding=sys.stderr.encoding,
             errors=sys.stderr.errors,
             line_buffering=True,

@@ -23,6 +23,7 @@ from birdwatch.config.loading import Configuration, Loaded, journal_path
 from birdwatch.config.schema import Settings
 from birdwatch.errors import DeviceError, UsageError
 from birdwatch.live.daemon import Daemon
+from birdwatch.live.library_messages import bound_library_messages
 from birdwatch.live.scheduler import Scheduler
 from birdwatch.live.source import SystemClock
 from birdwatch.live.sources import only_place
@@ -69,6 +70,9 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
     told_early = _note_reloads()
     configuration = Configuration(config, options)
     loaded = configuration.read()
+    if not all(one.source or one.url or one.folder for one in loaded.sources.values()):
+        # A microphone's libraries write to stderr as they like.
+        bound_library_messages()
     code = 0
     with ExitStack() as stack:
         display = _display(loaded, stack)
