@@ -1,4 +1,4 @@
-"""`birdwatch bench`: how fast this machine is, beside what its network alone could do."""
+"""`birdwatch bench`: the speed of this machine, compared with that of its network alone."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-# Providers whose bare network is measured here; benchmarks/openvino_network.py measures OpenVINO's.
+# Providers for which the bare network can be measured; benchmarks/openvino_network.py measures OpenVINO's.
 BENCHED: tuple[Provider, ...] = ("auto", "cuda", "cpu")
-# A ten-second file is what `birdwatch run` is timed with from pressing return.
+# The file with which a whole `birdwatch run` process is timed.
 SHORT_S = 10.0
 
 
 @click.group(invoke_without_command=True)
 @click.option("--model", help="An .onnx model, or the name of an added one. [default: built in]")
 @click.option("--provider", type=click.Choice(BENCHED), default="auto", show_default=True)
-@click.option("--seconds", type=FiniteRange(10, 86400), default=300.0, show_default=True, help="Of the recording.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Turns of each measurement.")
+@click.option("--seconds", type=FiniteRange(10, 86400), default=300.0, show_default=True, help="Length of the audio.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Rounds per measurement.")
 @click.option("--json", "as_json", is_flag=True, help="JSON, for benchmarks/compare.py, instead of the table.")
 @click.pass_context
 def bench(
     context: click.Context, model: str | None, provider: Provider, seconds: float, rounds: int, as_json: bool
 ) -> None:
-    """Measure this machine: every stage alone, the bare network, and the whole beside it.
+    """Measure this machine: every stage alone, the bare network, and the whole pipeline.
 
-    A recording of --seconds is made up and taken through it all. The bound is the bare network at its best setting
-    on all cores; the share says how much of it is left when decoding, resampling and mel images are done as well.
+    A synthetic recording of --seconds is scored. The bound is the bare network at its best setting on all cores; the
+    share is the fraction of that speed which remains with decoding, resampling and mel images.
     """
     if context.invoked_subcommand is not None:
         return
@@ -55,11 +55,11 @@ def bench(
 
 
 @bench.command("listen")
-@click.option("--seconds", type=FiniteRange(10, 86400), default=60.0, show_default=True, help="To listen for.")
+@click.option("--seconds", type=FiniteRange(10, 86400), default=60.0, show_default=True, help="How long to listen.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
 @click.pass_context
 def bench_listen(context: click.Context, seconds: float, as_json: bool) -> None:
-    """Measure what listening takes of this machine, and how late its messages are.
+    """Measure the processor time and memory that listening takes, and the latency of its messages.
 
     A synthetic recording is played in real time to a `birdwatch listen` process. --model and
     --provider go before `listen`: birdwatch bench --model FILE listen.
@@ -75,21 +75,21 @@ def bench_listen(context: click.Context, seconds: float, as_json: bool) -> None:
 
 
 @bench.command("streams")
-@click.option("--seconds", type=FiniteRange(10, 3600), default=30.0, show_default=True, help="Of each trial.")
-@click.option("--first", type=click.IntRange(1, 100_000), default=32, show_default=True, help="Streams to begin with.")
-@click.option("--most", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Never more than this.")
+@click.option("--seconds", type=FiniteRange(10, 3600), default=30.0, show_default=True, help="Length of each trial.")
+@click.option("--first", type=click.IntRange(1, 100_000), default=32, show_default=True, help="Streams to start with.")
+@click.option("--most", type=click.IntRange(1, 100_000), default=2000, show_default=True, help="Maximum of streams.")
 @click.option("--codec", type=click.Choice(["pcm", "opus"]), default="pcm", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of the table.")
 @click.pass_context
 def bench_streams(context: click.Context, seconds: float, first: int, most: int, codec: Codec, as_json: bool) -> None:
-    """Find the largest number of live streams that this machine carries (Linux).
+    """Find the largest number of live streams that this machine can process (Linux).
 
-    Real connections over loopback to a real `birdwatch listen`: nothing dropped, no gap, 95 % of the windows published
-    within 500 ms. The bound is the cores divided by the processor time of a window's stages alone.
+    A real `birdwatch listen` process with real connections over loopback must drop nothing, have no gap, and publish
+    95 % of the windows within 500 ms. The bound is the number of cores divided by the processor time of one window.
     """
     from birdwatch.bench.streams import Daemon, streams_measures
 
-    # Its processes end with it.
+    # So that SIGTERM ends its child processes, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     assert context.parent is not None
     options = context.parent.params
@@ -132,7 +132,7 @@ def _setting(classifier: OnnxClassifier) -> dict[str, str]:
 
 
 def measure(classifier: OnnxClassifier, *, seconds: float, rounds: int) -> Report:
-    """All of it, for a model that is loaded."""
+    """All measurements of `birdwatch bench`, for a loaded model."""
     manifest = classifier.manifest
     hop_s = manifest.window_s / 2
     with tempfile.TemporaryDirectory(prefix="birdwatch-bench-") as folder:
@@ -154,7 +154,7 @@ def measure(classifier: OnnxClassifier, *, seconds: float, rounds: int) -> Repor
             rounds=rounds,
             work_s={**work_s, "network": network_s} if classifier.provider == CPU else work_s,
         )
-        # As a station has it: on CUDA every batch is filled up.
+        # As in a station: on CUDA every batch is padded.
         latency = latency_measures(OnnxClassifier(classifier.path, provider=_asked(classifier), batch_size=CPU_BATCH))
         _say("whole processes")
         (Path(folder) / "short").mkdir()

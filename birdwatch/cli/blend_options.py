@@ -1,4 +1,4 @@
-"""The options of what the rows of a competition's table are made of: further models, overlap, neighbours, a budget."""
+"""The options for the rows of a competition's table: more models, overlap, neighbouring rows, a time budget."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ OPTIONS: dict[str, Decorator] = {
     "overlap": click.option(
         "--overlap",
         type=click.Choice(get_args(Overlap)),
-        help="Rows of --format kaggle: the maximum of the windows that lie in them by half, or the mean of all that "
-        f"overlap them, weighed by the shared time. [default: {UNBLENDED.overlap}]",
+        help="Rows of --format kaggle: the maximum of the windows of which at least half lies in the row, or the mean "
+        f"of all that overlap it, weighted by the overlap. [default: {UNBLENDED.overlap}]",
     ),
     "smooth": click.option(
         "--smooth", type=Kernel(), help="Weights over neighbouring rows of --format kaggle, such as .2/.6/.2."
@@ -29,13 +29,15 @@ OPTIONS: dict[str, Decorator] = {
     "blend": click.option(
         "--blend",
         type=click.Choice(get_args(Blend)),
-        help=f"Of several models: the mean, a power mean, or the mean of ranks. [default: {UNBLENDED.how}]",
+        help=f"How to blend several models: mean, power mean, or mean of ranks. [default: {UNBLENDED.how}]",
     ),
     "blend_power": click.option(
-        "--blend-power", type=FiniteRange(0, min_open=True), help=f"Of --blend power. [default: {UNBLENDED.power:g}]"
+        "--blend-power",
+        type=FiniteRange(0, min_open=True),
+        help=f"Exponent of --blend power. [default: {UNBLENDED.power:g}]",
     ),
     "budget": click.option(
-        "--budget", type=Duration(), help="Time that may be taken, such as 85min: models are dropped, not the table."
+        "--budget", type=Duration(), help="Time limit, such as 85min; models for which there is no time are left out."
     ),
 }
 
@@ -48,7 +50,7 @@ def blend_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def blending_of(options: dict[str, Any], models: tuple[str, ...], **more: Any) -> Blending:
-    """What the options, taken out of `options`, say; what was not given is the default, or what `more` says."""
+    """The blending of the options, which are removed from `options`; defaults are in `more`, else those of Blending."""
     given = {
         "overlap": options.pop("overlap"),
         "kernel": options.pop("smooth"),

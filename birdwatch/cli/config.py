@@ -1,4 +1,4 @@
-"""`birdwatch config`: the settings in force, and where each came from."""
+"""`birdwatch config`: the settings in force, and where each comes from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["config"]
 
 @click.command()
 @setting_options()
-@click.option("--explain", is_flag=True, help="Say what each setting is.")
+@click.option("--explain", is_flag=True, help="Describe each setting.")
 def config(explain: bool, config: Path | None, **options: Any) -> None:
-    """Show the settings in force as TOML, and where each value came from.
+    """Show the settings in force as TOML, and where each value comes from.
 
-    What comes out is a configuration file again: settings that have no value stand as comments.
+    The output is a valid configuration file: settings without a value are comments.
     """
     loaded = Configuration(config, options).read()
     for name, rule in rules().items():

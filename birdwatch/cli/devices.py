@@ -1,4 +1,4 @@
-"""`birdwatch devices`: what can be listened to, by names that last."""
+"""`birdwatch devices`: the input devices, by stable names."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def devices(as_json: bool) -> None:
             )
         return
     if not found:
-        click.echo("no input device; plug a microphone in, and see `birdwatch doctor`", err=True)
+        click.echo("no input device; connect a microphone, and see `birdwatch doctor`", err=True)
         return
     width = max(len(device.stable) for device in found)
     click.echo(f"    no  {'name for --device':{width}}  channels     rate")
     for device in found:
         mark = "*" if device.default else " "
         click.echo(f"  {mark} {device.index:2}  {device.stable:{width}}  {device.channels:8}  {device.rate_hz} Hz")
-    click.echo("Names last; numbers change when something is plugged in. * is the default.", err=True)
+    click.echo("Names are stable; numbers change when a device is plugged in. * is the default.", err=True)

@@ -1,4 +1,4 @@
-"""`birdwatch doctor`: is everything there that listening needs?"""
+"""`birdwatch doctor`: checks everything that listening needs."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _MARKS = {
 @click.command()
 @setting_options()
 def doctor(config: Path | None, **options: Any) -> None:
-    """Check sound, device, model, speed, ports and disk as `birdwatch listen` would use them, and say what to do.
+    """Check sound, device, model, speed, ports and disk for `birdwatch listen`, and say how to fix problems.
 
-    Takes the options of `birdwatch listen`. Exit code 1 where something would keep it from listening.
+    Takes the options of `birdwatch listen`. The exit code is 1 if a problem would prevent listening.
     """
     settings = Configuration(config, options).read().settings
     stops = warns = 0
@@ -39,13 +39,13 @@ def doctor(config: Path | None, **options: Any) -> None:
         stops += finding.verdict == "stops"
         warns += finding.verdict == "warns"
     if stops:
-        click.echo(f"{stops} of these would keep birdwatch from listening")
+        click.echo(f"{stops} of these would prevent birdwatch from listening")
         sys.exit(1)
     click.echo("birdwatch can listen" + (f"; {warns} to look at" if warns else ""))
 
 
 def _of_hub() -> list[Finding]:
-    """What there is to say of a hub on this machine, where its packages are installed."""
+    """Findings about a hub on this machine, if its packages are installed."""
     if find_spec("sqlalchemy") is None:
         return []
     folders = [folder for folder in (state_folder(), HUB_SERVICE_FOLDER) if (folder / "hub.db").is_file()]

@@ -44,11 +44,11 @@ __all__ = ["embed"]
     "--hop",
     "hop_s",
     type=FiniteRange(0, min_open=True),
-    help="Seconds between windows. [default: a whole window, none twice]",
+    help="Seconds between windows. [default: a window, without overlap]",
 )
-@click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders.")
-@click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'.")
-@click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True, help="What computes.")
+@click.option("--recursive/--no-recursive", default=True, show_default=True, help="Search folders recursively.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only files in folders that match, such as '*.wav'.")
+@click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True, help="Execution provider.")
 def embed(
     recordings: tuple[str, ...],
     out: Path,
@@ -58,7 +58,7 @@ def embed(
     include: tuple[str, ...],
     provider: Provider,
 ) -> None:
-    """Write one vector for each window of RECORDINGS, with where and when it was.
+    """Write one embedding per window of RECORDINGS, with the window's recording and time.
 
     The model must have an embedding output: BirdNET has one of 1024 numbers. RECORDINGS are files, folders, @list.txt
     (one path per line), or - for such a list on stdin.
@@ -78,11 +78,11 @@ def embed(
     manifest = classifier.manifest
     hop_s = manifest.window_s if hop_s is None else hop_s
     hop_frames_of(hop_s, manifest.window_frames, manifest.rate_hz)
-    # Says at once that a model has none, and how long its vectors are.
+    # Fails early if the model has no embedding; else this is the length of its embeddings.
     size = classifier.embed(np.zeros((1, manifest.window_frames), np.float32)).shape[1]
     began = time.perf_counter()
     about = {"birdwatch": __version__, "model": manifest.name, "model_sha256": classifier.sha256, "hop_s": hop_s}
-    # As in a run: of several recordings each is decoded by another process, whose crash costs no other.
+    # As in a run: several recordings are decoded in separate processes, so that a crash fails only one of them.
     with Decoders(1 if len(inputs) > 1 else 0) as decoders, table_beside(out, binary=True) as stream:
         jobs = [job for found in look_at(inputs, decoders=decoders) for job in found]
         outcomes: list[Outcome] = []
@@ -111,7 +111,7 @@ def _embedded(
     hop_s: float,
     outcomes: list[Outcome],
 ) -> Iterator[Embedded]:
-    """The vectors of all recordings in order; one that breaks off keeps those before. `outcomes` grows by each."""
+    """The embeddings of all recordings in order, of a broken one those before the fault; fills `outcomes`."""
     rate_hz = classifier.manifest.rate_hz
     for job in jobs:
         try:

@@ -1,4 +1,4 @@
-"""The options that say where a run is scored."""
+"""The options for where a run is scored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         type=click.Choice(["local", "dask"]),
         default="local",
         show_default=True,
-        help="Score here, or on Dask workers.",
+        help="Score in this process, or on Dask workers.",
     ),
     click.option(
         "--cluster",
@@ -31,7 +31,7 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option(
         "--store",
         type=NamedPlace(),
-        help="Folder or s3:// URL of what was scored, which all workers reach. [default: beside --out]",
+        help="Folder or s3:// URL for scored recordings, which all workers can reach. [default: beside --out]",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""`birdwatch evaluate`: a table against ground truth."""
+"""`birdwatch evaluate`: compares a table with ground truth."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
     "--truth",
     required=True,
     type=NamedPath(),
-    help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder of one per recording.",
+    help="A file of labels (csv, Raven, Audacity, Kaleidoscope, BirdNET-Analyzer), or a folder with one per recording.",
 )
 @click.option("--threshold", type=FiniteRange(0, 1), help="Detection threshold of all classes. [default: the table's]")
 @click.option(
@@ -54,14 +54,14 @@ COLUMNS = ("label", "positives", "true_positives", "false_positives", "precision
 @click.option(
     "--model",
     type=click.Path(),
-    help="The model whose names the labels may use. [default: TABLE's, else the built-in one]",
+    help="The model whose label names the ground truth uses. [default: TABLE's, else the built-in one]",
 )
 @click.option(
     "--unknown-labels",
     type=click.Choice(get_args(Unmatched)),
     default="refuse",
     show_default=True,
-    help="Labels that match no class: an error, left out, or species that were missed.",
+    help="Labels that match no class: an error, left out, or counted as missed species.",
 )
 @click.option(
     "--unknown-recordings",
@@ -88,7 +88,7 @@ def evaluate(
     intervals: bool,
     diagram: Path | None,
 ) -> None:
-    """Evaluate TABLE, which `birdwatch run` wrote, against ground truth.
+    """Evaluate TABLE, written by `birdwatch run`, against ground truth.
 
     Labels with times are compared by segment, labels without times by recording.
     """
@@ -97,7 +97,7 @@ def evaluate(
     if out is not None and diagram is not None and out.resolve() == diagram.resolve():
         raise ConfigError(f"--out and --reliability name the same file, {out}; give each its own")
     predictions = read_predictions(table, threshold)
-    # Only Parquet holds the names of all classes; a csv those that were detected, a submission no names.
+    # Only Parquet has the names of all classes; a csv has those that were detected, a submission has no names.
     if model is not None or not (table.is_dir() or table.suffix.lower() == ".parquet"):
         names = _with_model(predictions.names, model)
         predictions = replace(predictions, names=names)
@@ -128,7 +128,7 @@ def evaluate(
 
 
 def _intervals(units: Units) -> str:
-    """The interval of each mean that is printed, in a line."""
+    """The intervals of the printed means, in one line."""
     told = []
     for name in COLUMNS[4:]:
 
@@ -157,7 +157,7 @@ def _write_reliability(units: Units, path: Path) -> float:
 
 
 def _with_model(names: ClassNames, model: str | None) -> ClassNames:
-    """The names of a model's classes too; without `--model` the built-in one's, if all classes of the table are its."""
+    """Add the names of a model's classes: without `--model` the built-in one's, if it has all classes of the table."""
     if model is None and not names.codes:
         return names
     manifest = OnnxClassifier(find_model(model), provider="cpu").manifest
@@ -170,7 +170,7 @@ def _with_model(names: ClassNames, model: str | None) -> ClassNames:
 
 
 def _say(units: Units) -> None:
-    """What was compared, and what was not, on stderr."""
+    """Print what was compared, and what was left out, on stderr."""
     recordings = counted(units.recordings, "recording")
     by_segment = len(units.truth) != units.recordings
     compared = f"{counted(len(units.truth), 'segment')} of {recordings}" if by_segment else recordings

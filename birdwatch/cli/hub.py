@@ -1,4 +1,4 @@
-"""`birdwatch hub`: keep what stations publish, and show it to browsers."""
+"""`birdwatch hub`: stores the messages of stations, and serves them to browsers."""
 
 from __future__ import annotations
 
@@ -34,22 +34,26 @@ _store = click.option(
     multiple=True,
     help=f"[NAME=]ENDPOINT[,replay=ENDPOINT][,keys=FOLDER]; may be repeated. [default: {Settings().bind}]",
 )
-@click.option("--http", default=DEFAULT_HTTP, show_default=True, help="Where browsers connect.")
+@click.option("--http", default=DEFAULT_HTTP, show_default=True, help="Address for browsers.")
 @_store
-@click.option("--public", is_flag=True, help="Whoever comes may look; changes need the password.")
+@click.option("--public", is_flag=True, help="Everyone may view; changes need the password.")
 @click.option(
-    "--clips-max-gb", type=click.FloatRange(0), default=CLIPS_MAX_GB, show_default=True, help="Size of all clips held."
+    "--clips-max-gb",
+    type=click.FloatRange(0),
+    default=CLIPS_MAX_GB,
+    show_default=True,
+    help="Maximum size of all clips.",
 )
 @click.option(
     "--details-max-days",
     type=click.FloatRange(0),
     default=DETAILS_MAX_DAYS,
     show_default=True,
-    help="Age of single detections, recordings and statuses; events stay. 0: no limit.",
+    help="Maximum age of single detections, recordings and statuses; events are kept. 0: no limit.",
 )
 @click.option("--model", help="A model whose label languages the page offers.")
-@click.option("--prefix", default="", help="The path under which a reverse proxy shows the hub.")
-@click.option("--host-name", "hosts", multiple=True, help="A name under which browsers call it; may be repeated.")
+@click.option("--prefix", default="", help="The path of the hub behind a reverse proxy.")
+@click.option("--host-name", "hosts", multiple=True, help="A host name that browsers use; may be repeated.")
 @click.pass_context
 def hub(
     context: click.Context,
@@ -63,7 +67,7 @@ def hub(
     prefix: str,
     hosts: tuple[str, ...],
 ) -> None:
-    """Subscribe to stations, keep every message once, and serve the page and the API."""
+    """Subscribe to stations, store each message once, and serve the page and the API."""
     context.obj = store
     if context.invoked_subcommand is not None:
         return
@@ -78,7 +82,7 @@ def hub(
     names = [origin.name for origin in origins]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"station {twice!r} is given twice; give each a name of its own", setting="station")
+        raise ConfigError(f"station {twice!r} is given twice; give each another name", setting="station")
     folder = state_folder()
     settings = HubSettings(
         origins,
@@ -101,10 +105,10 @@ def hub(
 
 
 @hub.command()
-@click.option("--remove", is_flag=True, help="Do without a password; only loopback can then be served.")
+@click.option("--remove", is_flag=True, help="Remove the password; only this machine can then connect.")
 @click.pass_obj
 def password(store: str | None, remove: bool) -> None:
-    """Set the password that the page asks for; all sessions end. From a terminal, or BIRDWATCH_HUB_PASSWORD."""
+    """Set the hub's password, from the terminal or BIRDWATCH_HUB_PASSWORD; all sessions end."""
     _check_installed()
     from birdwatch.hub.access import Access
     from birdwatch.hub.store import Store
@@ -113,7 +117,7 @@ def password(store: str | None, remove: bool) -> None:
     try:
         opened = Store(url)
     except SinkError:
-        # A hub runs on it, and reads the password again by itself.
+        # A running hub uses this store; it rereads the password by itself.
         opened = Store(url, read_only=True)
     try:
         given = os.environ.get("BIRDWATCH_HUB_PASSWORD")
@@ -122,18 +126,18 @@ def password(store: str | None, remove: bool) -> None:
         Access(opened).set_password(None if remove else given)
     finally:
         opened.close()
-    click.echo("the password is removed" if remove else "the password is set", err=True)
+    click.echo("the password was removed" if remove else "the password was set", err=True)
 
 
 @hub.command("import")
 @click.argument("archive", type=NamedPath())
 @click.option("--as", "station", help="The station that its detections belong to. [default: the file's name]")
-@click.option("--timezone", required=True, help="Of the local times in it: UTC, +02:00, Europe/Berlin.")
+@click.option("--timezone", required=True, help="Time zone of its local times: UTC, +02:00, Europe/Berlin.")
 @click.pass_obj
 def import_(store: str | None, archive: Path, station: str | None, timezone: str) -> None:
-    """Take in ARCHIVE: birds.db of BirdNET-Pi, birdnet.db of BirdNET-Go, or a table of `birdwatch run`.
+    """Import ARCHIVE: birds.db of BirdNET-Pi, birdnet.db of BirdNET-Go, or a table of `birdwatch run`.
 
-    What is in the store already is not stored again. The hub must not be running meanwhile.
+    Events that are already in the store are skipped. The hub must not be running.
     """
     _check_installed()
     from birdwatch.hub.importing import import_archive
@@ -146,7 +150,7 @@ def import_(store: str | None, archive: Path, station: str | None, timezone: str
         opened.settle()
     finally:
         opened.close()
-    click.echo(f"{counted(done.new, 'event')} new, {done.known} in the store already", err=True)
+    click.echo(f"{counted(done.new, 'event')} new, {done.known} already in the store", err=True)
     for line in done.left_out[:SHOWN_FAULTS]:
         click.echo(f"birdwatch: left out: {line}", err=True)
     if done.left_out:
@@ -162,8 +166,8 @@ def import_(store: str | None, archive: Path, station: str | None, timezone: str
 @click.option("--from", "since", help="Events from this UTC time on.")
 @click.option("--to", "until", help="Events before this UTC time.")
 @click.option("--station", help="Events of this station.")
-@click.option("--reviewed", is_flag=True, help="Only what a person confirmed or gave another species.")
-@click.option("--timezone", default="UTC", show_default=True, help="Of the days of an eBird checklist.")
+@click.option("--reviewed", is_flag=True, help="Only events that a person confirmed or corrected.")
+@click.option("--timezone", default="UTC", show_default=True, help="Time zone of the days of an eBird checklist.")
 @click.pass_obj
 def export(
     store: str | None,
@@ -175,7 +179,7 @@ def export(
     reviewed: bool,
     timezone: str,
 ) -> None:
-    """Write events to OUT. What a person found wrong is left out. The hub may be running."""
+    """Write events to OUT, without those reviewed as wrong. The hub may be running."""
     _check_installed()
     from birdwatch.hub.clock import parse_iso
     from birdwatch.hub.exporting import Choice
@@ -201,7 +205,7 @@ def export(
 @click.argument("out", type=click.Path(path_type=Path))
 @click.pass_obj
 def backup(store: str | None, out: Path) -> None:
-    """Copy the SQLite store to OUT, a new file, while the hub may be running."""
+    """Copy the SQLite store to a new file OUT. The hub may be running."""
     _check_installed()
     from birdwatch.hub.store import Store
 

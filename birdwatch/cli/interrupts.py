@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM reach a program even while its main thread is inside a network that never comes back.
+"""SIGINT and SIGTERM end the program even while its main thread is inside a network that never returns.
 
-Python calls signal handlers between two of its own instructions, so not while ONNX Runtime computes. A thread that
-waits on the signals' wake-up descriptor ends such runs once the ordinary way has had its time.
+Python calls signal handlers between bytecode instructions, so not while ONNX Runtime computes. A thread that waits on
+the signals' wake-up descriptor terminates such runs if the ordinary shutdown has not succeeded in time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 
 __all__ = ["watch_interrupts"]
 
-# The daemon flushes for 3 s; it is to be gone in 5.
+# The daemon flushes for 3 s, and must have ended after 5.
 GRACE_S = 3.5
 AGAIN_S = 0.2
 
@@ -44,14 +44,14 @@ def _watch(read: int) -> None:
 def _end_runs() -> None:
     pause = threading.Event()
     pause.wait(GRACE_S)
-    # Again and again: other windows may wait for the same network.
+    # Repeatedly: other windows may wait for the same network.
     while True:
         _terminate_runs()
         pause.wait(AGAIN_S)
 
 
 def _terminate_runs() -> None:
-    # Not imported for this: a command that runs no network has not loaded ONNX Runtime.
+    # Not imported here: a command without a network has not loaded ONNX Runtime.
     session = sys.modules.get("birdwatch.model.session")
     if session is not None:
         session.terminate_runs()

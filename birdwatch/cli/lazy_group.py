@@ -13,10 +13,10 @@ __all__ = ["LazyGroup"]
 
 
 class LazyGroup(click.Group):
-    """A group from a table: name -> (module of birdwatch.cli that holds it, one line of help).
+    """A group from a table: name -> (module of birdwatch.cli, one line of help).
 
-    The module holds a click command of the group's `prefix` and the name (`model_` and `add`: `model_add`), dashes as
-    underscores.
+    The module has a click command named by the group's `prefix` and the name (`model_` and `add`: `model_add`), with
+    underscores for dashes.
     """
 
     def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], prefix: str = "", **kwargs: Any) -> None:
@@ -25,7 +25,7 @@ class LazyGroup(click.Group):
         self._prefix = prefix
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order in which a user meets them."""
+        """The commands in the order of the table."""
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands that begin so, without importing them: a shell waits for this at each TAB."""
+        """The commands that begin with `incomplete`, without importing them: a shell waits for this at each TAB."""
         found = [
             CompletionItem(name, help=text) for name, (_, text) in self._table.items() if name.startswith(incomplete)
         ]

@@ -1,4 +1,4 @@
-"""One line of text for each kind of message, for people who look at a station."""
+"""One line of text for each kind of message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["line_of"]
 
 
 def line_of(body: bytes) -> str:
-    """A message's body as a line: when, where, what. Anything else that a station sends is a line that reports it."""
+    """A message's body as a line: when, where, what; a malformed message gives a line that says so."""
     try:
         value = json.loads(body)
         kind = str(value["kind"])
@@ -19,7 +19,7 @@ def line_of(body: bytes) -> str:
         text = f"{at}  {value['station']}  {kind:<9}  {_TEXTS.get(kind, _other)(value)}"
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         text = f"(not a message: {body[:60]!r})"
-    # A terminal obeys control characters, and a name may hold some.
+    # Names may contain control characters, which a terminal would execute.
     return printable(text)
 
 

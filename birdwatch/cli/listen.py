@@ -1,4 +1,4 @@
-"""`birdwatch listen`: runs stations from the settings in force until a signal ends it."""
+"""`birdwatch listen`: runs the configured stations until a signal ends it."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ log = logging.getLogger("birdwatch")
 @setting_options()
 @click.pass_context
 def listen(context: click.Context, /, config: Path | None, **options: Any) -> None:
-    """Detect birds in a microphone, a network stream or other sources, and publish what is found.
+    """Detect birds in the audio of a microphone, a network stream or other sources, and publish detections.
 
-    Several sources are `[source.NAME]` tables of the configuration. SIGTERM ends it when open events are published,
-    SIGHUP reads the configuration again, a second SIGINT stops at once.
+    Several sources are `[source.NAME]` tables of the configuration. SIGTERM publishes open events and ends it, SIGHUP
+    reads the configuration again, a second SIGINT ends it immediately.
     """
     if context.args:
         name = context.args[0]
         raise UsageError(
-            f"listen takes no argument, and got {name!r}; `birdwatch run {name} --out {Path(name).stem}.csv` scores a "
+            f"listen takes no argument, but got {name!r}; `birdwatch run {name} --out {Path(name).stem}.csv` scores a "
             f"recording, `birdwatch listen --source {name} --realtime` plays it as if it were live"
         )
     if options["url"] is not None and has_credentials(checked_url(options["url"])):
@@ -66,7 +66,7 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
             "processes; set url in the configuration file, or BIRDWATCH_URL",
             setting="url",
         )
-    # What comes before there is a daemon to tell would end the process.
+    # A SIGHUP before the daemon exists would end the process.
     told_early = _note_reloads()
     configuration = Configuration(config, options)
     loaded = configuration.read()
@@ -86,7 +86,7 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
             log.error("%s", error)
             code = 1
     if any(getattr(station.source, "hangs", False) for station in stations.running()):
-        # A thread is stuck in the sound library, whose own clean-up at the end would wait for it for ever.
+        # A thread hangs in the sound library, whose clean-up at exit would wait for it for ever.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)
@@ -96,7 +96,7 @@ def listen(context: click.Context, /, config: Path | None, **options: Any) -> No
 def _started(
     configuration: Configuration, loaded: Loaded, display: Display | None, stack: ExitStack
 ) -> tuple[Daemon, Stations]:
-    """The daemon, with its model loaded and its endpoint bound."""
+    """The daemon with a loaded model and bound endpoints."""
     clock = SystemClock()
     _check_places(configuration, loaded)
     classifier = _classifier(loaded)
@@ -109,7 +109,7 @@ def _started(
     stack.callback(stations.close)
     scheduler = Scheduler(classifier, clock)
     if loaded.has_several:
-        # Sources are read while windows are scored on every core.
+        # So that sources are read while windows are scored on every core.
         pool = stack.enter_context(ThreadPoolExecutor(cores(), thread_name_prefix="score"))
         scheduler = Scheduler(classifier, clock, executor=pool, workers=cores())
 
@@ -132,7 +132,7 @@ def _started(
 
 
 def _check_places(configuration: Configuration, loaded: Loaded) -> None:
-    """Refuse, before anything is opened: two sources in one, a journal that is an input, folders that are files."""
+    """Refuse, before anything is opened: two sources in one, a message log that is an input, folders that are files."""
     settings = loaded.settings
     read = [configuration.file, find_model(settings.model), settings.species]
     read += [Path(one.source) for one in loaded.sources.values() if one.source is not None]
@@ -150,11 +150,11 @@ def _classifier(loaded: Loaded) -> OnnxClassifier:
     settings = loaded.settings
     path = find_model(settings.model)
     names = None if settings.locale is None else locale_names(settings.locale, path)
-    # One source gives a window every hop: one thread, and small batches, as CUDA fills every batch up. Several give
-    # more, and the classifier knows which batch suits its provider.
+    # One source gives a window per hop: one thread, and small batches, since CUDA pads every batch. For several
+    # sources the classifier chooses the batch size of its provider.
     batch_size = None if loaded.has_several else CPU_BATCH
     classifier = OnnxClassifier(path, provider=settings.provider, batch_size=batch_size, workers=1, names=names)
-    # The first run allocates what the others use: the first detection shall not wait for it.
+    # The first run allocates buffers; do it now, so that the first detection is not late.
     classifier.score(np.zeros((1, classifier.manifest.window_frames), np.float32))
     return classifier
 
@@ -182,7 +182,7 @@ def _shown(display: Display | None, classifier: OnnxClassifier) -> Callable[...,
 
 
 def _display(loaded: Loaded, stack: ExitStack) -> Display | None:
-    """Lines that are redrawn on a terminal, for a single station; log lines everywhere else."""
+    """A display on a terminal, for a single station; otherwise log lines."""
     root = logging.getLogger()
     root.setLevel(min(root.level, logging.INFO))
     if not sys.stderr.isatty() or loaded.has_several:
@@ -198,7 +198,7 @@ def _display(loaded: Loaded, stack: ExitStack) -> Display | None:
 
 
 def _note_reloads() -> list[int]:
-    """A list that is no longer empty once SIGHUP has come."""
+    """A list that gets an entry per SIGHUP."""
     came: list[int] = []
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, _frame: came.append(number))
@@ -214,7 +214,7 @@ def _take_signals(daemon: Daemon) -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal interrupted
         if interrupted:
-            # 128 + SIGINT, as a shell would say.
+            # 128 + SIGINT, as a shell reports it.
             os._exit(130)
         interrupted = True
         daemon.stop()

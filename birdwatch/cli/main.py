@@ -17,25 +17,25 @@ from birdwatch.wording import printable
 
 __all__ = ["main"]
 
-# Name -> (module of birdwatch.cli that holds a click command of that name, one line of help). The help stands
-# here so that `birdwatch --help` imports no command.
+# Name -> (module of birdwatch.cli with a click command of that name, one line of help). The help is defined here so
+# that `birdwatch --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Score recordings and write a submission or other tables."),
-    "plan": ("plan", "Plan a run that several machines share."),
+    "plan": ("plan", "Plan a run over several machines."),
     "work": ("work", "Score a share of a planned run."),
     "merge": ("merge", "Write the tables of a planned run."),
     "evaluate": ("evaluate", "Evaluate a table against ground truth."),
-    "report": ("report", "Make a page of spectrograms and sounds of what was detected."),
-    "embed": ("embed", "Write one embedding per window, to cluster and search."),
+    "report": ("report", "Write an HTML page with spectrograms and sounds of detections."),
+    "embed": ("embed", "Write one embedding per window, for clustering and search."),
     "model": ("model", "Show models, add BirdNET, wrap other ONNX files."),
     "listen": ("listen", "Listen to a microphone, a file or a pipe, and publish detections."),
     "devices": ("devices", "List microphones by stable names."),
     "bench": ("bench", "Measure the speed of this machine."),
-    "config": ("config", "Show the settings in force and where each came from."),
-    "tail": ("tail", "Show what a station publishes, as a subscriber sees it."),
-    "replay": ("replay", "Show messages that a subscriber missed."),
+    "config": ("config", "Show the settings in force and where each comes from."),
+    "tail": ("tail", "Print a station's messages as they are published."),
+    "replay": ("replay", "Print messages that a subscriber missed."),
     "keygen": ("keygen", "Make CURVE keys for a station and its subscribers."),
-    "hub": ("hub", "Keep what stations publish, and show it to browsers."),
+    "hub": ("hub", "Store the messages of stations, and serve them to browsers."),
     "service": ("service", "Install, remove or inspect the systemd service."),
     "doctor": ("doctor", "Check everything that listening needs."),
 }
@@ -45,15 +45,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
 @click.version_option(__version__, prog_name="birdwatch")
 @click.option("-v", "--verbose", count=True, help="More messages on stderr (-vv for all).")
 def birdwatch(verbose: int) -> None:
-    """Detects birds, live or in recordings, with every second accounted for."""
+    """Detect bird vocalisations, live or in recordings, with every second accounted for."""
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
 
 
 def main() -> None:
     """Run the command line; exit 0 all done, 1 an error, 2 wrong usage, 3 done but some recordings failed."""
-    # Windows are scored side by side, one thread each: a BLAS that starts threads of its own only gets in the way.
-    # It reads this when NumPy is first imported, which is after this line.
+    # Windows are scored in parallel, one thread each, and a BLAS with threads of its own would compete with them.
+    # It reads these variables when NumPy is first imported, which is after this line.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     complete_streams()
@@ -62,7 +62,7 @@ def main() -> None:
         code = _run()
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): not an error, but nothing more can be written.
+        # The reader of stdout closed the pipe (`| head`): not an error, but nothing more can be written.
         discard_stdout()
         code = 1
     except OSError as error:
@@ -85,7 +85,7 @@ def _run() -> int | str | None:
 
 
 def _stdout_fails() -> bool:
-    """Whether it is stdout that cannot be written; what waits in its buffer is then thrown away."""
+    """Whether stdout cannot be written; its buffer is then discarded."""
     try:
         sys.stdout.flush()
         os.write(1, b"")

@@ -1,4 +1,4 @@
-"""`birdwatch merge`: the tables of a planned run, from what its workers have scored."""
+"""`birdwatch merge`: writes the tables of a planned run from its workers' commits."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["merge"]
 
 @click.command()
 @click.argument("store", type=NamedPlace())
-@click.option("--partial", is_flag=True, help="Write what is there; recordings that are not scored yet are failures.")
+@click.option("--partial", is_flag=True, help="Write the tables now; recordings that are not scored yet are failures.")
 def merge(store: Path | str, partial: bool) -> None:
-    """Write the tables of the run that was planned in STORE, as one machine would have written them."""
+    """Write the tables of the run planned in STORE, as one machine would have written them."""
     plan = read_plan(place_of(str(store)))
     jobs = list(plan.jobs)
     check_remote_outputs(plan.request.outputs, inputs={job.url for job in jobs})
-    # What an interrupted merge has folded in stays until the tables are written: the commits keep it all.
+    # An interrupted merge continues with the recordings that it has already read.
     prepared = prepare(replace(plan.request, resume=True), notice=notice)
     prepared = replace(prepared, parameters=dict(plan.parameters))
     folding = Folding(CommitStore(plan.store, plan.parameters), plan.cutting, prepared.scoring, partial)

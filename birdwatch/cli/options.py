@@ -1,4 +1,4 @@
-"""Options made from settings, so that names, help and defaults stand in one place."""
+"""Command-line options generated from the settings, so that names, help and defaults are defined once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def setting_options(*names: str) -> Callable[[F], F]:
-    """Give a command `--config` and an option for each of these settings (all of them without names).
+    """Give a command `--config` and an option for each of these settings (by default all).
 
-    The command gets each as a keyword, None where it was not given: what birdwatch.config.loading.Configuration takes.
+    The command gets each as a keyword, None if it was not given, as birdwatch.config.loading.Configuration takes them.
     """
 
     def decorate(command: F) -> F:
@@ -33,7 +33,7 @@ def setting_options(*names: str) -> Callable[[F], F]:
                 command = click.option(option, name, type=click.Choice(rule.choices), help=text)(command)
             else:
                 metavar = {Path: "PATH", float: "NUMBER", int: "NUMBER"}.get(rule.kind, "TEXT")
-                # Shells complete file names; the settings themselves check what was given.
+                # For shell completion of file names; the settings check the values.
                 kind = click.Path() if rule.kind is Path or name in ("source", "locale") else None
                 command = click.option(option, name, metavar=metavar, type=kind, help=text)(command)
         config = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")

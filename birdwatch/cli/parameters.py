@@ -1,4 +1,4 @@
-"""Parameters of the command line that click's own types do not have: finite numbers, names, weights, durations."""
+"""Parameter types that click does not have: finite numbers, local paths, weights, durations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FiniteRange(click.FloatRange):
 
 
 class NamedPath(click.Path):
-    """A path here that is not empty: an unset variable of a script would else name the current folder."""
+    """A local path that is not empty: an unset variable of a script would otherwise mean the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -43,8 +43,8 @@ class NamedPath(click.Path):
             self.fail("the name is empty.", param, ctx)
         if is_url(str(value)):
             self.fail(
-                "it is a URL, expected a path on a file system here; copy what is there to this machine first, of a "
-                "dataset the folder and its .recordings.parquet.",
+                "it is a URL, expected a local path; download the table first, or a dataset's folder and its "
+                ".recordings.parquet.",
                 param,
                 ctx,
             )
@@ -52,7 +52,7 @@ class NamedPath(click.Path):
 
 
 class NamedPlace(NamedPath):
-    """A folder as `NamedPath` has it, or the URL of one in an object store."""
+    """A folder as with `NamedPath`, or the URL of one in an object store."""
 
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
@@ -81,7 +81,7 @@ class Duration(SecondsParam):
             return value
         match = re.fullmatch(r"([0-9]*\.?[0-9]+) *(s|min|h)", str(value))
         if match is None or float(match[1]) <= 0:
-            return self.fail(f"{value!r} is no time; expected one such as 85min, 1.5h or 300s", param, ctx)
+            return self.fail(f"{value!r} is not a duration; expected one such as 85min, 1.5h or 300s", param, ctx)
         return float(match[1]) * UNITS_S[match[2]]
 
 
@@ -99,5 +99,5 @@ class Kernel(WeightsParam):
         except ValueError:
             weights = ()
         if len(weights) % 2 == 0 or not min(weights) >= 0 or not 0 < sum(weights) < math.inf:
-            return self.fail(f"{value!r} is no odd number of weights such as .2/.6/.2", param, ctx)
+            return self.fail(f"{value!r} is not an odd number of weights such as .2/.6/.2", param, ctx)
         return weights

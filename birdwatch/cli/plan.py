@@ -1,4 +1,4 @@
-"""`birdwatch plan`: what a shared run is to do, for `work` on any number of machines and `merge`."""
+"""`birdwatch plan`: plans a run for `work` on any number of machines and `merge`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["plan"]
     "--store",
     type=NamedPlace(),
     required=True,
-    help="Folder or s3:// URL for the plan and what is scored; all workers reach it under this name.",
+    help="Folder or s3:// URL for the plan and the scores; all workers must reach it under this name.",
 )
 @setting_options(*SCORING)
 def plan(
@@ -47,7 +47,7 @@ def plan(
     config: Path | None,
     **options: Any,
 ) -> None:
-    """Plan a run over RECORDINGS that several machines share; the options are those of `run`.
+    """Plan a run over RECORDINGS on several machines; the options are those of `run`.
 
     Then `birdwatch work STORE` on each machine, and `birdwatch merge STORE` writes the tables.
     """

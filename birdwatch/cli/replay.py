@@ -1,4 +1,4 @@
-"""`birdwatch replay`: what was published while a subscriber was away."""
+"""`birdwatch replay`: prints messages that a subscriber missed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = ["replay"]
 @click.option(
     "--since", type=click.IntRange(0), required=True, help="The last message (its seq) that you have; 0: none."
 )
-@click.option("--boot", "boot_id", help="The boot_id of that message. [default: the station's present one]")
+@click.option("--boot", "boot_id", help="The boot_id of that message. [default: the station's current one]")
 @click.option("--topic", "prefix", default="", help="Prefix of the topics to show. [default: all]")
-@click.option("--journal", type=click.Path(path_type=Path), help="Read this file instead of asking a station.")
+@click.option("--journal", type=click.Path(path_type=Path), help="Read this message log instead of asking a station.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line, as it was sent.")
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder of a subscriber's CURVE keys.")
 def replay(
     endpoint: str, since: int, boot_id: str | None, prefix: str, journal: Path | None, as_json: bool, keys: Path | None
 ) -> None:
-    """Show what was sent after message --since, later starts of the station included.
+    """Print the messages after message --since, including those of later starts of the station.
 
-    ENDPOINT is the station's --replay-bind (default: that of the one on this machine). Messages that the station no
-    longer has are counted on stderr, and the exit code is 3.
+    ENDPOINT is the station's --replay-bind (default: that of the station on this machine). Messages that the station
+    no longer has are counted on stderr, and the exit code is 3.
     """
     if journal is None:
         check_endpoint(endpoint)
@@ -46,8 +46,8 @@ def replay(
     for page in pages:
         if page.missing is None:
             click.echo(
-                f"birdwatch: the journal knows nothing of boot {boot_id}; this is all it has, and how much of it is "
-                "missing before cannot be known",
+                f"birdwatch: the message log does not contain boot {boot_id}; this is all it has, and the number of "
+                "missing messages before is unknown",
                 err=True,
             )
             missing += 1
@@ -64,7 +64,7 @@ def replay(
 
 def _pages(path: Path, since: int, boot_id: str | None, prefix: str) -> Iterator[Page]:
     if not path.exists():
-        raise SinkError(f"journal {path} does not exist; name the file of a station with --journal")
+        raise SinkError(f"message log {path} does not exist; give the file of a station with --journal")
     more = True
     while more:
         page = without_damage(read_log(path, since, boot_id, prefix=prefix))

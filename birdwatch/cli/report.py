@@ -1,4 +1,4 @@
-"""`birdwatch report`: a table of detections becomes one HTML page that can be looked at and listened to."""
+"""`birdwatch report`: an HTML page of a table's detections, with spectrograms and sounds."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ __all__ = ["report"]
 @click.command()
 @click.argument("table", type=NamedPath())
 @click.option("--audio", type=NamedPath(), help="The folder of the recordings. [default: as in TABLE]")
-@click.option("--out", type=NamedPath(), help="The page. [default: TABLE with .html]")
-@click.option("--title", help="What the page is called. [default: the recordings' folder]")
+@click.option("--out", type=NamedPath(), help="The page to write. [default: TABLE with .html]")
+@click.option("--title", help="Title of the page. [default: the recordings' folder]")
 @click.option("--moments", type=click.IntRange(0), default=3, show_default=True, help="Pictures per species.")
 @click.option(
     "--species", "limit", type=click.IntRange(1), default=60, show_default=True, help="Species with pictures."
@@ -45,7 +45,7 @@ __all__ = ["report"]
 @click.option(
     "--min-score", type=FiniteRange(0, 1), help="Only detections at or above this score. [default: their threshold]"
 )
-@click.option("--timezone", help="Of all times: UTC, +02:00, Europe/Berlin. [default: as in TABLE, else UTC]")
+@click.option("--timezone", help="Time zone of the page: UTC, +02:00, Europe/Berlin. [default: TABLE's, else UTC]")
 def report(
     table: Path,
     audio: Path | None,
@@ -56,8 +56,8 @@ def report(
     min_score: float | None,
     timezone: str | None,
 ) -> None:
-    """Make one self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
-    # The page beside it needs a name, which `.` has not.
+    """Write a self-contained HTML page of TABLE: a .parquet, .jsonl, detections .csv or dataset of `birdwatch run`."""
+    # The page is named after the table, and `.` has no name.
     named = table if table.name else table.resolve()
     suffix = "" if table.is_dir() else table.suffix
     page_path = out or named.parent / f"{named.name.removesuffix(suffix)}.html"
@@ -100,7 +100,7 @@ def report(
 
 
 def _check_no_input(page: Path, files: Iterable[Path]) -> None:
-    """Raise SinkError where the page would replace one of `files`; there may be a million of them."""
+    """Raise SinkError if the page would replace one of `files`, of which there may be a million."""
     itself = identities([page])
     if itself:
         check_writable(page, inputs={place: file for file in files for place in identities([file]) if place in itself})

@@ -60,7 +60,7 @@ def run(
         workers = where["workers"] if where["engine"] == "dask" else 1
         notice(estimate_line(jobs, lambda: prepare(request, notice=notice), workers))
         return
-    # A service manager's stop is like the user's: both leave a run that can be resumed.
+    # SIGTERM, as from a service manager, stops like Ctrl-C: the run can be resumed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     view = json_view if json_progress else terminal_view
     try:
@@ -68,7 +68,7 @@ def run(
     except RunInterrupted as stop:
         click.echo(
             f"birdwatch: stopped; {stop.done} of {counted(stop.total, 'recording')} "
-            f"{verb(stop.done, 'is', 'are')} scored and kept in {stop.path}; "
+            f"{verb(stop.done, 'is', 'are')} scored and saved in {stop.path}; "
             "add --resume to continue",
             err=True,
         )

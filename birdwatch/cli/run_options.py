@@ -1,4 +1,4 @@
-"""The options of `birdwatch run` that are not settings: each name, default and line of help once."""
+"""The options of `birdwatch run` that are not settings, with their defaults and help."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
     # Older releases of click have no type parameters at run time.
     ChannelParam = click.ParamType
 
-# What a network is given at once is held in memory: gigabytes from here on.
+# A batch is held in memory: larger ones take gigabytes.
 MAX_BATCH = 4096
 
 
@@ -31,14 +31,14 @@ class ChannelType(ChannelParam):
     name = "mix|each|0|1|..."
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Channel:
-        """One of the two words, or the number."""
+        """`mix`, `each` or the number."""
         if value == "mix":
             return "mix"
         if value == "each":
             return "each"
         if isinstance(value, str) and value.isdigit():
             return int(value)
-        return self.fail(f"{value!r} is no channel; expected mix, each, or a number from 0 on", param, ctx)
+        return self.fail(f"{value!r} is not a channel; expected mix, each, or a number from 0 on", param, ctx)
 
 
 OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
@@ -48,19 +48,21 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "outs",
         multiple=True,
         type=click.Path(),
-        help="A table to write; its suffix decides the format; may be repeated.",
+        help="A table to write; its suffix determines the format; may be repeated.",
     ),
     click.option(
         "--format", "formats", multiple=True, type=click.Choice(list(FORMS)), help="The format, whatever the suffix."
     ),
     click.option(
-        "--template", type=click.Path(path_type=Path), help="A sample_submission.csv: kaggle takes its order."
+        "--template",
+        type=click.Path(path_type=Path),
+        help="A sample_submission.csv, for the order of rows and columns of --format kaggle.",
     ),
     click.option(
         "--blend-with",
         multiple=True,
         metavar="MODEL",
-        help="A further model for --format kaggle, the best first; may be repeated.",
+        help="Another model to blend in --format kaggle, the best first; may be repeated.",
     ),
     click.option(
         "--rows",
@@ -77,28 +79,30 @@ OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         type=ChannelType(),
         default="mix",
         show_default=True,
-        help="Downmix all channels, score each, or score one.",
+        help="Downmix all channels to mono, score each, or score one.",
     ),
-    click.option("--recursive/--no-recursive", default=True, show_default=True, help="Also folders inside folders."),
-    click.option("--include", multiple=True, metavar="PATTERN", help="Only files of folders that match, as '*.wav'."),
+    click.option("--recursive/--no-recursive", default=True, show_default=True, help="Search folders recursively."),
     click.option(
-        "--join", is_flag=True, help="Files of `record` that continue each other are one recording, as they were live."
+        "--include", multiple=True, metavar="PATTERN", help="Only files in folders that match, such as '*.wav'."
+    ),
+    click.option(
+        "--join", is_flag=True, help="Join consecutive files that a station saved with `record` to one recording."
     ),
     click.option("--since", help="Only recordings that began at this ISO 8601 time or later."),
     click.option("--until", help="Only recordings that began before this time; a date includes that day."),
-    click.option("--start", help="When the recording began, for one whose name and header do not say."),
+    click.option("--start", help="Start of the recording, if its name and header have none."),
     click.option(
         "--timezone",
         default="UTC",
         show_default=True,
-        help="Of times that name none: UTC, +02:00, Europe/Berlin.",
+        help="Time zone of times without one: UTC, +02:00, Europe/Berlin.",
     ),
     click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Recordings scored at once."),
     click.option(
         "--batch", type=click.IntRange(1, MAX_BATCH), help="Windows per run of the network. [default: by provider]"
     ),
     click.option("--resume", is_flag=True, help="Continue an interrupted run; keep its run database for the next."),
-    click.option("--dry-run", is_flag=True, help="Only list what would be scored."),
+    click.option("--dry-run", is_flag=True, help="Only list the recordings and estimate the cost."),
     click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs."),
 )
 

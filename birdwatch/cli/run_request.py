@@ -1,4 +1,4 @@
-"""From the options of `birdwatch run`, and of `plan`, to a request."""
+"""Makes the request of `birdwatch run` and `birdwatch plan` from their options."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def _check_blending(blending: Blending, outputs: Sequence[Output]) -> None:
         )
     if blending.models and not all(kaggle):
         raise click.UsageError(
-            "only the rows of --format kaggle are blended; the other tables are one model's: write them by another run"
+            "only --format kaggle can be blended; write the other tables, which are of one model, with another run"
         )
 
 
 def notice(line: str) -> None:
-    """A line for the user."""
+    """Print a line for the user on stderr."""
     click.echo(printable(line), err=True)

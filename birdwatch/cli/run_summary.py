@@ -18,9 +18,9 @@ from birdwatch.wording import audio_text, counted, printable, speed_text
 
 __all__ = ["print_failures", "print_summary", "print_warnings", "species_lines"]
 
-# The tables hold all species; at the end of a run these are enough.
+# Species in the summary of a run; the tables have all of them.
 SPECIES_SHOWN = 20
-# Warnings beyond these are only counted: a card full of cut-off files needs one look, not a thousand lines.
+# Further warnings are only counted: a card full of truncated files must not print a thousand lines.
 WARNINGS_SHOWN = 10
 
 
@@ -33,7 +33,7 @@ def print_summary(summary: RunSummary, *, json_progress: bool) -> int:
     outputs = [output.shown for output in summary.request.outputs]
     print_warnings(warnings)
     resumed = f" ({summary.meter.resumed} of them before)" if summary.meter.resumed else ""
-    # Nothing was scored where an earlier run has done it all.
+    # No speed if an earlier run has scored everything.
     speed = f" ({speed_text(state['times_real_time'])} times real time)" if summary.meter.done_s else ""
     warned = f", {len(warnings)} with a warning" if warnings else ""
     further = len(summary.request.blending.models)
@@ -65,13 +65,13 @@ def print_warnings(warnings: Sequence[str]) -> None:
 
 
 def print_failures(failed: int, total: int, errors: Path | str) -> None:
-    """How many of `total` recordings failed, and where the reasons are, on stderr; nothing where none did."""
+    """Print how many of `total` recordings failed, and where the reasons are, on stderr; nothing if none did."""
     if failed:
         click.echo(f"birdwatch: {failed} of {counted(total, 'recording')} failed, see {errors}", err=True)
 
 
 def species_lines(entries: Sequence[Entry], manifest: Manifest) -> tuple[int, list[str]]:
-    """How many species were found, and for the most certain a line: best score, name, in how many recordings."""
+    """The number of detected species, and lines for those with the highest scores: score, name, recordings."""
     best = np.zeros(len(manifest.labels), np.float32)
     count = np.zeros(len(manifest.labels), np.int64)
     for entry in entries:

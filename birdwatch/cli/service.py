@@ -1,4 +1,4 @@
-"""`birdwatch service`: for people who do not write units."""
+"""`birdwatch service`: installs, removes and inspects the systemd service."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ __all__ = ["service"]
 
 @click.group()
 def service() -> None:
-    """Run `birdwatch listen` as a systemd service: install it, remove it, look at it."""
+    """Install, remove or inspect `birdwatch listen` as a systemd service."""
 
 
 _user = click.option(
-    "--user", is_flag=True, help="For you alone: desktops with PulseAudio or PipeWire. No root needed."
+    "--user", is_flag=True, help="A user service, for desktops with PulseAudio or PipeWire. No root needed."
 )
 
 
-_hub = click.option("--hub", is_flag=True, help="The hub, which keeps what stations publish and shows it to browsers.")
+_hub = click.option("--hub", is_flag=True, help="The service of `birdwatch hub` instead.")
 
 
 @service.command()
 @_user
 @_hub
-@click.option("--cuda", is_flag=True, help="Let it use an NVIDIA GPU.")
-@click.option("--keys", is_flag=True, help="Let it use the CURVE keys in /etc/birdwatch/keys.")
-@click.option("--no-start", is_flag=True, help="Only put the files in place.")
+@click.option("--cuda", is_flag=True, help="Give it access to an NVIDIA GPU.")
+@click.option("--keys", is_flag=True, help="Give it the CURVE keys in /etc/birdwatch/keys.")
+@click.option("--no-start", is_flag=True, help="Only write the files.")
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 def install(user: bool, hub: bool, cuda: bool, keys: bool, no_start: bool, dry_run: bool) -> None:
-    """Put the service in place and start it, now and after every boot. A configuration that exists is kept."""
+    """Install the service, start it, and enable it at boot. An existing configuration is kept."""
     if hub:
         _install_hub(user or cuda or keys, no_start=no_start, dry_run=dry_run)
         return
@@ -56,7 +56,7 @@ def install(user: bool, hub: bool, cuda: bool, keys: bool, no_start: bool, dry_r
             click.echo(f"# ---- {path}\n{text}")
         return
     _check_rights(user)
-    # Of an installation before, for another configuration.
+    # An earlier installation may have had another configuration.
     (place.drop_in_folder / "loopback.conf").unlink(missing_ok=True)
     for path, text in files.items():
         _write(path, text)
@@ -65,17 +65,17 @@ def install(user: bool, hub: bool, cuda: bool, keys: bool, no_start: bool, dry_r
         return
     _systemctl(user, "daemon-reload")
     _systemctl(user, "enable", NAME)
-    # `restart` also starts; after an installation over an older one the new files count.
+    # `restart` also starts a stopped unit, and applies the new files if it was running.
     _systemctl(user, "restart", NAME)
-    click.echo(f"birdwatch listens, now and after every boot; its settings are in {place.configuration}")
+    click.echo(f"birdwatch is listening and starts at every boot; its settings are in {place.configuration}")
     if user:
-        click.echo("it ends when you log out, unless: loginctl enable-linger")
+        click.echo("it ends when you log out; to keep it running: loginctl enable-linger")
 
 
 def _install_hub(others: bool, *, no_start: bool, dry_run: bool) -> None:
-    """Put the hub's service in place; it is the machine's, and its keys are named in its options."""
+    """Install the hub's system service; the options in hub.env name its keys."""
     if others:
-        raise ConfigError("--hub goes with --no-start and --dry-run only; a user's own hub is `birdwatch hub`")
+        raise ConfigError("--hub goes with --no-start and --dry-run only; without a service run `birdwatch hub`")
     place = _hub_of(_installation(False, ()))
     files = place.files()
     if not place.configuration.exists():
@@ -92,7 +92,7 @@ def _install_hub(others: bool, *, no_start: bool, dry_run: bool) -> None:
         return
     for words in (("daemon-reload",), ("enable", HUB_NAME), ("restart", HUB_NAME)):
         _systemctl(False, *words)
-    click.echo(f"the hub runs, now and after every boot; its options are in {place.configuration}")
+    click.echo(f"the hub is running and starts at every boot; its options are in {place.configuration}")
 
 
 def _hub_of(place: Installation) -> Installation:
@@ -103,7 +103,7 @@ def _hub_of(place: Installation) -> Installation:
 @_user
 @_hub
 def uninstall(user: bool, hub: bool) -> None:
-    """Stop the service and remove its unit. The configuration and the journal stay."""
+    """Stop the service and remove its unit. The configuration and the message log are kept."""
     place = _installation(user, DROP_INS)
     place = _hub_of(place) if hub else place
     _check_rights(user)
@@ -117,14 +117,14 @@ def uninstall(user: bool, hub: bool) -> None:
     if place.drop_in_folder.is_dir() and not any(place.drop_in_folder.iterdir()):
         place.drop_in_folder.rmdir()
     _systemctl(user, "daemon-reload")
-    click.echo(f"{place.configuration} and what was recorded are still there")
+    click.echo(f"{place.configuration} and the recorded data were kept")
 
 
 @service.command()
 @_user
 @_hub
 def status(user: bool, hub: bool) -> None:
-    """Show what systemd knows of the service, with its last lines; the exit code is systemctl's (0: it runs)."""
+    """Show the service's state and last log lines; the exit code is systemctl's (0: it is running)."""
     place = _installation(user, ())
     place = _hub_of(place) if hub else place
     if not place.unit.exists():
@@ -143,7 +143,7 @@ def _installation(user: bool, drop_ins: tuple[str, ...]) -> Installation:
 
 
 def _stays_here(place: Installation) -> bool:
-    """Whether the service, by its configuration, has no business with other machines."""
+    """Whether the configuration needs no connection to other machines."""
     if not place.configuration.exists():
         return True
     loaded = Configuration(place.configuration, {}, environ={}).read()
@@ -153,7 +153,7 @@ def _stays_here(place: Installation) -> bool:
 
 
 def _program() -> tuple[str, ...]:
-    """How a service calls this very installation."""
+    """The command line that a service uses to call this installation."""
     script = Path(sys.executable).with_name("birdwatch")
     if script.is_file() and os.access(script, os.X_OK):
         return (str(script),)
@@ -162,7 +162,7 @@ def _program() -> tuple[str, ...]:
 
 def _check_rights(user: bool) -> None:
     if not user and os.geteuid() != 0:
-        raise ConfigError("the machine's services are root's: use sudo, or --user for a service of your own")
+        raise ConfigError("a system service needs root: use sudo, or --user for a user service")
     if user and os.geteuid() == 0:
         raise ConfigError("--user is for users who log in, not for root; leave it out")
 
@@ -178,7 +178,7 @@ def _write(path: Path, text: str) -> None:
 def _call(user: bool, *words: str) -> list[str]:
     program = shutil.which("systemctl")
     if program is None:
-        raise ConfigError("there is no systemctl here; without systemd run `birdwatch listen` in your own way")
+        raise ConfigError("there is no systemctl here; without systemd, run `birdwatch listen` directly")
     return [program, *(["--user"] if user else []), *words]
 
 

@@ -1,4 +1,4 @@
-"""`birdwatch tail`: what a subscriber sees."""
+"""`birdwatch tail`: prints a station's messages as they are published."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from birdwatch.messaging.subscriber import Subscriber
 
 __all__ = ["tail"]
 
-# A station publishes its status every 5 s and greets new subscribers.
+# A station publishes its status every 5 s and for each new subscriber.
 SILENCE_S = 12.0
-# A station on this network accepts a connection at once.
+# A station on the local network accepts a connection much faster.
 CONNECT_S = 2.0
 
 
@@ -27,9 +27,9 @@ CONNECT_S = 2.0
 @click.option("--keys", type=click.Path(path_type=Path), help="Folder of a subscriber's CURVE keys.")
 @click.option("--count", type=click.IntRange(1), help="Stop after this many messages.")
 def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | None, count: int | None) -> None:
-    """Show what the station at ENDPOINT publishes (default: the one on this machine), until interrupted.
+    """Print the messages of the station at ENDPOINT (default: the one on this machine) until interrupted.
 
-    A prefix is for example birdwatch/1/detection/ or birdwatch/1/event/garden/.
+    Topics are for example birdwatch/1/detection/ or birdwatch/1/event/garden/.
     """
     check_endpoint(endpoint)
     if not _answers(endpoint):
@@ -45,7 +45,7 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
             while count is None or shown < count:
                 message = subscriber.receive(SILENCE_S)
                 if message is None:
-                    # With a prefix that is seldom used, silence means nothing.
+                    # Without a warning for a prefix, which may match few messages.
                     if not (shown or warned or topics):
                         warned = True
                         click.echo(
@@ -61,7 +61,7 @@ def tail(endpoint: str, as_json: bool, topics: tuple[str, ...], keys: Path | Non
 
 
 def _answers(endpoint: str) -> bool:
-    """Whether something accepts connections at a TCP endpoint; True for others, of which that cannot be told."""
+    """Whether something accepts connections at a TCP endpoint; True for other endpoints, which are not tested."""
     scheme, _, address = endpoint.partition("://")
     host, _, port = address.rpartition(":")
     if scheme != "tcp" or not port.isdigit():

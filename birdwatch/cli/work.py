@@ -1,4 +1,4 @@
-"""`birdwatch work`: score a share of a planned run."""
+"""`birdwatch work`: scores a share of a planned run."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["work"]
 @click.option("--shard", "share", default="0/1", show_default=True, metavar="I/N", help="The I-th of N equal shares.")
 @click.option("--json-progress", is_flag=True, help="Progress as JSON lines on stdout, for programs.")
 def work(store: Path | str, share: str, json_progress: bool) -> None:
-    """Score what is not scored yet of the run that was planned in STORE.
+    """Score the recordings of the run planned in STORE that are not scored yet.
 
-    May be killed and started again at any time, and run on any number of machines at once.
+    Can be killed and started again at any time, and run on any number of machines at the same time.
     """
     index, count = _share(share)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -58,7 +58,7 @@ def work(store: Path | str, share: str, json_progress: bool) -> None:
 
 
 def _counted(number: int, plan: Plan) -> str:
-    """So many of the plan's parts."""
+    """`number` of the plan's recordings or sections, in words."""
     if len(plan.parts) == len(plan.jobs):
         return counted(number, "recording")
     return counted(number, "recording or section", "recordings and sections")

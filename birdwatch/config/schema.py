@@ -1,7 +1,7 @@
 """Every setting with its default, its bounds and one line of help, each once.
 
-A setting has one name everywhere: `hop = 2.5` in the file, `BIRDWATCH_HOP=2.5`, `--hop 2.5`. How they are read is
-birdwatch.config.loading's.
+A setting has the same name everywhere: `hop = 2.5` in the file, `BIRDWATCH_HOP=2.5`, `--hop 2.5`.
+birdwatch.config.loading reads them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ __all__ = ["SCORING", "ClassRules", "Rule", "Settings", "class_rules", "rules"]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The type and bounds of a setting; a number has both, so that what is computed from it stays finite.
+    """The type and bounds of a setting; each number has both bounds, so that values computed from it stay finite.
 
-    most: the upper bound where the setting has no natural one, told only to whom it concerns. off: a number below `low`
-    that is allowed as well. like: what the pattern stands for, in words. live: applied by a reload; the others need a
-    restart. source: may differ between sources, in `[source.NAME]`; where sources are such tables, a reload applies it
-    by opening that source again. secret: its value is never shown.
+    most: the upper bound of a setting without a natural one, mentioned only in an error. off: a number below `low`
+    that is allowed as well. like: a description of the pattern. live: applied by a reload; other settings need a
+    restart. source: may differ between sources, in `[source.NAME]`; a reload applies it by opening that source again.
+    secret: the value is never shown.
     """
 
     kind: type
@@ -95,12 +95,14 @@ class ClassRules:
     """Detection threshold and event rules of one class."""
 
     threshold: float | None = setting(
-        None, float, "Detection threshold of all classes; none: the model's own.", **_score
+        None, float, "Detection threshold of all classes; none: those of the model.", **_score
     )
     event_off: float | None = setting(
         None, float, "Score below which an event ends; none: the detection threshold.", **_score
     )
-    event_min_windows: int = setting(1, int, "Minimum positive windows of an event.", low=1, most=1_000_000, **_live)
+    event_min_windows: int = setting(
+        1, int, "Minimum number of positive windows of an event.", low=1, most=1_000_000, **_live
+    )
     event_bridge: float = setting(
         5.0, float, "Longest pause within an event, in seconds.", low=0.0, most=DAY_S, **_live
     )
@@ -111,7 +113,7 @@ class Settings(ClassRules):
     """All settings. Paths are as the user wrote them, with `~` resolved."""
 
     device: str | None = setting(
-        None, str, "Microphone: a stable name, a part of one, or a number; none: the default.", **_own
+        None, str, "Microphone: its stable name, a part of it, or its number; none: the default.", **_own
     )
     source: str | None = setting(None, str, "A file, or - for raw audio on stdin, instead of a microphone.", **_own)
     url: str | None = setting(
@@ -123,7 +125,7 @@ class Settings(ClassRules):
     )
     folder: Path | None = setting(None, Path, "A folder instead of a microphone: recordings that arrive there.", **_own)
     channel: str = setting(
-        "mix", str, "Of several: mix (their mean), a number from 0, or each.", pattern=r"mix|each|\d{1,3}", **_own
+        "mix", str, "Channel: mix (downmix to mono), a number from 0, or each.", pattern=r"mix|each|\d{1,3}", **_own
     )
     gain: float = setting(0.0, float, "Amplification before scoring, in dB.", low=-60.0, high=60.0, **_own)
     high_pass: float = setting(
@@ -160,50 +162,52 @@ class Settings(ClassRules):
     week: int | None = setting(
         None,
         int,
-        "Week of the year, 1 to 48 (four a month); none: today's when live, else the whole year.",
+        "Week of the year, 1 to 48 (four per month); none: the current one when live, else the whole year.",
         low=1,
         high=48,
         **_live,
     )
-    species: Path | None = setting(None, Path, "A list, one species per line: only these are detected.", **_live)
-    locale: str | None = setting(None, str, "Label names in this language (as the model has), or from this file.")
-    provider: Provider = setting("auto", str, "What the network runs on.", choices=PROVIDERS)
+    species: Path | None = setting(None, Path, "A file, one species per line: only these are detected.", **_live)
+    locale: str | None = setting(None, str, "Label names in this language, if the model has it, or from this file.")
+    provider: Provider = setting("auto", str, "Execution provider of the network.", choices=PROVIDERS)
     hop: float | None = setting(
         None, float, "Seconds between windows; none: half a window.", low=0.01, most=DAY_S, **_own
     )
     recording_seconds: float = setting(
-        60.0, float, "Length of a live stream's recording messages.", low=1.0, most=DAY_S, **_own
+        60.0, float, "Seconds per recording message of a live source.", low=1.0, most=DAY_S, **_own
     )
     bind: str = setting(
-        "tcp://127.0.0.1:5570", str, "Where subscribers connect.", pattern=_endpoint, like=_like_endpoint
+        "tcp://127.0.0.1:5570", str, "Endpoint for subscribers.", pattern=_endpoint, like=_like_endpoint
     )
     replay_bind: str = setting(
         "tcp://127.0.0.1:5571",
         str,
-        "Where replay is served; `off` for nowhere.",
+        "Endpoint for replay; `off` for none.",
         pattern=f"off|{_endpoint}",
         like=f"off, {_like_endpoint}",
     )
     curve_keys: Path | None = setting(None, Path, "Folder of CURVE keys (birdwatch keygen).")
     insecure_bind: bool = setting(False, bool, "Allow other machines to connect without keys.")
-    journal: Path | None = setting(None, Path, "File of published messages; none: in the state folder.")
+    journal: Path | None = setting(None, Path, "File of the message log; none: in the state folder.")
     journal_max_mb: float = setting(
-        256.0, float, "Size of the journal, oldest removed first; 0 for none.", low=0.0, most=1e9
+        256.0, float, "Maximum size of the message log, oldest removed first; 0: no message log.", low=0.0, most=1e9
     )
     save_clips: Path | None = setting(None, Path, "Folder for the audio of events; none: not saved.")
-    clips_max_gb: float = setting(10.0, float, "Size of all clips, oldest removed first.", low=0.0, most=1e6, live=True)
-    record: Path | None = setting(None, Path, "Folder for all audio, as one file per minute; none: not kept.", **_own)
-    record_format: str = setting("flac", str, "Of recorded audio.", choices=("flac", "opus"), **_own)
+    clips_max_gb: float = setting(
+        10.0, float, "Maximum size of all clips, oldest removed first.", low=0.0, most=1e6, live=True
+    )
+    record: Path | None = setting(None, Path, "Folder for all audio, one file per minute; none: not saved.", **_own)
+    record_format: str = setting("flac", str, "Format of saved audio.", choices=("flac", "opus"), **_own)
     record_max_gb: float = setting(
-        50.0, float, "Size of recorded audio, oldest removed first.", low=0.0, most=1e6, **_own
+        50.0, float, "Maximum size of saved audio, oldest removed first.", low=0.0, most=1e6, **_own
     )
     record_max_days: float = setting(
-        0.0, float, "Age of recorded audio in days; 0: no limit.", low=0.0, most=36500.0, **_own
+        0.0, float, "Maximum age of saved audio in days; 0: no limit.", low=0.0, most=36500.0, **_own
     )
     privacy: str = setting(
         "off",
         str,
-        "Where a person speaks: drop-audio keeps detections only, drop-all nothing.",
+        "During speech: drop-audio keeps detections only, drop-all nothing.",
         choices=("off", "drop-audio", "drop-all"),
         **_own,
     )
@@ -214,11 +218,11 @@ class Settings(ClassRules):
         return self.class_.get(code) or self.for_all_classes()
 
     def for_all_classes(self) -> ClassRules:
-        """The rules of classes that have none of their own."""
+        """The rules of classes without rules of their own."""
         return ClassRules(**{name: getattr(self, name) for name in class_rules()})
 
 
-# The settings that decide scores, detections and events: `birdwatch run` takes them as a station does.
+# The settings that determine scores, detections and events, which `birdwatch run` has like a station.
 SCORING = (
     "model",
     "provider",
@@ -236,10 +240,10 @@ SCORING = (
 
 
 def rules() -> dict[str, Rule]:
-    """Each setting's rule by its name, in the order in which they are shown."""
+    """Each setting's rule by name, in display order."""
     return {item.name: item.metadata["rule"] for item in fields(Settings) if item.name != "class_"}
 
 
 def class_rules() -> dict[str, Rule]:
-    """The rules of what can be set for one class."""
+    """The rules of the settings that can be set per class."""
     return {item.name: item.metadata["rule"] for item in fields(ClassRules)}

@@ -54,7 +54,7 @@ def test_what_makes_no_sense_is_one_line(tmp_path, words, why):
 
 def test_the_first_steps_lead_to_a_page_that_asks_for_the_password(tmp_path):
     done = call(tmp_path, "password", BIRDWATCH_HUB_PASSWORD=PASSWORD)
-    assert (done.returncode, done.stderr) == (0, "the password is set\n")
+    assert (done.returncode, done.stderr) == (0, "the password was set\n")
     with hub_process(tmp_path) as address, httpx.Client(base_url=f"http://{address}/") as browser:
         assert browser.get("").text.startswith("<!doctype html>")
         session = browser.get("api/v1/session").json()

@@ -26,7 +26,7 @@ def with_probe(path: Path, shift: float) -> Path:
 def test_own_answer_passes(tmp_path: Path) -> None:
     told = CliRunner().invoke(model, ["check", str(with_probe(tmp_path / "tiny.onnx", 0.0)), "--provider", "cpu"])
     assert told.exit_code == 0, told.exception
-    assert told.stdout.startswith("tiny: the same answer to 4 clips on CPUExecutionProvider, onnxruntime ")
+    assert told.stdout.startswith("tiny: the same scores for 4 clips on CPUExecutionProvider, onnxruntime ")
 
 
 def test_another_answer_fails_and_says_by_how_much(tmp_path: Path) -> None:

@@ -157,7 +157,10 @@ def test_rows_are_blended_and_smoothed_on_the_command_line(run, recording, tmp_p
         (("--smooth", ".5/.5"), "odd number of weights"),
         (("--budget", "ten"), "85min, 1.5h or 300s"),
         (("--blend-power", "0"), "0"),
-        (("--out", "d.parquet", "--blend-with", tiny_model), "only the rows of --format kaggle are blended"),
+        (
+            ("--out", "d.parquet", "--blend-with", tiny_model),
+            "only --format kaggle can be blended; write the other tables",
+        ),
     ):
         done = run(*kaggle, *wrong)
         assert done.returncode == 2

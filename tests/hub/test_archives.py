@@ -200,7 +200,7 @@ def test_the_commands_take_in_write_and_copy(tmp_path, monkeypatch):
     path = birdnet_pi(tmp_path / "birds.db", PI_ROWS)
     run = CliRunner()
     done = run.invoke(command, ["import", str(path), "--timezone", "Europe/Berlin"], catch_exceptions=False)
-    assert (done.exit_code, done.stderr) == (0, "3 events new, 0 in the store already\n")
+    assert (done.exit_code, done.stderr) == (0, "3 events new, 0 already in the store\n")
     for kind in FORMATS:
         done = run.invoke(command, ["export", str(tmp_path / f"o.{kind}"), "--format", kind], catch_exceptions=False)
         assert done.exit_code == 0

@@ -169,4 +169,4 @@ def test_the_command_ends_with_what_it_means(station: Settings, tmp_path: Path) 
     assert (good.exit_code, good.output.splitlines()[-1]) == (0, "birdwatch can listen")
     bad = CliRunner().invoke(command, [*options, "--device", "nope"])
     assert bad.exit_code == 1
-    assert bad.output.splitlines()[-1] == "1 of these would keep birdwatch from listening"
+    assert bad.output.splitlines()[-1] == "1 of these would prevent birdwatch from listening"

@@ -160,7 +160,7 @@ def test_the_command_shows_lines_or_json_and_says_what_is_missing(publisher: Pub
     assert [json.loads(line)["seq"] for line in as_json.stdout.splitlines()] == [1, 2, 3, 4, 5]
     unknown = CliRunner().invoke(replay, [endpoint, "--since", "1", "--boot", "gone"])
     assert unknown.exit_code == 3
-    assert "knows nothing of boot gone" in unknown.stderr
+    assert "does not contain boot gone" in unknown.stderr
     none = CliRunner().invoke(replay, ["--journal", str(tmp_path / "none"), "--since", "0"])
     assert isinstance(none.exception, SinkError)
 
