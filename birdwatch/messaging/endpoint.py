@@ -70,6 +70,10 @@ def bind(endpoint: str, *, option: str, secured: bool) -> tuple[socket.socket, s
             error.errno or 0, error.strerror or str(error)
         )
         raise SinkError(f"{endpoint} cannot be bound: {why}; choose another with {option}") from error
+    except UnicodeError as error:  # a name with an empty part, or one of more than 63 letters
+        raise SinkError(
+            f"{endpoint} cannot be bound: no name of a host ({error}); choose another with {option}"
+        ) from error
     return sock, f"tcp://{host}:{sock.getsockname()[1]}"
 
 
@@ -180,11 +184,15 @@ def _make_room(path: Path, endpoint: str, option: str) -> None:
             f"{endpoint} cannot be bound: {path} is a file, which is left alone; choose another with {option}"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # An owner that accepts nothing, with as many waiting as may, must not be waited for: BlockingIOError.
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
             return
+        except BlockingIOError:
+            pass
     raise SinkError(_taken(endpoint, option))
 
 

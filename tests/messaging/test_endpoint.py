@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from birdwatch.errors import ConfigError, SinkError
-from birdwatch.messaging.endpoint import check_endpoint, is_local
+from birdwatch.messaging.endpoint import bind, check_endpoint, is_local
 from birdwatch.messaging.messages import Envelope
 from birdwatch.messaging.publisher import Publisher
 
@@ -49,3 +51,26 @@ def test_an_address_of_another_machine_is_named(tmp_path: Path) -> None:
         Publisher("tcp://192.0.2.1:5570", ENVELOPE, insecure=True)
     with pytest.raises(SinkError, match="does not exist; make it first"):
         Publisher(f"ipc://{tmp_path}/none/socket", ENVELOPE)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".b", "a" * 300])
+def test_a_host_that_can_be_no_name_is_one_line(host: str) -> None:
+    with pytest.raises(SinkError, match="no name of a host"):
+        bind(f"tcp://{host}:0", option="--bind", secured=True)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no ipc here")
+def test_the_socket_of_an_owner_that_accepts_nothing_is_in_use_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "busy"
+    with ExitStack() as stack:
+        owner = stack.enter_context(socket.socket(socket.AF_UNIX))
+        owner.bind(str(path))
+        owner.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(str(path))
+        with pytest.raises(SinkError, match="in use by another program"):
+            bind(f"ipc://{path}", option="--bind", secured=False)
+    assert path.exists()
