@@ -50,7 +50,7 @@ class FrontendSpec:
             if getattr(self, name) != known
         ]
         # Sizes and types first: the rest compares numbers.
-        numbers = frontend_faults(asdict(self))
+        numbers = frontend_faults({item.name: getattr(self, item.name) for item in fields(self)})
         faults += numbers
         if not numbers and not 0 <= self.fmin_hz < self.fmax_hz <= self.rate_hz / 2:
             faults.append(

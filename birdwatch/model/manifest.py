@@ -14,7 +14,7 @@ from typing import Any
 from birdwatch.audio.resample import ResamplerKind
 from birdwatch.errors import ConfigError, ModelError
 from birdwatch.model.frontend import FrontendSpec
-from birdwatch.model.manifest_faults import Activation, Input, manifest_faults, shown
+from birdwatch.model.manifest_faults import Activation, Input, manifest_faults, shown, some
 
 __all__ = ["METADATA_KEY", "SCHEMA", "Activation", "Input", "Label", "Manifest"]
 
@@ -121,7 +121,7 @@ class Manifest:
             )
         known = {item.name: item for item in fields(cls)}
         required = {"name", "labels", "rate_hz", "window_frames", "frontend", "schema"}
-        faults = [f"unknown field {shown(name)}" for name in sorted(set(values) - set(known))]
+        faults = some([f"unknown field {shown(name)}" for name in sorted(set(values) - set(known))])
         missing = sorted(required - set(values))
         faults += [f"missing field {name!r}" for name in missing]
         found = {name: _default(item) for name, item in known.items()} | {n: v for n, v in values.items() if n in known}

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from birdwatch.audio.resample import ResamplerKind
 
-__all__ = ["Activation", "Input", "frontend_faults", "manifest_faults", "probe_faults", "shown"]
+__all__ = ["Activation", "Input", "frontend_faults", "manifest_faults", "probe_faults", "shown", "some"]
 
 Input = Literal["mel", "waveform"]
 Activation = Literal["sigmoid", "softmax", "none"]
@@ -24,6 +24,7 @@ MAX_WINDOW_S = 600
 MAX_IMAGE = 8192
 MAX_FFT = 1 << 20
 MAX_CLASSES = 200_000
+MAX_NUMBER = 1 << 63
 # A code is part of topics, file names and table columns.
 MAX_NAME_BYTES = 200
 # Of the same fault, as many are named; the rest is counted.
@@ -126,7 +127,7 @@ def _label_faults(labels: object) -> list[str]:
     repeated = sorted(code for code, count in codes.items() if count > 1)
     if repeated:
         faults.append(f"labels repeat {shown(repeated[:NAMED])}")
-    return _some(faults)
+    return some(faults)
 
 
 def _threshold_faults(threshold: object, thresholds: object, labels: object) -> list[str]:
@@ -141,7 +142,7 @@ def _threshold_faults(threshold: object, thresholds: object, labels: object) -> 
         unknown = sorted(str(code) for code in set(thresholds) - codes)
         if unknown:
             faults.append(f"thresholds name classes that labels lack: {shown(unknown[:NAMED])}")
-    return _some(faults)
+    return some(faults)
 
 
 def _window_faults(rate_hz: object, window_frames: object) -> list[str]:
@@ -190,7 +191,8 @@ def _text_faults(name: str, value: object, *, empty: bool = False, limit: int | 
     return []
 
 
-def _some(faults: list[str]) -> list[str]:
+def some(faults: list[str]) -> list[str]:
+    """As many faults of a kind as a message can name, and how many more there are."""
     more = len(faults) - NAMED
     return faults if more <= 0 else [*faults[:NAMED], f"and {more} more of the kind"]
 
@@ -200,8 +202,11 @@ def _is_list(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # JSON's whole numbers may have thousands of digits, which no float holds.
+    return abs(value) < MAX_NUMBER if isinstance(value, int) else math.isfinite(value)

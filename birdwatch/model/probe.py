@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
-from birdwatch.model.manifest_faults import probe_faults, shown
+from birdwatch.model.manifest_faults import probe_faults, shown, some
 
 __all__ = ["RECIPE", "Probe", "ProbeResult", "Scorer", "probe_clips", "replay_probe"]
 
@@ -56,7 +56,7 @@ class Probe:
     def from_manifest(cls, values: Mapping[str, Any], classes: int) -> Probe:
         """The probe in a manifest of `classes` labels; raises ModelError with all that is wrong."""
         known = {item.name for item in fields(cls)}
-        faults = [f"unknown field {name!r}" for name in sorted(set(values) - known)]
+        faults = some([f"unknown field {shown(name)}" for name in sorted(set(values) - known)])
         faults += [f"missing field {name!r}" for name in sorted(known - set(values))]
         if values.get("recipe", RECIPE) != RECIPE:
             faults.append(f"recipe is {shown(values['recipe'])}, this version of birdwatch makes {RECIPE!r}")

@@ -13,6 +13,7 @@ from tiny_model import manifest
 
 from birdwatch.errors import ModelError
 from birdwatch.model.manifest import Manifest
+from birdwatch.model.probe import Probe
 
 GOOD: dict[str, Any] = json.loads(manifest().to_json())
 
@@ -127,3 +128,31 @@ def test_anything_in_a_label_too(value: Any) -> None:
         return
     assert made.labels[0].code == value
     value.encode()
+
+
+HUGE = ["1" + "0" * 400, "-" + "9" * 400, "1e400", "[" * 500 + "]" * 500, '{"gretit1": 1' + "0" * 400 + "}"]
+
+
+@pytest.mark.parametrize("value", HUGE)
+def test_numbers_that_no_float_holds_and_deep_values_are_refused_in_any_field(value: str) -> None:
+    good = json.loads(manifest().to_json())
+    # Where it comes from may be told in any object.
+    places = [(name,) for name in good if name != "provenance"] + [("frontend", name) for name in good["frontend"]]
+    for place in places:
+        marked = json.loads(json.dumps(good))
+        holder = marked if len(place) == 1 else marked[place[0]]
+        holder[place[-1]] = "HERE"
+        with pytest.raises(ModelError) as caught:
+            Manifest.from_json(json.dumps(marked).replace('"HERE"', value))
+        assert len(str(caught.value)) < 4000, place
+    for name in ("scores", "tolerance", "tolerance_log_odds", "sha256"):
+        fields = {"scores": [[0.5]], "tolerance": 1, "tolerance_log_odds": 1, "sha256": ""} | {name: json.loads(value)}
+        with pytest.raises(ModelError):
+            Probe.from_manifest(fields, 1)
+
+
+def test_a_hundred_thousand_unknown_fields_are_counted() -> None:
+    fields = json.loads(manifest().to_json()) | {f"x{number}": 1 for number in range(100_000)}
+    with pytest.raises(ModelError, match=r"unknown field 'x0'.*and 99995 more of the kind") as caught:
+        Manifest.from_json(json.dumps(fields))
+    assert len(str(caught.value)) < 1000
