@@ -1,4 +1,4 @@
-"""`python -m export`: a checkpoint in, a verified model file out."""
+"""`python -m export`: converts a checkpoint to a verified model file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 
 def _add_networks(parser: argparse.ArgumentParser) -> None:
-    """Options of several networks in one file."""
+    """The options for combining several networks."""
     several = parser.add_mutually_exclusive_group()
     several.add_argument(
         "--average", type=Path, nargs="+", default=[], metavar="CHECKPOINT", help="average the weights with these"
@@ -32,28 +32,28 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="CHECKPOINT",
-        help="blend the probabilities with those of these",
+        help="blend the probabilities of these networks",
     )
     parser.add_argument(
         "--blend",
         choices=("mean", "power"),
         default="mean",
-        help="of --ensemble: the mean, or a power mean, which follows the surest network",
+        help="blend of --ensemble: the mean, or a power mean, which favours the highest probability",
     )
     parser.add_argument(
         "--blend-power",
         type=float,
         default=UNBLENDED.power,
         metavar="P",
-        help=f"of --blend power ({UNBLENDED.power:g})",
+        help=f"exponent of --blend power ({UNBLENDED.power:g})",
     )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
-        description="Export a checkpoint of train/ to one self-describing ONNX file, verified before it is written.",
-        epilog="An .onnx model that birdwatch exported can stand in for the checkpoint, to be fused or halved.",
+        description="Export a checkpoint of train/ to one ONNX file with a manifest, verified before it is written.",
+        epilog="Instead of a checkpoint, an exported .onnx model can be given, to make its fused or fp16 variant.",
     )
     parser.add_argument(
         "source",
@@ -64,17 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="the .onnx file to write")
     _add_networks(parser)
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="fp16 computes in half, for CUDA")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="fp16 computes in half precision, for CUDA"
+    )
     parser.add_argument(
         "--storage",
         choices=("fp32", "fp16"),
         default="fp32",
-        help="fp16 halves the file; it computes in fp32 all the same",
+        help="fp16 halves the file; the network still computes in fp32",
     )
     parser.add_argument("--fused", action="store_true", help="the front end inside the graph: samples in, scores out")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX operator set (default 18)")
     parser.add_argument(
-        "--keep-labels", metavar="FILE|N", help="ship only these labels: a file with a code per line, or the first N"
+        "--keep-labels", metavar="FILE|N", help="keep only these labels: a file with one code per line, or the first N"
     )
     parser.add_argument(
         "--manifest",
@@ -83,9 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         help="fields to set: name, license, attribution, thresholds, provenance ...",
     )
     parser.add_argument(
-        "--audio", type=Path, nargs="+", default=[], metavar="FILE", help="verify on these recordings too"
+        "--audio", type=Path, nargs="+", default=[], metavar="FILE", help="also verify on these recordings"
     )
-    parser.add_argument("--report", action="store_true", help="print size, latency and parity of fp32, fp16 and fused")
+    parser.add_argument(
+        "--report", action="store_true", help="print size, latency and differences of fp32, fp16 and fused"
+    )
     return parser
 
 
@@ -96,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.report and options.out is not None:
         parser.error("--report writes no model; leave --out out")
     if not options.report and (not sources(options) or options.out is None):
-        parser.error("name a checkpoint and --out FILE, or ask for --report")
+        parser.error("give a checkpoint and --out FILE, or --report")
     if options.blend == "power" and (not options.ensemble or not 0.0 < options.blend_power < float("inf")):
         parser.error("--blend power needs --ensemble, and a --blend-power above 0")
     try:
@@ -111,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    # torch takes seconds to import: not before the arguments are known to make sense.
+    # torch takes seconds to import, so only after the arguments have been checked.
     from .verify import Kind
     from .write import write_model
 
@@ -129,7 +133,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def sources(options: argparse.Namespace) -> list[Path]:
-    """The checkpoints that are named, whether the first one stands before --average and --ensemble or after them."""
+    """All checkpoints of the command line, from the argument and from --average and --ensemble."""
     return [*([options.source] if options.source is not None else []), *options.average, *options.ensemble]
 
 

@@ -20,14 +20,14 @@ __all__ = ["main"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def train() -> None:
-    """Train bird-sound classifiers: recordings in, checkpoints for `export` out."""
+    """Train classifiers of bird vocalisations on recordings; `export` converts the checkpoints."""
 
 
 @train.command()
 @CONFIG
 @setting_options("data", "audio_root", "cache", "clip", "workers", "window_s", "image_width")
 def prepare(config: Path | None, **given: Any) -> None:
-    """Turn recordings into the mel cache; an interrupted run is resumed. All audio of a folder, or --data's."""
+    """Compute the mel cache of --data's recordings, or of all audio in a folder; resumes if interrupted."""
     from .cache import MelCache
     from .dataset import read_table, read_unlabelled
     from .frontend import frontend_of
@@ -49,8 +49,8 @@ def prepare(config: Path | None, **given: Any) -> None:
 
 @train.command()
 @CONFIG
-@click.option("--recipe", type=click.Choice(list(RECIPES)), help="Settings by name; --config and options go before it.")
-@click.option("--resume", is_flag=True, help="Resume the run in --out after its last whole epoch, with its settings.")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), help="Named settings; --config and options override them.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out after its last complete epoch.")
 @setting_options()
 def fit(config: Path | None, recipe: str | None, resume: bool, **given: Any) -> None:
     """Train one fold, all folds, or on everything."""
@@ -63,13 +63,13 @@ def fit(config: Path | None, recipe: str | None, resume: bool, **given: Any) -> 
 
 
 @train.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="An .onnx that `export` made.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="train.csv of named recordings.")
-@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="Their folder.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint, for `export`.")
-@click.option("--epochs", default=10, show_default=True, help="Over the recordings.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="An .onnx written by `export`.")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="train.csv of labelled recordings.")
+@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="Folder of the recordings.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint to write, for `export`.")
+@click.option("--epochs", default=10, show_default=True, help="Number of epochs.")
 def head(model: Path, data: Path, audio_root: Path, out: Path, epochs: int) -> None:
-    """Adapt an exported model's last layer to the recordists' labels: minutes of one core, the network stays."""
+    """Adapt an exported model's last layer to the recordists' labels; the rest is frozen. Takes minutes of one core."""
     from .dataset import read_table
     from .tune_head import HeadOptions, tune_file
 
@@ -79,12 +79,12 @@ def head(model: Path, data: Path, audio_root: Path, out: Path, epochs: int) -> N
 @train.command()
 @click.option("--model", default="birdnet", show_default=True, help="The teacher: an added model's name or a file.")
 @click.option("--data", multiple=True, type=click.Path(path_type=Path), help="train.csv of recordings (repeatable).")
-@click.option("--audio-root", multiple=True, type=click.Path(path_type=Path), help="Their folder, one for each.")
+@click.option("--audio-root", multiple=True, type=click.Path(path_type=Path), help="Folder of each --data.")
 @click.option("--taxonomy", multiple=True, type=click.Path(path_type=Path), help="csv of classes (repeatable).")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The table, for fit --soft-labels.")
-@click.option("--embeddings-out", type=click.Path(path_type=Path), help="npz of its embeddings, for fit --teacher.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Table to write, for fit --soft-labels.")
+@click.option("--embeddings-out", type=click.Path(path_type=Path), help="npz of the embeddings, for fit --teacher.")
 @click.option("--labels-out", type=click.Path(path_type=Path), help="Also write the classes, for fit --taxonomy.")
-@click.option("--hop-s", default=1.0, show_default=True, help="Seconds from one of the teacher's windows to the next.")
+@click.option("--hop-s", default=1.0, show_default=True, help="Hop of the teacher's windows, in seconds.")
 @click.option("--floor", default=0.01, show_default=True, help="Lower scores are not written.")
 def teach(
     model: str,
@@ -97,7 +97,7 @@ def teach(
     hop_s: float,
     floor: float,
 ) -> None:
-    """Soft labels by a teacher: the scores of another model for each second of the recordings."""
+    """Write soft labels: a teacher's scores for each second of the recordings."""
     from .dataset import read_table, with_codes
     from .tables import write_table
     from .teach import TeachOptions, read_labels
@@ -123,14 +123,14 @@ def teach(
 @train.command()
 @CONFIG
 @click.option("--model", default="birdnet", show_default=True, help="The teacher: an added model's name or a file.")
-@click.option("--count", default=20000, show_default=True, type=click.IntRange(min=1), help="Sounds to make.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for them, for fit --varied.")
+@click.option("--count", default=20000, show_default=True, type=click.IntRange(min=1), help="Number of mixtures.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write, for fit --varied.")
 @setting_options(
     *("data", "audio_root", "taxonomy", "cache", "soft_labels", "extra_data", "extra_root", "background"),
     *("sample_by", "sample_exponent", "extra_share", "seed"),
 )
 def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -> None:
-    """Synthetic mixtures (also faster, slower), each scored by a teacher; an interrupted run is resumed."""
+    """Make synthetic mixtures of recordings, also time-stretched, scored by a teacher; resumes if interrupted."""
     from .vary import Variations
     from .vary_run import vary as make
 
@@ -143,14 +143,14 @@ def vary(config: Path | None, model: str, count: int, out: Path, **given: Any) -
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @setting_options("data", "audio_root", "device")
 @click.option("--hop", "hop_s", type=float, default=2.5, show_default=True, help="Seconds between windows.")
-@click.option("--held-out", is_flag=True, help="Only the recordings that the checkpoint's fold did not train on.")
+@click.option("--held-out", is_flag=True, help="Only the recordings that the checkpoint's fold held out.")
 @click.option(
-    "--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes, to be evaluated against --truth."
+    "--soundscapes", type=click.Path(path_type=Path), help="Folder of soundscapes to evaluate against --truth."
 )
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),
-    help="csv with row_id and a column a class or `birds`; or onsets and offsets: csv, Raven, Audacity, a folder.",
+    help="csv with row_id and a column per class or `birds`; or onsets and offsets: csv, Raven, Audacity, a folder.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for metrics.json, classes.csv and scores.csv.")
 def evaluate(
@@ -164,7 +164,7 @@ def evaluate(
     truth: Path | None,
     out: Path | None,
 ) -> None:
-    """Evaluate a checkpoint on labelled recordings, or on soundscapes, scored as the daemon scores them."""
+    """Evaluate a checkpoint on labelled recordings or soundscapes, scored as in the daemon."""
     from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
     from .evaluate import evaluate_recordings, held_out_recordings, recordings_of
@@ -179,7 +179,7 @@ def evaluate(
     fold = str(ensemble.checkpoint.config.get("fold", ""))
     chosen = held_out_recordings(checkpoint, fold, recordings_of(data or "", audio_root or ""), only=held_out)
     if chosen.trained_on:
-        say(f"{chosen.trained_on} of these recordings were trained on: the scores below are too good (--held-out)")
+        say(f"{chosen.trained_on} of these recordings were used in training, so the scores are too high (--held-out)")
     evaluate_recordings(ensemble, chosen.recordings, hop_s=hop_s, out=out, say=say)
 
 
@@ -191,7 +191,7 @@ def evaluate(
 @click.option("--min-score", type=float, default=0.05, show_default=True, help="Lower scores are not written.")
 @setting_options("device")
 def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_score: float, device: str | None) -> None:
-    """Label soundscapes with the mean of a run's folds (or one checkpoint), as soft labels for `fit --pseudo`."""
+    """Write pseudo-labels of soundscapes by the mean of a run's folds (or one checkpoint), for `fit --pseudo`."""
     from .device import choose_device
     from .ensemble import checkpoints_of, load_ensemble
     from .pseudo_label import write_pseudo_labels
@@ -207,26 +207,28 @@ def pseudo_label(run: Path, soundscapes: Path, out: Path, power: float, min_scor
 
 @train.command()
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="The exported model.")
-@click.option("--trained", required=True, type=click.Path(path_type=Path), help="csv of the recordings in training.")
-@click.option("--held-out", required=True, type=click.Path(path_type=Path), help="csv of others, for the threshold.")
+@click.option("--trained", required=True, type=click.Path(path_type=Path), help="csv of the training recordings.")
+@click.option("--held-out", required=True, type=click.Path(path_type=Path), help="csv of held-out recordings.")
 @click.option("--outside", required=True, type=click.Path(path_type=Path), help="csv of another collection.")
-@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="What the tables name lies here.")
+@click.option("--audio-root", required=True, type=click.Path(path_type=Path), help="Folder of these recordings.")
 @click.option("--compare", multiple=True, help="Another model, scored on the same recordings; may be repeated.")
 @click.option("--soundscapes", type=click.Path(path_type=Path), help="Folder with soundscapes and truth.csv.")
 @click.option(
     "--background", required=True, type=click.Path(path_type=Path), help="csv of other sounds: filename, sound."
 )
-@click.option("--background-root", required=True, type=click.Path(path_type=Path), help="Those never trained on.")
-@click.option("--template", required=True, type=click.Path(path_type=Path), help="The card, with {{places}}.")
-@click.option("--credit", multiple=True, help="Whom the model names before the recordists, such as a teacher.")
-@click.option("--precision", default=0.9, show_default=True, help="What the threshold aims at.")
-@click.option("--hop-s", default=2.5, show_default=True, help="Seconds from one window to the next.")
-@click.option("--seed", default=42, show_default=True, help="Of the resampling.")
+@click.option(
+    "--background-root", required=True, type=click.Path(path_type=Path), help="Folder of sounds not used in training."
+)
+@click.option("--template", required=True, type=click.Path(path_type=Path), help="The card with {{placeholders}}.")
+@click.option("--credit", multiple=True, help="Whom to credit before the recordists, such as a teacher.")
+@click.option("--precision", default=0.9, show_default=True, help="Target precision of the threshold.")
+@click.option("--hop-s", default=2.5, show_default=True, help="Hop of the windows, in seconds.")
+@click.option("--seed", default=42, show_default=True, help="Seed of the resampling.")
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for card.md, manifest.json, figures.json."
 )
 def card(**given: Any) -> None:
-    """Evaluate a model on recordings from outside its training: the card, and the threshold for the manifest."""
+    """Evaluate a model on recordings not used in training; write its card, and its threshold for the manifest."""
     from .card_run import CardOptions, write_card
 
     write_card(CardOptions(**given), say=say)

@@ -1,4 +1,4 @@
-"""What the commands of training share: options made from settings, the settings file, lines for the user."""
+"""Helpers of the training commands: options generated from settings, the settings file, output lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def setting_options(*names: str) -> Callable[[F], F]:
-    """Options for these settings (all, if none is named), in their order; what is not given is not passed on."""
+    """Options for these settings (by default all), in their order; None if not given."""
     types = setting_types()
 
     def decorate(function: F) -> F:
@@ -43,15 +43,15 @@ def given_settings(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(given: dict[str, Any], config: Path | None, recipe: str | None = None) -> Settings:
-    """Settings from the defaults, then the recipe, then the file, then the command line."""
+    """Settings from the defaults, overridden by the recipe, the file and the command line, in this order."""
     values = dict(RECIPES[recipe]) if recipe else {}
     return Settings(**(values | (read_toml(config) if config else {}) | given_settings(given)))
 
 
 def say(line: str) -> None:
-    """A line for the user, at once."""
+    """Print a line and flush it."""
     click.echo(line)
     sys.stdout.flush()
 
 
-CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings; options go before it.")
+CONFIG = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings; options override it.")

@@ -222,7 +222,7 @@ def test_the_commands_make_sounds_and_learn_from_them(
     assert "full: learns from 3 of the varied sounds" in capsys.readouterr().out
     assert read_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
     assert command(monkeypatch, "fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
-    assert "varied sounds are learnt by their embeddings: give --teacher" in capsys.readouterr().err
+    assert "varied needs the teacher's embeddings: give --teacher" in capsys.readouterr().err
 
 
 def test_sounds_of_other_recordings_are_refused(folder: Path, settings: Settings, birds: Path, tmp_path: Path) -> None:
