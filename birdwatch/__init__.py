@@ -1,7 +1,6 @@
-"""birdwatch: detects bird sounds, live and in recordings, through one pipeline.
+"""birdwatch: detects bird vocalisations, live and in recordings, with one pipeline.
 
-Importing this package loads nothing heavy and changes nothing; `load_model` and `analyze` load what they need when
-they are first used.
+Importing this package has no side effects and imports no heavy library; `load_model` and `analyze` do so on first use.
 """
 
 from __future__ import annotations

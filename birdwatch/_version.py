@@ -1,3 +1,3 @@
-"""The version, in one place: packaging, messages and `--version` read it here."""
+"""The version, which packaging, messages and `--version` read."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What a Python program calls: `load_model` and `analyze`."""
+"""The Python API: `load_model` and `analyze`."""
 
 from __future__ import annotations
 

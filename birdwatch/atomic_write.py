@@ -1,4 +1,4 @@
-"""Atomic writes: what is written has a temporary name beside its place, then is renamed. No input is replaced."""
+"""Atomic writes: a file is written under a temporary name, then renamed. Inputs are never replaced."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     ├── ConfigError        a setting is unknown, missing or out of range
     │   └── UsageError     ... as an option of the command line
     ├── ModelError         a model file is missing, damaged or does not fit its manifest
-    ├── SourceError        audio could not be had
+    ├── SourceError        audio could not be read
     │   ├── DecodeError    ... from a file
     │   ├── DeviceError    ... from a sound device
     │   └── StreamError    ... from a network stream

@@ -1,4 +1,4 @@
-"""How to install what only some need: birdwatch is in no package index, so the command names where it came from."""
+"""Commands that install an extra: birdwatch is not on PyPI, so they name the place that it was installed from."""
 
 from __future__ import annotations
 

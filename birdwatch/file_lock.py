@@ -1,4 +1,4 @@
-"""One owner of a file: a lock beside it, which the system releases when its owner ends, however it ends."""
+"""Exclusive ownership of a file by a lock file, which the system releases when its owner ends, also by a kill."""
 
 from __future__ import annotations
 

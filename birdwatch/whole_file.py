@@ -1,4 +1,4 @@
-"""Reads small files whole that a user names, whatever they are: a station reads some of them while it listens."""
+"""Reads small user-supplied files robustly, since a station reads some of them while it listens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and names in messages for people."""
+"""Formats numbers and names for messages to users."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Samples and where they come from in a file: decoding, start times, resampling, windows and levels."""
+"""Audio from files: decoding, start times, resampling, windows and levels."""

@@ -1,4 +1,4 @@
-"""What is done to a microphone's signal before it is scored: amplification and a high-pass filter."""
+"""Conditioning of a live signal before it is scored: amplification and a high-pass filter."""
 
 from __future__ import annotations
 

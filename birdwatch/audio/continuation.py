@@ -1,4 +1,4 @@
-"""Where a file lies in a recording that was cut into several: written into a file's comment, and read back."""
+"""The position of a file in a recording that was cut into several: written into the file's comment, and read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that decodes compressed recordings for another one, so that a crash of a codec costs one recording.
+"""A process that decodes compressed recordings for another one, so that a crashing codec fails one recording only.
 
 Questions come as JSON lines on stdin: `{"do": "look" or "decode", "path": ..., "channel": ..., "frames": ...}`, with
 `frames` null for all or `[first, last]` for a stretch. Answers go to stdout as frames: one byte of kind, four of size,

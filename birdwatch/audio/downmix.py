@@ -1,4 +1,4 @@
-"""From several channels to one: the same for recordings and for live sources, to the last bit."""
+"""Downmix to mono, equal bit for bit for recordings and live sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short sounds as small files in memory, for pages."""
+"""Encodes short sounds as small files in memory, for web pages."""
 
 from __future__ import annotations
 

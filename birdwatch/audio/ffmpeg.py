@@ -1,7 +1,7 @@
-"""Compressed audio through FFmpeg: the one place that uses PyAV.
+"""Compressed audio files through FFmpeg, by PyAV.
 
-No length that a container reports is believed: a stream ends where its decoder ends. Packets that cannot be decoded are
-counted and skipped; what follows them keeps its true time.
+Lengths in containers are not trusted: a stream ends where its decoder ends. Packets that cannot be decoded are counted
+and skipped; the audio after them keeps its true time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decoded frames of FFmpeg: their samples in one rate, layout and format, and their place in time."""
+"""Decoded frames of FFmpeg: their samples in one rate, layout and format, and their times."""
 
 from __future__ import annotations
 

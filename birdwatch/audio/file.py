@@ -16,7 +16,7 @@ from birdwatch.audio.limits import MAX_CHANNELS, RATES_HZ
 from birdwatch.audio.plain_headers import read_plain_header
 from birdwatch.audio.sample_header import SampleHeader
 from birdwatch.audio.sndfile import SndFile
-from birdwatch.audio.timestamps import audiomoth_start, believable, guano_start, name_start, utc_text
+from birdwatch.audio.timestamps import IGNORED, audiomoth_start, believable, guano_start, name_start, utc_text
 from birdwatch.audio.types import AudioBlock, FloatArray
 from birdwatch.errors import DecodeError
 from birdwatch.wording import counted
@@ -36,7 +36,7 @@ AUDIO_SUFFIXES = frozenset(
 )
 # The beginnings of files whose samples libsndfile reads as they are; FFmpeg decodes everything else.
 PLAIN = (b"FORM", b".snd", b"dns.", b"caff", b"riff")
-# An estimated length that is wrong by less than this is no surprise.
+# An estimated length may be wrong by this much without a warning.
 LENGTH_SLACK_S = 1.0
 
 
@@ -258,7 +258,7 @@ def start_of(audio: Described, default: tzinfo) -> int | None:
         if found is not None and believable(found):
             return found
         if found is not None:
-            warning = f"{audio.path} says that it began in {utc_text(found)[:4]}, which is not believed"
+            warning = f"{audio.path} has a start in the year {utc_text(found)[:4]}, {IGNORED}"
             if warning not in audio.warnings:
                 audio.warnings.append(warning)
     return None

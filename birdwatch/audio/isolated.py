@@ -1,6 +1,6 @@
-"""Recordings that are decoded by other processes: a codec that crashes or hangs costs one recording, never the run.
+"""Decodes recordings in separate processes: a codec that crashes or hangs fails one recording, never the run.
 
-Plain samples are read in this process: reading them is no risk.
+Plain samples are read in this process, which is safe.
 """
 
 from __future__ import annotations

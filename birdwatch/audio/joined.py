@@ -1,4 +1,4 @@
-"""Recordings that were joined into one file: where the next one begins.
+"""Recordings that were concatenated into one file: finds where the next one begins.
 
 FFmpeg itself continues where an mp3 or a chained Ogg goes on in the same format. Where the format changes, or the
 container ends, the rest is opened as a file of its own; of a flac always, since FFmpeg decodes it by the first header.

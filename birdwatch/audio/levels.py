@@ -1,4 +1,4 @@
-"""How the input sounds: its level, and what looks broken about it (silent, stuck, clipping)."""
+"""The level of the input, and signs of a fault (digital silence, a stuck value, clipping)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rates and channels that audio can have; beyond them a header is damaged, or a setting is a slip."""
+"""The rates and channels that audio can have; other values mean a damaged header or a mistake in a setting."""
 
 from __future__ import annotations
 

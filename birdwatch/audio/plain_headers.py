@@ -1,4 +1,4 @@
-"""Where the samples of wav, aiff, au and caf files really are, whatever length their headers claim.
+"""Finds the samples of wav, aiff, au and caf files, whatever length their headers claim.
 
 Sources: Apple's Audio Interchange File Format 1.3 (1989), AIFF-C (1991), Core Audio Format 1.0; Sun's audio(4).
 """

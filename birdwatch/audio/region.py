@@ -1,4 +1,4 @@
-"""A part of a file as a file of its own."""
+"""A part of a file, read like a file."""
 
 from __future__ import annotations
 

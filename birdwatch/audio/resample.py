@@ -1,4 +1,4 @@
-"""Sample-rate conversion of a stream of blocks, bit for bit the same however the stream is chopped."""
+"""Sample-rate conversion of a stream of blocks; the result does not depend on how the stream is split into blocks."""
 
 from __future__ import annotations
 

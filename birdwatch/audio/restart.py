@@ -1,4 +1,4 @@
-"""Where a resampler may begin in the middle of a stream and give the bits that it gives from the start on.
+"""Frames at which a resampler can start in the middle of a stream and give the same bits as a continuous run.
 
 Both resamplers compute their output in blocks: soxr by transforms of a fixed length, the matrix products by groups of
 rows. Begun where such a block begins, they are in the state in which the whole stream would have them, once the zeros

@@ -1,4 +1,4 @@
-"""What the header of a file of plain samples says about them, beside what is there."""
+"""The header of a file of plain samples, compared with the samples that the file has."""
 
 from __future__ import annotations
 

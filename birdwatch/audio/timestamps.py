@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 from birdwatch.errors import ConfigError
 
 __all__ = [
+    "IGNORED",
     "audiomoth_start",
     "believable",
     "guano_fields",
@@ -35,6 +36,8 @@ __all__ = [
     "zone",
 ]
 
+# The end of the warning about an implausible start; batch.jobs reports it before scoring.
+IGNORED = "which is ignored"
 NAME = re.compile(
     r"(?<!\d)(?P<date>\d{4}-?\d\d-?\d\d)(?P<mark>[T_ $-]|-birdnet-(?:[A-Za-z0-9_]+-)?)"
     r"(?P<time>\d\d[-:]?\d\d[-:]?\d\d)(?:[.,](?P<fraction>\d{1,9}))?"

@@ -1,4 +1,4 @@
-"""The values that flow through the core: frozen, and counted in audio frames, the only clock inside.
+"""The values of the core: immutable, with positions in audio frames, the only clock inside.
 
 Seconds and UTC appear at the edges only: a frame number times a rate is exact, summed milliseconds drift.
 """

@@ -1,8 +1,8 @@
-"""The chunks of a RIFF, RIFX or RF64 file: where its samples really are, and what the recorder wrote about them.
+"""The chunks of a RIFF, RIFX or RF64 file: the position of its samples, and the recorder's metadata.
 
-libsndfile decodes; this reads only what it does not tell: that a header claims a wrong length (a recorder whose battery
-died leaves 0 behind, a program that writes to a pipe the largest number there is), and the metadata of field recorders.
-Sources: RIFF (Microsoft 1991), EBU Tech 3306 (RF64), https://guano-md.org (GUANO 1.0).
+libsndfile decodes; this module reads what libsndfile does not report: wrong lengths in headers (0 after a recorder's
+battery died, the largest number from a program that writes to a pipe), and the metadata of field recorders. Sources:
+RIFF (Microsoft 1991), EBU Tech 3306 (RF64), https://guano-md.org (GUANO 1.0).
 """
 
 from __future__ import annotations

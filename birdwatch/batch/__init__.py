@@ -1,1 +1,1 @@
-"""A run over recordings: inputs, jobs, scoring of one recording, local runner, run database, progress and summary."""
+"""A run over recordings: inputs, jobs, scoring, the local runner, the run database, progress and summary."""

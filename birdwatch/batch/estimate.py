@@ -1,4 +1,4 @@
-"""What a run will cost, from what a minute of one of its recordings costs here."""
+"""Estimates the cost of a run by scoring a minute of one of its recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording from elsewhere on this machine's own disk: all of it, or the ends that hold its headers."""
+"""Downloads a remote recording to the local disk: all of it, or its ends, which contain the headers."""
 
 from __future__ import annotations
 

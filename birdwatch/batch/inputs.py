@@ -1,4 +1,4 @@
-"""The recordings of a run: files, folders, URLs and lists become paths with a name each, in a fixed order."""
+"""The recordings of a run: turns files, folders, URLs and lists into named paths in a fixed order."""
 
 from __future__ import annotations
 

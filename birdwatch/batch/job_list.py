@@ -1,4 +1,4 @@
-"""Jobs on this machine's own disk, to be gone through several times: an archive has millions."""
+"""A list of jobs on the local disk that can be iterated repeatedly: an archive has millions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From inputs to jobs: each recording looked at once for its length, channels and start, before anything is scored."""
+"""Makes jobs of inputs: reads each recording's length, channels and start before anything is scored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from birdwatch.audio.continuation import Place, place_of
 from birdwatch.audio.isolated import Decoders
-from birdwatch.audio.timestamps import parse_time
+from birdwatch.audio.timestamps import IGNORED, parse_time
 from birdwatch.batch.fetching import open_remote
 from birdwatch.batch.named_inputs import Input, Inputs
 from birdwatch.batch.scratch import Scratch
@@ -153,7 +153,7 @@ def look_at(
         start = audio.start_utc_ns(default) if start_utc_ns is None else start_utc_ns
         place = place_of(audio.guano or audio.comment)
         end_frame = 0 if place is None else place.start_frame + round(audio.duration_s * audio.rate_hz)
-        unbelieved = "; ".join(line for line in audio.warnings if "not believed" in line)
+        ignored = "; ".join(line for line in audio.warnings if line.endswith(IGNORED))
         channels = range(audio.channels) if channel == "each" and audio.channels > 1 else [only]
         return [
             Job(
@@ -164,7 +164,7 @@ def look_at(
                 mtime,
                 audio.duration_s,
                 start,
-                warning=unbelieved if scratch is None else scratch.shown(unbelieved),
+                warning=ignored if scratch is None else scratch.shown(ignored),
                 place=place,
                 end_frame=end_frame,
                 rate_hz=audio.rate_hz,

@@ -1,4 +1,4 @@
-"""Files that were cut out of one uninterrupted recording, put together again: windows and events cross their ends."""
+"""Joins consecutive files of one uninterrupted recording, so that windows and events span file boundaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores several recordings at once and has the results kept; one that fails costs no other."""
+"""Scores several recordings in parallel into the run database; one that fails does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places that fsspec reads, named by URLs: folders listed, their entries in order; recordings described and read.
+"""Remote folders and recordings, addressed by URLs that fsspec supports: listed in order, described and read.
 
 What a storage library raises becomes one line without credentials. They come from the library's own configuration,
 never from a URL: one that holds a password or a signature is refused.
@@ -76,12 +76,12 @@ def check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"{said} is no URL ({error}); expected one such as s3://bucket/2025/") from None
+        raise ConfigError(f"{said} is not a URL ({error}); expected one such as s3://bucket/2025/") from None
     web = parts.scheme.lower() in ("http", "https")
     if parts.password is not None or (web and parts.username is not None):
         raise ConfigError(
-            f"{said} holds a user's credentials, which would end in lists and logs; leave them out of the URL and give "
-            "them to the storage library by its own configuration or environment"
+            f"{said} holds a user's credentials, which would appear in lists and logs; leave them out of the URL and "
+            "give them to the storage library by its own configuration or environment"
         )
     if SIGNED.search(url) or (web and parts.query):
         raise ConfigError(
@@ -226,7 +226,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         return system, str(path)
     except ImportError as error:
         raise ConfigError(
-            f"{scheme}:// needs a further package, here and where recordings are scored: {reason_text(error)}"
+            f"{scheme}:// needs another package, here and where recordings are scored: {reason_text(error)}"
         ) from None
     except Exception as error:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""The further models of a blend: each scores all recordings into a run database of its own, if there is time.
+"""The other models of a blend: each scores all recordings into its own run database, if there is time.
 
 The first model always scores everything. Another one begins only while there is as much time left as the slowest one
 before it took, so what a budget drops is a model and never the table.

@@ -1,6 +1,6 @@
-"""The recordings of a run, each once, in the order in which they were found, with a name each that no other has.
+"""The recordings of a run without duplicates, in the order in which they were found, each with a unique name.
 
-They lie in a temporary database, not in memory: an archive has millions.
+They are in a temporary database, not in memory: an archive has millions.
 """
 
 from __future__ import annotations

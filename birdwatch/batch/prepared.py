@@ -1,4 +1,4 @@
-"""A request with its model loaded: all that scoring depends on."""
+"""A request with its loaded model: everything that scoring depends on."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _classifier(request: RunRequest, notice: Notice) -> OnnxClassifier:
     names = None if settings.locale is None else locale_names(settings.locale, path)
     classifier = OnnxClassifier(path, provider=settings.provider, batch_size=request.batch, names=names)
     if names is not None and (count := untranslated(classifier.manifest, names)):
-        notice(f"birdwatch: without a name in {settings.locale}, and called as in the model: {count} species")
+        notice(f"birdwatch: species without a name in {settings.locale}, which keep the model's: {count}")
     return classifier
 
 

@@ -1,4 +1,4 @@
-"""The progress of a run: audio done and left, its speed, and the time to its end."""
+"""The progress of a run: audio done and left, speed, and estimated time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files written to places that fsspec reaches: object stores, where an object is whole or not there.
+"""Writes files to object stores through fsspec; objects are created atomically.
 
 An object is made from a file on this machine's disk. It may be made only where none has its name, which is how the
 first of several writers wins. Credentials come from the storage library's own configuration, as for reading.

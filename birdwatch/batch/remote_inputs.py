@@ -1,4 +1,4 @@
-"""The recordings that a URL stands for."""
+"""Finds the recordings at a URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that go to an object store: written whole on this machine's disk first, then uploaded.
+"""Tables in an object store: written to the local disk first, then uploaded.
 
 A single table is there whole, or as it was. A dataset is whole while its list of recordings is there: an older list is
 deleted first, then the parts are uploaded, what an older dataset had besides goes, and the list comes last. Until then

@@ -1,4 +1,4 @@
-"""From the run database to the tables: the recordings of a run in order, their metadata, and those that failed."""
+"""Reads the run database for the tables: recordings in order, their metadata, and those that failed."""
 
 from __future__ import annotations
 

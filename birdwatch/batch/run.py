@@ -1,4 +1,4 @@
-"""A run over recordings: from a request to its tables."""
+"""Runs a request: scores its recordings and writes its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run database: the results of each recording, kept beside the output so that an interrupted run can be resumed.
+"""The run database: the results of each recording, stored beside the output so that an interrupted run can be resumed.
 
 One SQLite file. The pieces of a recording are written as they come and count only once it is marked done; what a kill
 leaves unfinished is deleted when the database is opened again.

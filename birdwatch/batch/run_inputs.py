@@ -1,4 +1,4 @@
-"""The recordings of a request: found, opened, and those of its period."""
+"""Finds and opens the recordings of a request, and selects those of its period."""
 
 from __future__ import annotations
 

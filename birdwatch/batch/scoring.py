@@ -1,4 +1,4 @@
-"""One recording through the model and into the run database, in flat memory."""
+"""Scores one recording into the run database, in constant memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder on this machine's own disk for recordings that come from elsewhere, under the names that people know."""
+"""A temporary folder on the local disk for remote recordings, under their own names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search through folders, here or elsewhere, takes for a recording, and what it left out."""
+"""Which files of a local or remote folder are recordings, and which were skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording scored from its file on this disk, wherever it came from, and reported under its own name."""
+"""Scores a recording from its local copy, and reports it under its own name."""
 
 from __future__ import annotations
 

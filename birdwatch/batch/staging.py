@@ -1,4 +1,4 @@
-"""Recordings from elsewhere on this machine's own disk while they are scored.
+"""Local copies of remote recordings while they are scored.
 
 The next ones are fetched while the present ones are scored; a file goes as soon as no job needs it any more.
 """

@@ -1,4 +1,4 @@
-"""A database on this machine's own disk for what may be too much for memory; it is gone when it is closed."""
+"""A temporary database on the local disk for data that may exceed memory; it is deleted when it is closed."""
 
 from __future__ import annotations
 

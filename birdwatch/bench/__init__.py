@@ -1,1 +1,1 @@
-"""Benchmarks of this machine: each stage alone, the network alone, and the whole beside the network's rate."""
+"""Benchmarks of this machine: each stage alone, the network alone, and the whole pipeline."""

@@ -1,4 +1,4 @@
-"""What the server of `bench streams` sends: a file of PCM or of Opus."""
+"""The audio that the server of `bench streams` sends: a file of PCM or Opus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many live streams this machine carries: a real `birdwatch listen` on more and more real connections.
+"""How many live streams this machine can process: a real `birdwatch listen` with more and more real connections.
 
 A number is carried where nothing is dropped or lost and 95 % of the windows are published within half a second. The
 streams begin at moments spread over a hop, as those of independent recorders do. One class is detected in every window,

@@ -1,4 +1,4 @@
-"""Wall and processor time of calls that are measured in turns, so that drifts of the machine affect all alike."""
+"""Wall and processor time of calls, measured alternately so that changes of the load affect all alike."""
 
 from __future__ import annotations
 

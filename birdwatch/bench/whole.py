@@ -1,4 +1,4 @@
-"""From a file to scores: in this process beside the network alone, latency of one window, and whole processes."""
+"""Measures scoring of files relative to the network alone, latency of one window, and whole processes."""
 
 from __future__ import annotations
 

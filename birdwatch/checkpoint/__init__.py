@@ -1,1 +1,1 @@
-"""What training hands to export: the checkpoint file, the network that it holds, and the front end in torch."""
+"""What training and export share: the checkpoint file, its network, and the front end in torch."""

@@ -1,4 +1,4 @@
-"""The checkpoint file: all that training hands to `export`, and nothing that needs its code to be read.
+"""The checkpoint file that training passes to `export`, readable without the code of training.
 
 A checkpoint is a dict of plain values and tensors, so that `torch.load(path, weights_only=True)` reads it:
 

@@ -1,1 +1,1 @@
-"""A run over several machines: its plan, the store of what was scored, workers, and the engines that drive them."""
+"""A run over several machines: its plan, the store of commits, workers, and the engines that run them."""

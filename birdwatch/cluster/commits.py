@@ -1,4 +1,4 @@
-"""The store of a shared run: one immutable file per scored recording or section, whoever scores it and however often.
+"""The store of a distributed run: one immutable file per scored recording or section, however often it is scored.
 
     STORE/plan.json and others            what is to be done (birdwatch.cluster.plan)
     STORE/units/ab/abcd...                a scored recording or section, named by its key and the run's parameters

@@ -1,4 +1,4 @@
-"""The engine of many machines: Dask hands out units; the store, not Dask, remembers what is done.
+"""The Dask engine: Dask distributes units; the store, not Dask, records which ones are done.
 
 Tasks return only how each recording went. Whatever dies, worker, scheduler or driver, a run that is started again with
 --resume scores what is not committed.
@@ -155,8 +155,8 @@ class DaskEngine:
             if self.scheduler is not None:
                 if not self.scheduler.startswith("tls://"):
                     self.notice(
-                        f"birdwatch: warning: whoever can reach {self.scheduler} can run programs on its workers; use "
-                        "tls:// with Dask's certificates"
+                        f"birdwatch: warning: anyone who can reach {self.scheduler} can run programs on its workers; "
+                        "use tls:// with Dask's certificates"
                     )
                 yield stack.enter_context(Client(self.scheduler))
                 return

@@ -1,4 +1,4 @@
-"""From commits to the run database of the driver, which alone writes it."""
+"""Copies commits into the run database of the driver, its only writer."""
 
 from __future__ import annotations
 

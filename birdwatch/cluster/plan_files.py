@@ -1,4 +1,4 @@
-"""The recordings and units of a plan in its files, of which one is in memory at a time."""
+"""The recordings and units of a plan, read one file at a time."""
 
 from __future__ import annotations
 

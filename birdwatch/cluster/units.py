@@ -1,4 +1,4 @@
-"""Bundles of recordings that are worth up to two minutes of work: what is handed to a worker at once."""
+"""Units: bundles of recordings, up to two minutes of work, that a worker gets at once."""
 
 from __future__ import annotations
 

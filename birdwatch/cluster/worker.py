@@ -1,4 +1,4 @@
-"""A worker: scores the units of a plan, commits each recording or section; whoever dies, what it committed stays."""
+"""A worker: scores the units of a plan and commits each recording or section; commits survive if it dies."""
 
 from __future__ import annotations
 

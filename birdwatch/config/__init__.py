@@ -1,1 +1,1 @@
-"""Settings: their definition, where they are read from, and the rules made of them."""
+"""Settings: their definition, how they are read, and the scoring policy made from them."""

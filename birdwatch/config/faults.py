@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, as text of bounded length: it goes into the log and the status."""
+"""Faults of a configuration as text of bounded length, for the log and the status."""
 
 from __future__ import annotations
 

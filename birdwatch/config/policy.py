@@ -1,4 +1,4 @@
-"""From settings to the scoring policy: thresholds and event rules of each class, and the species filter."""
+"""Makes the scoring policy from settings: thresholds and event rules of each class, and the species filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A configuration file as a table, whatever it holds: it is read again while a station listens."""
+"""Reads a configuration file robustly, since it is read again while a station listens."""
 
 from __future__ import annotations
 

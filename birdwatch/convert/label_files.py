@@ -1,4 +1,4 @@
-"""Label files of other people's networks: a CSV with known columns, BirdNET's lines, or one name per line."""
+"""Label files of other projects' networks: a CSV with known columns, BirdNET's lines, or one name per line."""
 
 from __future__ import annotations
 

@@ -81,10 +81,10 @@ def read_tflite(content: bytes) -> Network:
         network = _network(tflite.Model.GetRootAs(content, 0))
     except (struct.error, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, MemoryError) as error:
         # What the schema's readers raise when an offset leads out of the file.
-        raise ModelError(f"the TFLite file is damaged ({error}); fetch it again") from None
+        raise ModelError(f"the TFLite file is damaged ({error}); download it again") from None
     faults = _faults(network)
     if faults:
-        raise ModelError(f"the TFLite file is damaged ({'; '.join(faults[:3])}); fetch it again")
+        raise ModelError(f"the TFLite file is damaged ({'; '.join(faults[:3])}); download it again")
     return network
 
 

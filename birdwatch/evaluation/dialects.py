@@ -1,4 +1,4 @@
-"""Which form a table of labels has: the first reader that fits it reads it. The generic csv is read here."""
+"""Detects the format of a table of labels and reads it with the first matching reader; reads the generic csv."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _generic(table: LabelTable, recording: str | None) -> Found:
         odd += [column for column in table.columns if column in MOMENTS and _has_number(table, column)]
         if odd:
             raise table.refused(
-                f"have the columns {', '.join(odd)}, which seem to hold times, without a start and an end that are "
+                f"have the columns {', '.join(odd)}, which seem to hold times, without a start and an end that can be "
                 f"understood; call them start_s and end_s (seconds since the recording began)"
             )
         times = (None, None)

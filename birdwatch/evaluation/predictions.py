@@ -1,4 +1,4 @@
-"""Predictions from a table that `birdwatch run` wrote, whatever its format, with the names that labels may use."""
+"""Reads predictions from a table of `birdwatch run` in any format, with the names that labels may use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detection thresholds that reach a wanted precision, chosen on out-of-fold scores of recordings."""
+"""Chooses detection thresholds for a target precision on out-of-fold scores of recordings."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The hub: keeps what stations publish in a database and serves it to browsers; a subscriber like any other."""
+"""The hub: a subscriber that stores the messages of stations in a database and serves them to browsers."""

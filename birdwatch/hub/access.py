@@ -1,4 +1,4 @@
-"""Who may do what: one password, sessions that need no table, CSRF tokens, and attempts that are counted."""
+"""Access control: one password, stateless sessions, CSRF tokens, and a limit on sign-in attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of the API: JSON with an ETag, errors as one line, and who is asking."""
+"""Responses of the API: JSON with an ETag, errors as one line, and checks of the session."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def may_read(request: Request) -> None:
     hub = hub_of(request)
     if not hub.access.password_set and not _host_is_ours(request):
         # A page elsewhere could make its own name point here, and read (DNS rebinding).
-        raise HTTPException(403, "this hub has no password and is called by a name it does not know; see --host-name")
+        raise HTTPException(403, "this hub has no password, and the request has an unknown host name; see --host-name")
     if not hub.settings.public and not signed_in(request):
         raise HTTPException(401, "sign in first: POST login")
 

@@ -1,4 +1,4 @@
-"""Clips of events: asked for over the replay endpoint and held in a folder, the rarest species longest."""
+"""Clips of events: fetched from the replay endpoint and stored in a folder, those of rare species longest."""
 
 from __future__ import annotations
 

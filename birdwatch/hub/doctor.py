@@ -1,4 +1,4 @@
-"""What `birdwatch doctor` finds out about a hub on this machine."""
+"""Checks of `birdwatch doctor` for a hub on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detections out of other projects' databases: BirdNET-Pi (`birds.db`) and BirdNET-Go (`birdnet.db`)."""
+"""Reads detections from other projects' databases: BirdNET-Pi (`birds.db`) and BirdNET-Go (`birdnet.db`)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_foreign(path: Path, where: tzinfo) -> Iterator[Foreign | str]:
     """
     if not path.is_file():
         raise SourceError(
-            f"{path} is no file; name the birds.db of BirdNET-Pi or the birdnet.db of BirdNET-Go", path=path
+            f"{path} is not a file; name the birds.db of BirdNET-Pi or the birdnet.db of BirdNET-Go", path=path
         )
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:

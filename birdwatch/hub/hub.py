@@ -1,4 +1,4 @@
-"""One hub: its store, its readers, what is live, clips and access; what the routes work with."""
+"""The hub object that the routes use: store, readers, live streams, clips and access."""
 
 from __future__ import annotations
 

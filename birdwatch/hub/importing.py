@@ -1,4 +1,4 @@
-"""Archives into the store: each detection becomes an event of a station of its own, and none twice."""
+"""Imports archives: each detection becomes an event of a separate station, without duplicates."""
 
 from __future__ import annotations
 

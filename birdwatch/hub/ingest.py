@@ -1,4 +1,4 @@
-"""Writes messages into the store, a batch a transaction, with the sums that views read and the positions reached.
+"""Writes messages into the store, one batch per transaction, with the sums for the views and the positions reached.
 
 A batch is stored with the positions that follow from it or not at all, so that a killed hub asks for exactly what is
 missing. One `Ingest` owns a store.

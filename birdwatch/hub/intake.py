@@ -1,4 +1,4 @@
-"""From all readers into the store: a batch of each in turn, committed together, then told to browsers."""
+"""Moves messages from all readers into the store in batches, then sends them to browsers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is live, to all browsers: each message is encoded once as a server-sent event, however many are connected."""
+"""Live messages to browsers: each is encoded once as a server-sent event, however many browsers are connected."""
 
 from __future__ import annotations
 

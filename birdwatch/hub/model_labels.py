@@ -1,4 +1,4 @@
-"""The labels of a model file, read when they are first asked for."""
+"""The labels of a model file, read on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of species in other languages, by the label files that came with a model."""
+"""Names of species in other languages, from the label files that came with a model."""
 
 from __future__ import annotations
 

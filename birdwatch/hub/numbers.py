@@ -1,4 +1,4 @@
-"""The numbers of stations, their starts, species and events in the store; what is new is added."""
+"""The row numbers of stations, boots, species and events in the store; new ones are added."""
 
 from __future__ import annotations
 

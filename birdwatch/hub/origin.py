@@ -1,4 +1,4 @@
-"""What `--station` names: where a station publishes, where it answers, and the keys for both."""
+"""The value of `--station`: a station's endpoints for messages and replay, and the keys for both."""
 
 from __future__ import annotations
 

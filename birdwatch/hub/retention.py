@@ -1,4 +1,4 @@
-"""How much is kept, and which clips go when there is no more room: of the species that has most, its worst. Pure."""
+"""Retention limits, and the clip to remove first: the lowest score of the species with the most clips. Pure."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_open(host: str, *, password_set: bool, public: bool) -> None:
         return
     raise ConfigError(
         f"http {host} can be reached from other machines and there is no password; set one with "
-        "`birdwatch hub password`, or let everybody look, and change nothing, with --public",
+        "`birdwatch hub password`, or allow everyone to view, but not to change anything, with --public",
         setting="http",
     )
 

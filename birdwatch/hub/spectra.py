@@ -1,4 +1,4 @@
-"""Spectra of stations for the live picture, subscribed to only while a browser looks."""
+"""Spectra of stations for the live spectrogram, subscribed to only while a browser shows it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Listener:
         try:
             os.kill(self.process, signal.SIGHUP)
         except OSError as error:
-            raise ConfigError(f"the station's process {self.process} cannot be told: {error.strerror}") from error
+            raise ConfigError(f"the station's process {self.process} cannot be signalled: {error.strerror}") from error
 
 
 def find_listener(process: int) -> Listener:

@@ -1,4 +1,4 @@
-"""What the pages show of stations: how they are, and where their time went."""
+"""The station views of the page: state and accounting."""
 
 from __future__ import annotations
 

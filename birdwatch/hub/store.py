@@ -1,4 +1,4 @@
-"""The store: opens SQLite or PostgreSQL, brings its tables up to date, and makes sure that only one hub writes."""
+"""The store: opens SQLite or PostgreSQL, migrates its tables, and ensures that only one hub writes."""
 
 from __future__ import annotations
 

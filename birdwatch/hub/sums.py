@@ -1,4 +1,4 @@
-"""Sums over events and listened seconds, kept beside them so that no view has to read millions of rows."""
+"""Sums over events and listened seconds, stored so that no view has to read millions of rows."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Thresholds:
         loaded = listener.configuration(listener.file).read()
         if thresholds_digest(_of(loaded, in_force.name)) != in_force.digest:
             raise ConfigError(
-                f"other thresholds are in force than {listener.file} says: an option overrides it, or it was changed "
+                f"other thresholds are in force than {listener.file} has: an option overrides it, or it was changed "
                 "and not read again; reload the station"
             )
         if not os.access(listener.file, os.W_OK) or not os.access(listener.file.parent, os.W_OK):

@@ -113,6 +113,6 @@ async def live(request: Request, station: Text = None) -> StreamingResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     hub = hub_of(request)
     if hub.live.listeners >= VISITORS and not signed_in(request):
-        raise HTTPException(503, f"{VISITORS} are connected to what is live; try again later", {"Retry-After": "60"})
+        raise HTTPException(503, f"{VISITORS} are connected to live streams; try again later", {"Retry-After": "60"})
     stream = hub.live.listen(station or None)
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

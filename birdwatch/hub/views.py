@@ -1,4 +1,4 @@
-"""What the pages show of species: the day, all of them, one of them. Each reads sums, or one day of events."""
+"""The species views of the page: one day, all species, one species. Each reads sums, or one day of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a station's audio itself goes: clips of events, the recording, and the picture that is published on demand."""
+"""The outputs of a station's audio: clips of events, the recording, and spectra on demand."""
 
 from __future__ import annotations
 

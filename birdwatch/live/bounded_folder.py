@@ -1,4 +1,4 @@
-"""A folder of files that stays bounded in size and age, the oldest removed first, on a disk that is left some room."""
+"""A folder of files that is bounded in size and age by removing the oldest, and keeps some disk space free."""
 
 from __future__ import annotations
 

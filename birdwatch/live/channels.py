@@ -1,4 +1,4 @@
-"""Channels of one device scored apart: the first channel's station opens it, the others get its chunks."""
+"""Separate stations for the channels of one device: the first opens it, the others get its chunks."""
 
 from __future__ import annotations
 

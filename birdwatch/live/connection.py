@@ -1,4 +1,4 @@
-"""Keeps a source open: a state machine whose transitions are one table, and whose outcomes are values.
+"""Keeps a source open: a state machine with one table of transitions, whose outcomes are values.
 
 closed --retry--> opening --opened--> open --audio--> delivering
 opening --refused--> closed           open, delivering --lost--> closed

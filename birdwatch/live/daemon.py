@@ -1,4 +1,4 @@
-"""The only live loop: all stations' sources are kept open, their audio scored on one model, their states told.
+"""The live loop: keeps the sources of all stations open, scores their audio on one model, reports their states.
 
 One thread captures and publishes, in turns of a quarter of a second at most; a test runs a week of turns with a clock
 of its own. Nothing here sleeps but the read of a single source, or `pause` where there are several.

@@ -1,4 +1,4 @@
-"""Sound devices by names that last: PortAudio's numbers, and ALSA's in its names, change when one is plugged in."""
+"""Sound devices by stable names: PortAudio's numbers, and ALSA's in its names, change when a device is plugged in."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def find_device(wanted: str | None, devices: Sequence[InputDevice]) -> InputDevi
     """The device of a number, a stable name or a part of one, in any case; None is the default. Raises DeviceError."""
     names = ", ".join(device.stable for device in devices) or "none"
     if not devices:
-        raise DeviceError("there is no input device; plug a microphone in, and see `birdwatch doctor`")
+        raise DeviceError("there is no input device; connect a microphone, and see `birdwatch doctor`")
     if wanted is None:
         for device in devices:
             if device.default:
@@ -78,5 +78,5 @@ def find_device(wanted: str | None, devices: Sequence[InputDevice]) -> InputDevi
     if len(found) == 1:
         return found[0]
     if found:
-        raise DeviceError(f"device {wanted!r} may be {', '.join(d.stable for d in found)}; say more of its name")
+        raise DeviceError(f"device {wanted!r} may be {', '.join(d.stable for d in found)}; give more of its name")
     raise DeviceError(f"no input device is called {wanted!r}; there are: {names}")

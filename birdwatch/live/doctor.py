@@ -1,4 +1,4 @@
-"""Checks of everything that listening needs on this machine: what was found, and what to do about it."""
+"""Checks of everything that listening needs on this machine, with advice on how to fix problems."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _sound(settings: Settings) -> Iterator[Finding]:
     if settings.source is not None:
         there = settings.source == "-" or Path(settings.source).is_file()
-        text = "is listened to instead of a microphone" if there else "does not exist; name a file with --source"
+        text = "is the source instead of a microphone" if there else "does not exist; name a file with --source"
         yield Finding("source", "fine" if there else "stops", f"{settings.source} {text}")
         return
     try:
@@ -153,7 +153,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
                 return
             yield Finding(name, "stops", str(error).replace("--bind", f"--{name.replace('_', '-')}"))
         else:
-            keys = "keys are asked for" if settings.curve_keys else "without keys"
+            keys = "keys are required" if settings.curve_keys else "without keys"
             yield Finding(name, "fine", f"{endpoint} is free, {keys}")
 
 

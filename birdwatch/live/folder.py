@@ -1,4 +1,4 @@
-"""A watched folder: recordings that arrive there, each given out once when it is complete, also after a restart."""
+"""A watched folder: returns each arriving recording once when it is complete, also across restarts."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class WatchedFolder:
                 row = json.loads(line)
                 done[str(row["recording"])] = _Version(int(row["size"]), int(row["mtime_ns"]))
             except (ValueError, KeyError, TypeError):
-                log.warning("%s: a line that is none was skipped", self._record)
+                log.warning("%s: an invalid line was skipped", self._record)
         return done
 
     def _watch(self) -> None:
@@ -161,7 +161,7 @@ class WatchedFolder:
             ):
                 self._changed.set()
         except (ImportError, OSError, RuntimeError) as error:
-            log.info("%s is looked through every %g s: %s", self.folder, RESCAN_S, error)
+            log.info("%s is scanned every %g s: %s", self.folder, RESCAN_S, error)
 
 
 def _version(path: Path) -> _Version | None:

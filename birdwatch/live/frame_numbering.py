@@ -1,4 +1,4 @@
-"""Numbers the frames of a live stream: which frames a chunk holds, what is missing before it, and why."""
+"""Numbers the frames of a live stream: the frames of each chunk, and the gap before it with its reason."""
 
 from __future__ import annotations
 

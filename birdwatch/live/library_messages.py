@@ -1,4 +1,4 @@
-"""What sound libraries print to stderr by themselves: passed on within a bound, the rest counted and said.
+"""Limits what sound libraries print to stderr, and reports the number of lines left out.
 
 PortAudio's thread may write 140 000 lines a second once its sound server is gone, until the process ends.
 """

@@ -173,7 +173,7 @@ class Microphone:
             device = find_device(self._wanted, input_devices(rescan=self._scan_due()))
             if self._wanted is not None and self._wanted == str(device.index):
                 log.warning(
-                    "device %s is %s today; numbers change when something is plugged in: --device '%s' lasts",
+                    "device %s is %s now; numbers change when a device is plugged in: use --device '%s'",
                     self._wanted,
                     device.stable,
                     device.stable,
@@ -202,10 +202,10 @@ class Microphone:
                     self._close_stream()
                     continue
                 if (rate_hz, channels) == (device.rate_hz, own):
-                    log.info("%s opened at its own %d Hz with %d channels", device.stable, rate_hz, channels)
+                    log.info("%s opened at its native %d Hz with %d channels", device.stable, rate_hz, channels)
                 else:
                     log.warning(
-                        "%s refused its own %d Hz with %d channels; opened at %d Hz with %d",
+                        "%s refused its native %d Hz with %d channels; opened at %d Hz with %d",
                         *(device.stable, device.rate_hz, own, rate_hz, channels),
                     )
                 return

@@ -1,4 +1,4 @@
-"""Protocols of what a daemon reports to: a publisher and systemd."""
+"""Protocols of a daemon's outputs: a publisher and systemd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a station does not listen at the moment, on purpose: the clock is not set, or its schedule says so."""
+"""Intended pauses of a station: its clock is not set, or its schedule is inactive."""
 
 from __future__ import annotations
 

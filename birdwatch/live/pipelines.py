@@ -1,4 +1,4 @@
-"""What turns the audio of a stream into messages: listener, reporter, clips, recording, privacy."""
+"""Assembles the pipeline from audio to messages: listener, reporter, clips, recording, privacy."""
 
 from __future__ import annotations
 

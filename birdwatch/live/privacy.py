@@ -1,4 +1,4 @@
-"""Privacy: where a person speaks, audio is replaced by zeros before it is kept or shown.
+"""Privacy: speech is replaced by zeros before audio is saved or shown.
 
 Blocks wait two seconds, so that the syllables before the first one that is recognised are blanked as well.
 """

@@ -1,4 +1,4 @@
-"""Recordings and pipes as sources for listening: the same daemon, fed from a file or from raw audio on stdin."""
+"""Recordings and pipes as live sources: a file, or raw audio on stdin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps the audio of stations: segments cut at full minutes, named as field recorders do, in a bounded folder.
+"""Saves the audio of stations: files cut at full minutes, named like those of field recorders, in a bounded folder.
 
 One thread writes for all stations, so that no disk holds up listening. A segment is written under its final name and
 synchronised every second: it can be read to its last second after a power cut.
@@ -118,7 +118,7 @@ class Recorder:
         """Record a mono block that began at `utc_ns`. Never waits."""
         if not self._thread.put(self, block, utc_ns):
             self.lost_s += len(block.samples) / block.rate_hz
-            self.fault = f"{self._bounded.folder} is too slow for recording; {self.lost_s:.1f} s are not in it"
+            self.fault = f"{self._bounded.folder} is too slow for recording; {self.lost_s:.1f} s were not saved"
 
     def end(self) -> None:
         """End the segment that is under way: the station stops."""

@@ -1,4 +1,4 @@
-"""What the live core gives: detections, ended events, recordings, gaps, silence and faults, as values."""
+"""The results of the live core as values: detections, ended events, recordings, gaps, silence and faults."""
 
 from __future__ import annotations
 

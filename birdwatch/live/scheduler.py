@@ -1,4 +1,4 @@
-"""Scores the windows of all stations on one model: in batches, in rotation, and within a bound on what waits."""
+"""Scores the windows of all stations on one model: in batches, in rotation, with bounded queues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stations need of a classifier, and the scores of a batch in which one bad window costs only itself."""
+"""The classifier protocol of stations, and scoring of a batch in which a bad window does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one sound library of a process, which several microphones share: one call at a time, one list of devices.
+"""The process's PortAudio, shared by several microphones: serialised calls and one list of devices.
 
 PortAudio is not made for threads, and its list of devices can only be made anew by ending it, with all streams: under
 an open one the process crashes.

@@ -1,4 +1,4 @@
-"""What a live source is: the chunks that it hands over, the clocks that stamp them, the calls that the daemon makes."""
+"""The protocol of a live source: its chunks, the clocks of their time stamps, and the calls of the daemon."""
 
 from __future__ import annotations
 

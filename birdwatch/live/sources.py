@@ -1,4 +1,4 @@
-"""Makes the source that a station's settings name."""
+"""Makes the source of a station from its settings."""
 
 from __future__ import annotations
 

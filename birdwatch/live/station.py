@@ -1,4 +1,4 @@
-"""A station: one source kept open, its audio numbered and queued for scoring, its results published, its state told."""
+"""A station: keeps one source open, numbers and queues its audio for scoring, publishes results and state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scoring policy of a station: made again when the settings are reloaded or the week of its range model turns."""
+"""The scoring policy of a station, remade when settings are reloaded or the week of its range model changes."""
 
 from __future__ import annotations
 

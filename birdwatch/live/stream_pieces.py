@@ -1,4 +1,4 @@
-"""The decoded frames of a network stream as chunks: what is missing between them, and whether it keeps up."""
+"""Makes chunks of a network stream's decoded frames; detects missing audio and streams slower than real time."""
 
 from __future__ import annotations
 

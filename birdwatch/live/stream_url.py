@@ -1,4 +1,4 @@
-"""URLs of streams: which are understood, and how they are shown without their credentials."""
+"""URLs of streams: the supported schemes, and how they are shown without credentials."""
 
 from __future__ import annotations
 

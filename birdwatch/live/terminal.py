@@ -1,4 +1,4 @@
-"""What `birdwatch listen` shows on a terminal: the level, the state, the latest detections."""
+"""The terminal display of `birdwatch listen`: level, state and latest detections."""
 
 from __future__ import annotations
 

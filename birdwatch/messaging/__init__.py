@@ -1,1 +1,1 @@
-"""The wire: messages and their schemas, publisher, subscriber, replay, message log, endpoints and CURVE keys."""
+"""Messaging over ZeroMQ: messages and schemas, publisher, subscriber, replay, message log, endpoints and CURVE keys."""

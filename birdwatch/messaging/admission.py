@@ -1,4 +1,4 @@
-"""Which connections are accepted, the count of those that are not, and how one is refused without descriptors."""
+"""Which connections are accepted, the count of refused ones, and how to refuse one without a free descriptor."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def reason_to_refuse(peers: Sequence[Peer], address: str, *, most: int) -> str |
     if len(peers) >= most:
         return f"{counted(len(peers), 'connection')} {verb(len(peers), 'is', 'are')} open"
     if sum(peer.address == address for peer in peers) >= max(1, int(most * ADDRESS_SHARE)):
-        return f"{address} holds most of the connections that there may be"
+        return f"{address} has as many connections as one address may have"
     return None
 
 

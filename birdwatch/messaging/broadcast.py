@@ -1,4 +1,4 @@
-"""Who subscribed to what, and which published message each subscriber is at.
+"""The subscriptions of each peer, and its position in the published messages.
 
 All messages that wait stand once in a bounded backlog; a subscriber is no more than its prefixes and a position in it.
 One that is so slow that the backlog's end catches up with it loses the oldest, which is counted.

@@ -1,4 +1,4 @@
-"""CURVE keys: a station's folder of keys, a subscriber's folder of keys, and who is let in.
+"""CURVE keys: a station's folder of keys, a subscriber's folder of keys, and which subscribers are admitted.
 
     KEYS/server.key           public: subscribers need it         KEYS/server.key_secret   the station's own (0600)
     KEYS/clients/NAME.key     who may subscribe, one file each    KEYS/for-NAME/           what NAME's machine gets
@@ -44,7 +44,7 @@ def make_server_keys(folder: Path) -> None:
 def make_client_keys(folder: Path, name: str) -> Path:
     """Let `name` subscribe: its public key goes to `clients`, and its own folder, which is returned, to its machine."""
     if not name.isprintable() or "/" in name or name.startswith(".") or not name:
-        raise ConfigError(f"client is {name!r}, expected a name that can be a file's, for example kitchen-pc")
+        raise ConfigError(f"client is {name!r}, expected a valid file name, for example kitchen-pc")
     server = folder / f"{SERVER}.key"
     if not server.exists():
         raise ConfigError(
@@ -52,7 +52,7 @@ def make_client_keys(folder: Path, name: str) -> Path:
         )
     public = folder / "clients" / f"{name}.key"
     if public.exists():
-        raise ConfigError(f"{public} exists; choose another name, or delete it to shut the old key out")
+        raise ConfigError(f"{public} exists; choose another name, or delete it to revoke the old key")
     parcel = folder / f"for-{name}"
     with _private():
         parcel.mkdir(exist_ok=True)

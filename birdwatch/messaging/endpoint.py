@@ -1,4 +1,4 @@
-"""Where the station listens: what an endpoint may be, and one clear error where it cannot be bound."""
+"""Endpoints of a station: their syntax, and one clear error if one cannot be bound."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _make_room(path: Path, endpoint: str, option: str) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise SinkError(
-            f"{endpoint} cannot be bound: {path} is a file, which is left alone; choose another with {option}"
+            f"{endpoint} cannot be bound: {path} is a file, which is not replaced; choose another with {option}"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # An owner that accepts nothing, with as many waiting as may, must not be waited for: BlockingIOError.

@@ -1,4 +1,4 @@
-"""The message log: what was published, in SQLite, so that a subscriber that was away loses nothing. Bounded in size.
+"""The message log: published messages in a bounded SQLite file, for subscribers that were disconnected.
 
 One station owns the file, by a lock. It is checked when it is opened; a damaged one is set aside, one that was removed
 is begun again, and the status says so. Nothing here ends listening: what cannot be kept is counted, and why.

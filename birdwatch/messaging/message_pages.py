@@ -1,4 +1,4 @@
-"""Pages of a message log: stretches of what was published, read from the file for those that missed it."""
+"""Reads pages of consecutive messages from a message log, for replay."""
 
 from __future__ import annotations
 

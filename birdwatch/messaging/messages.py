@@ -1,4 +1,4 @@
-"""Messages to subscribers: values in, two frames out. Pure: no socket, no clock.
+"""Builds messages to subscribers, of two frames each. Pure: no socket, no clock.
 
 docs/messages.md is the contract. Within version 1 fields are only ever added; birdwatch/schemas holds a JSON Schema
 for each kind. Times are given as nanoseconds since 1970 (UTC), computed from frames by the caller.

@@ -1,4 +1,4 @@
-"""One connection of the station's server: its socket, what it has sent and may still send, and what it waits for."""
+"""One connection of the station's server: its socket, its input limits, and its queued output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishes the station's messages to all who subscribed; never waits for any of them.
+"""Publishes the station's messages to all subscribers without waiting for any of them.
 
 Messages are numbered and handed to the server's thread (server, broadcast), and to the message log (replay_server). A
 subscriber that has just come is greeted with the current status.

@@ -1,4 +1,4 @@
-"""A subscriber's side of replay: asks a station for the messages that it missed, and for clips."""
+"""The subscriber's side of replay: requests missed messages and clips from a station."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ask(
             try:
                 page = page_of(frames)
             except RefusedError as error:
-                raise SinkError(f"{endpoint} refused the question: {error}") from None
+                raise SinkError(f"{endpoint} refused the request: {error}") from None
             except ValueError as error:
                 raise SinkError(
                     f"{endpoint} answered with something else than messages ({error}); is it a --replay-bind?"

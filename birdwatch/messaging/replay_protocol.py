@@ -1,4 +1,4 @@
-"""Questions and answers of the replay endpoint as bytes. Pure: no socket, no file. docs/messages.md is the contract."""
+"""Requests and replies of the replay endpoint as bytes. Pure: no socket, no file. docs/messages.md is the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The station's side of replay: keeps what was published, and answers questions for it and for clips.
+"""The station's side of replay: writes the message log, and answers requests for messages and clips.
 
 A thread of its own owns the message log's file, so that neither a slow disk nor a subscriber that reads a week of
 messages is in the way of publishing. The socket is the server's (server). docs/messages.md describes question and

@@ -1,4 +1,4 @@
-"""The numbered messages of one station: what they share, how far they have been numbered, and the newest status."""
+"""The numbered messages of one station: their common fields, the last number, and the latest status."""
 
 from __future__ import annotations
 

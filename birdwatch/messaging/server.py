@@ -1,9 +1,9 @@
-"""The thread that serves peers over TCP and ipc, and the limits on what they can cost all together.
+"""The thread that serves peers over TCP and ipc, with limits on their total cost.
 
-Peers are strangers: any program that can connect. Nothing that they do may reach the rest of the station, so that
-connections are counted and limited, descriptors are kept in reserve, what each may send is limited (peer, zmtp), and
-the thread's processor time for input is. What goes beyond is closed and counted. libzmq's own sockets have no such
-limits: it keeps every subscription and all parts of a message, and ends the process when descriptors run out.
+Peers are untrusted: any program that can connect. To protect the rest of the station, connections are limited,
+descriptors are reserved, the input of each peer is limited (peer, zmtp), and so is the thread's processor time for
+input. Connections beyond the limits are closed and counted. libzmq's sockets have no such limits: they keep every
+subscription and all parts of a message, and abort the process when descriptors run out.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Server:
         except Exception as error:
             # Nothing is expected here; a thread that ends is a state of the station, not a silence.
             self.fault = f"the server has ended: {type(error).__name__}: {error}"
-            log.exception("no peer is served any more")
+            log.exception("the server has failed; no peer is served any more")
         finally:
             for peer in list(self._peers.values()):
                 self._drop(peer)

@@ -1,4 +1,4 @@
-"""One of several stations on one publisher: its own name, boot id and numbers, on the socket that all share."""
+"""One of several stations on one publisher: separate name, boot id and numbers, on a common socket."""
 
 from __future__ import annotations
 

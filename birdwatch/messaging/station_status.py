@@ -1,4 +1,4 @@
-"""How a station is, as its status message tells it. Pure."""
+"""The status of a station as a value, for its status message. Pure."""
 
 from __future__ import annotations
 

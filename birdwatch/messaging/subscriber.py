@@ -1,4 +1,4 @@
-"""A subscriber on an ordinary ZeroMQ socket, for `birdwatch tail` and others that look at a station from outside."""
+"""A subscriber on an ordinary ZeroMQ socket, for `birdwatch tail` and other clients."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A model file and what it answers: manifest, front end, session, classifier, registry, names, species filters."""
+"""Models: manifest, front end, session, classifier, registry, label names and species filters."""

@@ -1,4 +1,4 @@
-"""From a network's raw output to scores in 0..1."""
+"""Activation functions from a network's raw output to scores in 0..1."""
 
 from __future__ import annotations
 

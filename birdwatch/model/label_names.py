@@ -1,4 +1,4 @@
-"""Labels in other languages: common names by scientific name, from a file that a user names or a model brought."""
+"""Label names in other languages: common names by scientific name, from a user's file or one of the model."""
 
 from __future__ import annotations
 

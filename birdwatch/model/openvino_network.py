@@ -1,4 +1,4 @@
-"""OpenVINO's door: a network on Intel's processors, in float32 or bfloat16, and on their integrated GPUs."""
+"""Runs a network with OpenVINO on Intel's processors, in float32 or bfloat16, and on their integrated GPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe: clips made by integer arithmetic, and what a model must answer to them, on any machine.
+"""The probe: clips generated with integer arithmetic, and the scores that a model must give for them on any machine.
 
 The clips are the same bit for bit everywhere, so a model's manifest stores their recipe's name, not their samples.
 """
@@ -107,11 +107,11 @@ def replay_probe(model: Scorer) -> ProbeResult:
     """
     manifest = model.manifest
     if manifest.probe is None:
-        raise ModelError(f"{manifest.name} carries no probe, so its answers cannot be checked; export it again")
+        raise ModelError(f"{manifest.name} has no probe, so its scores cannot be checked; export it again")
     probe = Probe.from_manifest(manifest.probe, len(manifest.labels))
     clips = probe_clips(manifest.window_frames)
     if _sha256(clips) != probe.sha256 or len(probe.scores) != len(clips):
-        raise ModelError("the probe's clips are not those that the model was made with; export it again")
+        raise ModelError("the probe's clips are not those of the model's export; export it again")
     scores, expected = model.score(clips), np.array(probe.scores, np.float32)
     return ProbeResult(
         clips=len(clips),

@@ -1,4 +1,4 @@
-"""The names by which `--provider` is asked for; importing this loads no runtime."""
+"""The values of `--provider`; importing this loads no runtime."""
 
 from __future__ import annotations
 

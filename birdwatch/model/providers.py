@@ -1,4 +1,4 @@
-"""Providers that are only used where they are asked for: OpenVINO, and those of other builds of ONNX Runtime.
+"""Providers that are used only if selected: OpenVINO, and those of other builds of ONNX Runtime.
 
 Each is opened or refused with its reason; none is taken for another one in silence. Which of them has ever been run is
 in docs/performance.md.

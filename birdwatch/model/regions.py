@@ -1,4 +1,4 @@
-"""Which of the built-in model's species occur on a continent: a coarse filter for those who have no range model.
+"""The built-in model's species by continent: a coarse filter for users without a range model.
 
 regions.csv lies beside the built-in model: `scientific_name`, and a column of 0 and 1 for each region of `REGIONS`. It
 is made by train/recipes/regions.py.

@@ -1,4 +1,4 @@
-"""Where added models live, and which file `--model NAME` means.
+"""The folder of added models, and the file that `--model NAME` refers to.
 
     <store>/<name>.onnx              a model
     <store>/ranges/<name>.onnx       a species range model: latitude, longitude, week -> species

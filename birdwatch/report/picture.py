@@ -1,4 +1,4 @@
-"""A spectrogram as a PNG: what a moment looks like."""
+"""The spectrogram of a detection as a PNG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audio of a detection, found again and turned into a picture and a sound."""
+"""Finds the audio of a detection, and makes a spectrogram and a sound of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jinja2 over the page's templates, with autoescape: what comes from names and files is never markup."""
+"""Jinja2 templates with autoescape: text from names and files is never markup."""
 
 from __future__ import annotations
 

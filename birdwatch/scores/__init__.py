@@ -1,1 +1,1 @@
-"""What live and batch both do with window scores: aggregation, recordings and events."""
+"""The scoring core that live and batch share: scoring policy, aggregation, recordings and events."""

@@ -1,4 +1,4 @@
-"""From the scores of windows to those of recordings and segments."""
+"""Aggregates the scores of windows to those of recordings and segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the scores of overlapping windows and several models to the rows of a submission.
+"""Blends the scores of overlapping windows and several models into the rows of a submission.
 
 Arrays are float32 `(rows, classes)`, rows of one recording in order of time, scores 0..1.
 """

@@ -1,4 +1,4 @@
-"""Scores of windows to events: consecutive detections of one class, merged with hysteresis, by frames alone."""
+"""Makes events of window scores: consecutive detections of one class, merged with hysteresis, in frames."""
 
 from __future__ import annotations
 

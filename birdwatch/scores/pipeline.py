@@ -1,4 +1,4 @@
-"""From blocks of audio to window scores: the stages that live and batch share."""
+"""The stages from blocks of audio to window scores that live and batch share."""
 
 from __future__ import annotations
 

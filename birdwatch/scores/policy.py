@@ -1,4 +1,4 @@
-"""The scoring policy: what becomes of a window, the same for `run`, `listen` and `birdwatch.analyze`.
+"""The scoring policy, which decides what happens to a window in `run`, `listen` and `birdwatch.analyze`.
 
 NaN and infinity never reach a window (`birdwatch.audio.finite`); a window of digital silence is not scored; classes
 that the species filter excludes score 0; a class at or above its threshold is a detection; consecutive detections are

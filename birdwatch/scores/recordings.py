@@ -1,4 +1,4 @@
-"""Cuts a live stream's scores into recordings: the maximum over the windows of each minute, or of the whole."""
+"""Cuts a live stream's scores into recordings: the maximum over the windows of each minute, or of the whole stream."""
 
 from __future__ import annotations
 

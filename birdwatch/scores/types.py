@@ -1,4 +1,4 @@
-"""What becomes of window scores: recordings, detections and events. Frames are at the model's rate."""
+"""Values derived from window scores: recordings, detections and events. Frames are at the model's rate."""
 
 from __future__ import annotations
 

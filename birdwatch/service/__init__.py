@@ -1,1 +1,1 @@
-"""The systemd side: sd_notify and the units that ship with birdwatch."""
+"""Integration with systemd: sd_notify and birdwatch's units."""

@@ -1,7 +1,7 @@
-"""Notifications to systemd: READY, STATUS, WATCHDOG, RELOADING and STOPPING over the socket that it names.
+"""Notifications to systemd: READY, STATUS, WATCHDOG, RELOADING and STOPPING over NOTIFY_SOCKET.
 
-Only what the daemon did goes out from here: there is no thread and no timer, so a daemon that is stuck is silent and
-systemd starts it anew. Without systemd every call does nothing. Protocol: sd_notify(3).
+There is no thread and no timer, so a daemon that hangs sends nothing, and systemd restarts it. Without systemd every
+call does nothing. Protocol: sd_notify(3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The systemd units that ship with birdwatch, fitted to this machine: which files go where, and what is in them."""
+"""birdwatch's systemd units, adapted to this machine: the paths and contents of the files to install."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Installation:
         hidden = next((path for path in (Path(self.command[0]), *self.needs) if _hidden(path)), None)
         if not self.user and hidden is not None:
             raise ConfigError(
-                f"{hidden} is where the service's own user cannot look: install birdwatch elsewhere, with a Python "
+                f"{hidden} cannot be read by the service's user: install birdwatch elsewhere, with a Python "
                 "that is elsewhere too (/usr/bin/python3 -m venv /opt/birdwatch; /opt/birdwatch/bin/pip install "
                 "birdwatch; /opt/birdwatch/bin/birdwatch service install), or use --user"
             )

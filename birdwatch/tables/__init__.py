@@ -1,1 +1,1 @@
-"""Table formats, one module each, and files that appear whole or not at all."""
+"""Table formats, one module each, and readers of tables and labels."""

@@ -1,4 +1,4 @@
-"""Text in tables: what a spreadsheet would run as a formula, and what would break a line of a table without quotes."""
+"""Escapes text in tables: formulas of spreadsheets, and line ends and tabs in tables without quotes."""
 
 from __future__ import annotations
 

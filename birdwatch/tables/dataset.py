@@ -1,4 +1,4 @@
-"""Detections as a dataset: a folder of Parquet files by site and date, and a table of the recordings beside it.
+"""Writes detections as a dataset: a folder of Parquet files by site and date, and a list of recordings beside it.
 
 The folder is partitioned as Hive's are, which DuckDB, polars, Spark and Arrow read as one table:
 `site=north/date=2024-05-13/part-0.parquet`. Every file in it is a part; the recordings are in

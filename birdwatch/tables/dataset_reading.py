@@ -1,4 +1,4 @@
-"""A dataset of detections read back, part after part, so that it may be larger than memory."""
+"""Reads a dataset of detections part by part, so that it may be larger than memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The csv of detections or events: written, and read back."""
+"""Writes and reads the csv of detections or events."""
 
 from __future__ import annotations
 

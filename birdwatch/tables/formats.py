@@ -1,4 +1,4 @@
-"""The forms a result can be written in: how each is named, what it needs, and the one function that writes them."""
+"""The table formats: their names and suffixes, their requirements, and the function that writes them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Output:
             require_pyarrow()
         if self.form == "audacity" and not self.folder and recordings > 1:
             raise ConfigError(
-                f"Audacity's labels have no column for the file, and {recordings} recordings were named; "
+                f"Audacity's labels have no column for the file, and {recordings} recordings were given; "
                 f"give a folder (--out {self.path.with_suffix('')}/ --format audacity) for one file per recording"
             )
         if not self.folder:
@@ -128,8 +128,8 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
     for number, out in enumerate(outs):
         if is_url(out) and not is_object_store(out):
             raise SinkError(
-                "--out is a URL where nothing can be written; expected a file here, or one in an object store such as "
-                "s3://bucket/detections.parquet"
+                "--out is a URL to which nothing can be written; expected a local file, or one in an object store "
+                "such as s3://bucket/detections.parquet"
             )
         by_name = next((form for end, form in DECISIVE.items() if out.lower().endswith(end)), None)
         if len(formats) == len(outs):
@@ -153,7 +153,7 @@ def choose_outputs(outs: Sequence[str], formats: Sequence[str], rows: Rows | Non
                 form = "submission"
             else:
                 raise ConfigError(
-                    f"--out {out} does not say its form; end it in .csv, {', '.join(DECISIVE)}, "
+                    f"--out {out} does not determine its format; end it in .csv, {', '.join(DECISIVE)}, "
                     f"or add --format {'|'.join(FORMS)}"
                 )
         if folder and FORMS[form] is None and form != "parquet":

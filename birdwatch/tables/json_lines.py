@@ -1,4 +1,4 @@
-"""Detections or events as JSON lines: written, and read back."""
+"""Writes and reads detections or events as JSON lines."""
 
 from __future__ import annotations
 

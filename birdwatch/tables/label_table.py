@@ -1,4 +1,4 @@
-"""A file of labels as rows of text: its separator and heading found, each row with its line for messages."""
+"""Reads a file of labels as rows of text: detects separator and header, and keeps line numbers for messages."""
 
 from __future__ import annotations
 

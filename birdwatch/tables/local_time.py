@@ -1,4 +1,4 @@
-"""Times in UTC on the clock of a zone."""
+"""Converts times from UTC to a time zone."""
 
 from __future__ import annotations
 

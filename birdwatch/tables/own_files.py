@@ -1,4 +1,4 @@
-"""Which files birdwatch wrote itself, so that it replaces no table that a person made, reviewed or corrected.
+"""Records which files birdwatch wrote, so that it never replaces a table that a person made, reviewed or corrected.
 
 Beside a table, or a folder of them, is a list, `.birdwatch-written`: the SHA-256 and the name of each, as `sha256sum`
 writes them. A file is birdwatch's own where its bytes stand there under its name. Parquet files of a run need none:
@@ -66,7 +66,7 @@ class OwnFiles:
         name = self._name(path)
         if any(line[66:] == name for line in lines):
             return "was changed after birdwatch wrote it"
-        return f"was not written by birdwatch (says its list {LIST})"
+        return f"was not written by birdwatch (it is not in {LIST})"
 
     def note(self, path: Path, written: Path) -> None:
         """List `path`, whose bytes lie ready in `written`. Before it is replaced, so that no kill comes between."""

@@ -1,4 +1,4 @@
-"""Tables of detections read back: the suffix says which format's reader does it; a folder is a dataset."""
+"""Reads tables of detections with the reader of their suffix; a folder is a dataset."""
 
 from __future__ import annotations
 

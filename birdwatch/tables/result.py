@@ -1,4 +1,4 @@
-"""What every table is written from: one scored recording, read piece by piece."""
+"""The source of all tables: one scored recording, read in pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table of detections read back: its rows, and what it says about its run."""
+"""The values that readers of tables return: rows, and the description of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person said of a label in another column: `validated = no` is no ground truth.
+"""Review columns of a table of labels: a label with `validated = no` is not ground truth.
 
 Columns that say so are known by their names, yes and no by the words of the field in a few languages. What says neither
 is a fault of its row.
@@ -72,7 +72,7 @@ def is_truth(table: LabelTable, line: int, row: Mapping[str, str]) -> bool:
     for column in others:
         if _plain(row[column]) in WRONG:
             table.fault(
-                line, f"{column} is {row[column].strip()!r}, and it is not known what that says of the label; "
+                line, f"{column} is {row[column].strip()!r}, whose meaning for the label is not known; "
                 "call the column validated"
             )  # fmt: skip
     return truth

@@ -169,7 +169,7 @@ def test_what_a_person_changed_is_not_replaced(tmp_path, bucket, env, tiny_model
         (("--out", "s3://aru/2025/", "--format", "parquet"), "s3://aru/2025 holds"),
         (("--out", "s3://aru/theirs/", "--format", "parquet"), "theirs.recordings.parquet"),
         (("--out", "s3://aru/x/"), "s3://aru/x/ is a folder"),
-        (("--out", "s3://aru/x"), "does not say its form"),
+        (("--out", "s3://aru/x"), "does not determine its format"),
         (("--out", f"s3://{KEY_ID}:{SECRET}@aru/d.csv"), "credentials"),
         (("--out", "s3://aru/d.csv", "--out", "s3://aru/d.csv"), "two --out name the same file"),
         (

@@ -101,7 +101,7 @@ def test_a_name_of_any_bytes_and_a_codec_that_crashes_cost_no_other(
     assert parquet.read_table(out)["recording"].unique().to_pylist() == ["99991231_235959", "a", r"caf\xe9"]
     assert "crash.ogg cannot be read: its decoder crashed (SIGSEGV)" in Path(f"{out}.errors.csv").read_text()
     assert "birdwatch: warning: " in result.stderr
-    assert "began in 9999, which is not believed" in result.stderr
+    assert "start in the year 9999, which is ignored" in result.stderr
 
 
 def test_what_cannot_be_done_leaves_nothing(model: Path, tiny_model: Path, tmp_path: Path, song: np.ndarray) -> None:

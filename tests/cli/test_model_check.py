@@ -39,5 +39,5 @@ def test_another_answer_fails_and_says_by_how_much(tmp_path: Path) -> None:
 
 def test_a_model_without_a_probe_cannot_be_checked(tiny_model: Path) -> None:
     told = CliRunner().invoke(model, ["check", str(tiny_model)])
-    with pytest.raises(ModelError, match="tiny carries no probe"):
+    with pytest.raises(ModelError, match="tiny has no probe"):
         raise told.exception or AssertionError

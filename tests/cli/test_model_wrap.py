@@ -141,7 +141,7 @@ def test_a_second_sigmoid_is_warned_of(tmp_path: Path, labels: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "arguments", "reason"),
     [
-        ({}, [], r"several outputs; say with --scores which one scores: embedding .*, label"),
+        ({}, [], r"several outputs; choose the one with the scores with --scores: embedding .*, label"),
         ({}, ["--scores", "logits"], "no output 'logits'; it has embedding"),
         ({}, ["--scores", "embedding"], "8 classes, .*labels.csv has 5 lines"),
         ({"second": False}, ["--window", "0.25"], "refuses float32 .*2000.*; check --rate, --window"),

@@ -213,8 +213,8 @@ def test_names_and_dates_that_broke_runs(run, tmp_path, song):
     outs = ("--out", "d.parquet", "--out", "s.csv", "--out", "raven/")
     done = run("season", *outs, *("--format", "parquet", "--format", "submission", "--format", "raven"))
     assert done.returncode == 0, done.stderr
-    assert "began in 9999, which is not believed" in done.stderr
-    assert "began in 0001, which is not believed" in done.stderr
+    assert "start in the year 9999, which is ignored" in done.stderr
+    assert "start in the year 0001, which is ignored" in done.stderr
     assert len({row[0] for row in rows(tmp_path / "s.csv")[1:]}) == 4
     assert len(list((tmp_path / "raven").iterdir())) == 4
     table = pyarrow.parquet.read_table(tmp_path / "d.parquet")

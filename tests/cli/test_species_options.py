@@ -65,7 +65,7 @@ def test_names_in_another_language(recording: Path, tiny_model: Path) -> None:
     names.write_text("Parus major_Kohlmeise\nTurdus merula_Amsel\n")
     result = run(recording, tiny_model, "--locale", str(names))
     assert result.exit_code == 0, result.output
-    assert "called as in the model: 1 species" in result.stderr
+    assert "which keep the model's: 1\n" in result.stderr
     assert {row["common_name"] for row in table(recording.with_name("out.csv"))} == {
         "Kohlmeise",
         "European Robin",

@@ -49,7 +49,7 @@ def test_found(wanted, index):
 
 @pytest.mark.parametrize(
     ("wanted", "words"),
-    [("usb", "say more of its name"), ("2", "may be"), ("Zoom", "no input device is called 'Zoom'; there are: ALSA/")],
+    [("usb", "give more of its name"), ("2", "may be"), ("Zoom", "no input device is called 'Zoom'; there are: ALSA/")],
 )
 def test_not_found_says_what_there_is(wanted, words):
     devices = DEVICES if wanted != "2" else [*DEVICES, InputDevice(9, "ALSA/Scarlett 2i2", 2, 48000)]
@@ -78,7 +78,7 @@ def test_the_hardware_signature_changes_with_cards_and_servers(tmp_path, monkeyp
 
 
 def test_no_device_at_all():
-    with pytest.raises(DeviceError, match="no input device; plug"):
+    with pytest.raises(DeviceError, match="no input device; connect"):
         find_device(None, [])
     with pytest.raises(DeviceError, match="no default input device"):
         find_device(None, DEVICES[:1])

@@ -60,7 +60,7 @@ def test_no_device_and_a_wrong_one(station: Settings, monkeypatch: pytest.Monkey
     assert verdicts(station, device="nope")["device"][0] == "stops"
     assert "ALSA/USB Audio" in verdicts(station, device="nope")["device"][1]
     monkeypatch.setattr(doctor, "input_devices", list)
-    assert verdicts(station)["device"] == ("stops", "there is no input device; plug a microphone in")
+    assert verdicts(station)["device"] == ("stops", "there is no input device; connect a microphone")
 
 
 def test_a_number_is_warned_of_with_the_name_that_lasts(station: Settings) -> None:
@@ -140,7 +140,7 @@ def test_an_open_port_needs_keys(station: Settings, tmp_path: Path) -> None:
     assert verdicts(station, bind="tcp://0.0.0.0:*")["bind"][0] == "stops"
     make_server_keys(tmp_path / "keys")
     found = verdicts(station, bind="tcp://0.0.0.0:*", curve_keys=tmp_path / "keys")["bind"]
-    assert found == ("fine", "tcp://0.0.0.0:* is free, keys are asked for")
+    assert found == ("fine", "tcp://0.0.0.0:* is free, keys are required")
 
 
 def test_a_disk_that_is_full_or_refuses_is_no_reason_not_to_listen(

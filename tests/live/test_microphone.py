@@ -88,7 +88,7 @@ def test_where_its_own_rate_is_refused_another_is_tried(sound, caplog):
     opened()
     (stream,) = sound.running
     assert (stream.options["samplerate"], stream.options["channels"]) == (48000, 1)
-    assert "ALSA/Odd refused its own 192000 Hz with 2 channels; opened at 48000 Hz with 1" in caplog.text
+    assert "ALSA/Odd refused its native 192000 Hz with 2 channels; opened at 48000 Hz with 1" in caplog.text
 
 
 def test_chunks_are_copies_with_the_time_of_the_callback(sound):

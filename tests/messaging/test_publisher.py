@@ -207,7 +207,7 @@ def test_ipc_never_removes_what_is_no_socket(tmp_path: Path, kind: str) -> None:
         path.symlink_to(tmp_path / "other")
     else:
         path.write_text("kept")
-    with pytest.raises(SinkError, match=r"notes\.txt is a file, which is left alone.*--bind"):
+    with pytest.raises(SinkError, match=r"notes\.txt is a file, which is not replaced.*--bind"):
         Publisher(f"ipc://{path}", ENVELOPE)
     assert path.is_dir() if kind == "folder" else path.read_text() == "kept"
 

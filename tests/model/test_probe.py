@@ -111,5 +111,5 @@ def test_clips_of_another_recipe_version_are_refused() -> None:
 def test_a_model_without_a_probe_is_refused() -> None:
     bare = model(EXPECTED)
     bare.manifest = replace(bare.manifest, probe=None)
-    with pytest.raises(ModelError, match="carries no probe"):
+    with pytest.raises(ModelError, match="has no probe"):
         replay_probe(bare)

@@ -115,14 +115,14 @@ def test_a_program_that_the_service_could_not_read_is_refused(tmp_path: Path, pr
     if program == "LINK":
         (tmp_path / "birdwatch").symlink_to("/home/me/birdwatch")
         program = str(tmp_path / "birdwatch")
-    with pytest.raises(ConfigError, match="cannot look: install birdwatch elsewhere"):
+    with pytest.raises(ConfigError, match="cannot be read by the service's user: install birdwatch elsewhere"):
         Installation(False, (program,), tmp_path, tmp_path / "b.toml").files()
     assert Installation(True, (program,), tmp_path, tmp_path / "b.toml").files()
 
 
 def test_an_interpreter_that_the_service_could_not_read_is_refused(tmp_path: Path) -> None:
     needs = (Path("/home/me/.pyenv/bin/python"),)
-    with pytest.raises(ConfigError, match=r"\.pyenv/bin/python is where"):
+    with pytest.raises(ConfigError, match=r"\.pyenv/bin/python cannot be read by the service's user"):
         Installation(False, ("/opt/b/bin/birdwatch",), tmp_path, tmp_path / "b.toml", (), needs).files()
 
 

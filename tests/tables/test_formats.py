@@ -192,7 +192,7 @@ def test_the_end_of_a_name_decides_the_form(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("outs", "formats", "error", "said"),
     [
-        (["x.dat"], [], ConfigError, r"x\.dat does not say its form"),
+        (["x.dat"], [], ConfigError, r"x\.dat does not determine its format"),
         (["x.csv", "y.csv", "z.csv"], ["kaggle", "raven"], ConfigError, "2 --format for 3 --out"),
         (["x.csv", "./x.csv"], [], ConfigError, "name the same file"),
         (["there"], [], SinkError, "there is a folder"),
@@ -207,7 +207,7 @@ def test_outputs_that_make_no_sense_are_refused(tmp_path, monkeypatch, outs, for
 
 
 def test_audacity_takes_one_recording_a_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"2 recordings were named; give a folder"):
+    with pytest.raises(ConfigError, match=r"2 recordings were given; give a folder"):
         Output(tmp_path / "a.labels.txt", "audacity").check(2)
     Output(tmp_path / "a.labels.txt", "audacity").check(1)
     Output(tmp_path / "folder", "audacity", folder=True).check(2)

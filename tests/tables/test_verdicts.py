@@ -61,8 +61,8 @@ def test_none_counted_is_none_there(tmp_path, column):
         ("verdict", "NA", "line 2: verdict is 'NA', expected yes or no"),
         ("rejected", "?", "line 2: rejected is .?., expected yes or no"),
         ("reviewed", "no", "line 2: reviewed is 'no', so the label is not confirmed; review it"),
-        ("status", "False positive", "line 2: status is 'False positive', and it is not known what that says"),
-        ("notes", "wrong", "line 2: notes is 'wrong', and it is not known what that says of the label"),
+        ("status", "False positive", "line 2: status is 'False positive', whose meaning for the label is not known"),
+        ("notes", "wrong", "line 2: notes is 'wrong', whose meaning for the label is not known"),
     ],
 )
 def test_what_says_neither_is_refused(tmp_path, column, cell, said):
