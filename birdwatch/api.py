@@ -42,7 +42,7 @@ def analyze(
     for the built-in model). settings: thresholds, event rules and species filter, by default those of the model; the
     configuration file is not read (`birdwatch.config.loading.Configuration` does that). `.detections` and `.events`
     follow from them, as in `birdwatch run` and `birdwatch listen`. Classes are in the order of `model.manifest.labels`.
-    A recording that is cut off gives what is there, and a warning in the log. Raises DecodeError for a file that is not
+    A truncated recording is scored to its end, with a warning in the log. Raises DecodeError for a file that is not
     audio.
     """
     model = model if isinstance(model, OnnxClassifier) else load_model(model)

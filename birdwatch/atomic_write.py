@@ -23,7 +23,7 @@ Identities = Mapping[tuple[int, int], Path]
 def identities(
     paths: Iterable[Path | None], *, among: Container[tuple[int, int]] | None = None
 ) -> dict[tuple[int, int], Path]:
-    """Which files these are, links followed; what is None or not there is left out. among: those that matter."""
+    """Device and inode of these paths, links followed; None and missing files are left out. among: only these."""
     found: dict[tuple[int, int], Path] = {}
     for path in paths:
         with suppress(OSError, ValueError):
@@ -50,7 +50,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_writable(path: Path, *, inputs: Identities = MappingProxyType({})) -> None:
-    """Raise SinkError where `path` cannot or must not be written, before hours of work are lost.
+    """Raise SinkError if `path` cannot or must not be written, before hours of work are lost.
 
     inputs: files that are read; `path` may be none of them, nor a link to one. Nor may it be a device, a pipe or a
     socket.

@@ -35,7 +35,7 @@ __all__ = [
 
 
 class BirdwatchError(Exception):
-    """Anything that birdwatch refuses or fails to do, with a message for its user.
+    """The base class of birdwatch's errors, with a message for the user.
 
     path: the file or folder that it is about, where there is one. setting: the name of the setting, likewise.
     """
@@ -59,7 +59,7 @@ class ModelError(BirdwatchError):
 
 
 class SourceError(BirdwatchError):
-    """Audio could not be had."""
+    """Audio could not be read."""
 
 
 class DecodeError(SourceError):

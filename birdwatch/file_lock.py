@@ -32,7 +32,7 @@ class FileLock:
             raise
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         os.close(self._file)
 
 

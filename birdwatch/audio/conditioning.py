@@ -27,15 +27,15 @@ class Conditioning:
 class Conditioner:
     """Conditions a stream at `rate_hz` block by block; the result does not depend on how it is cut.
 
-    NaN and infinity stay where they are, and the filter begins anew behind them and behind missing frames. A cut-off
-    frequency at or above half the rate removes nothing: there is nothing below it to keep either.
+    NaN and infinity are passed on, and the filter is reset after them and after missing frames. A cut-off
+    frequency at or above half the rate has no effect.
     """
 
     def __init__(self, conditioning: Conditioning, rate_hz: int) -> None:
         self._factor = np.float32(10.0 ** (conditioning.gain_db / 20.0))
         self._filter: npt.NDArray[np.float64] | None = None
         if 0.0 < conditioning.high_pass_hz < rate_hz / 2:
-            from scipy.signal import butter  # half a second of start, which those without a filter are spared
+            from scipy.signal import butter  # half a second of start-up, only needed with a filter
 
             self._filter = butter(ORDER, conditioning.high_pass_hz, "highpass", fs=rate_hz, output="sos")
         self._state: npt.NDArray[np.float64] | None = None

@@ -8,7 +8,7 @@ from birdwatch.audio.timestamps import guano_fields
 
 __all__ = ["Place", "place_of", "place_text"]
 
-# GUANO leaves fields behind a vertical bar to whoever names them.
+# GUANO allows custom fields with a namespace before a vertical bar.
 STREAM, START = "Birdwatch|Stream", "Birdwatch|Start Frame"
 
 

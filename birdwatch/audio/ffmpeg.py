@@ -29,9 +29,9 @@ __all__ = ["FfmpegFile"]
 # level than None PyAV takes the interpreter's lock for every message of FFmpeg, whether it is shown or not.
 av.logging.set_level(None)
 
-# After this many damaged packets in a row nothing of a file will be read.
+# After this many damaged packets in a row a file is given up.
 MAX_ERRORS = 2000
-# No codec for sound needs less: a longer duration than the file's size allows is not believed.
+# No audio codec needs less: a duration that is too long for the file's size is ignored.
 MIN_BITS_PER_S = 400
 
 # Codecs whose time stamps are right after a seek; others are decoded from the start.
@@ -41,7 +41,7 @@ RAW_FRAMES = {"mp3": 1152, "ac3": 1536}
 # Formats that may lack a length, as FFmpeg calls them, and how exactly its estimate fits the size.
 ESTIMATED = frozenset({"aac", "ac3", "amr", "dts", "eac3", "loas", "mp3", "truehd"})
 ESTIMATE_SLACK = 1.02
-# Closer to the start, decoding is as fast as seeking; a decoder needs a moment to be exact.
+# Closer to the start, decoding is as fast as seeking; after a seek a decoder needs some packets to be exact.
 SEEK_S, SEEK_BEFORE_S = 120.0, 5.0
 
 
@@ -121,7 +121,7 @@ class FfmpegFile:
         """Whether the length follows from the size, as of a raw stream, which has none in its header."""
         if self._container.format.name not in ESTIMATED or not self.frames or not self._stream.bit_rate:
             return False
-        # The index of an mp3 that was cut off tells of more bytes than are there.
+        # The index of a truncated mp3 gives more bytes than the file has.
         return bool(self.frames / self.rate_hz * self._stream.bit_rate / 8 < self._size * ESTIMATE_SLACK)
 
     def chunks(self, from_frame: int = 0) -> Iterator[tuple[int, FloatArray]]:
@@ -167,7 +167,7 @@ class FfmpegFile:
         return None
 
     def _open_next(self) -> bool:
-        """Go on with a recording that was joined to this one and that FFmpeg has not read; note what is left over."""
+        """Continue with an appended recording that FFmpeg did not read; note left-over bytes."""
         at = next_part(self.path, self._container.format.name, self._read_to, self._size)
         if at is not None and at > self._begins:
             region = Region(self.path, at, self._size - at)
@@ -203,7 +203,7 @@ class FfmpegFile:
             except StopIteration:
                 return
             except (OSError, ValueError, av.error.FFmpegError) as error:
-                # The container itself is damaged: what was read so far is what there is.
+                # The container itself is damaged: the recording ends here.
                 self._fault = _reason(error)
                 with suppress(OSError, ValueError, av.error.FFmpegError):
                     yield from self._stream.codec_context.decode(None)

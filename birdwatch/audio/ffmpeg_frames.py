@@ -18,7 +18,7 @@ __all__ = ["Sink", "TimeStamps", "Unparsed", "samples_of", "samples_of_all"]
 READ_FRAMES = 1 << 16
 # A time stamp that is later than the samples so far by more than this is a gap; containers round to a millisecond.
 GAP_S = 0.04
-# A later one than this is not believed: damaged time stamps can be anything.
+# A later one than this is ignored: damaged time stamps can have any value.
 MAX_GAP_S = 3600.0
 DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 SCALES = {"u8": 128.0, "s16": 32768.0, "s32": 2147483648.0, "s64": 9223372036854775808.0}
@@ -93,7 +93,7 @@ class TimeStamps:
         self._ticks, self._per_s = stream.time_base.numerator * rate_hz, stream.time_base.denominator
         self._gap, self._limit = round(GAP_S * rate_hz), round(MAX_GAP_S * rate_hz)
         self._base = base
-        # Whether a packet was anywhere else than right behind the last one, or the first not at 0.
+        # Whether a packet did not follow the last one without a gap, or the first was not at 0.
         self.uneven = False
 
     @property
@@ -115,7 +115,7 @@ class TimeStamps:
         if self._gap < late <= self._limit:
             return late
         if not -self._gap <= late <= self._gap:
-            # Time stamps begin again (chained, joined files) or cannot be believed: samples are counted.
+            # Time stamps begin again (chained, joined files) or are implausible: samples are counted.
             self._base = position - end
         return 0
 

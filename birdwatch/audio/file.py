@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUDIO_SUFFIXES", "AudioFile", "is_plain", "start_of"]
 
-# What a search through a folder takes for a recording; a file that is named outright may have any name.
+# Suffixes of recordings in a folder; a file that is given explicitly may have any name.
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".bwf", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"}
     | {".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".aac", ".3gp", ".3g2", ".mp4", ".amr"}
@@ -54,7 +54,7 @@ class AudioFile:
         self.warnings: list[str] = []
         self._header = self._plain_header()
         if self._header is not None:
-            # Before anything is allocated for it; libsndfile has other words for rates from 2^31 on.
+            # Before anything is allocated for it; libsndfile has another message for rates from 2^31 on.
             self._check_rate(self._header.rate_hz)
         with self._open() as sound:
             self.rate_hz: int = sound.rate_hz
@@ -247,7 +247,7 @@ class Described(Protocol):
 
 
 def start_of(audio: Described, default: tzinfo) -> int | None:
-    """ns since 1970, or None; what is found and cannot be believed is added to the warnings."""
+    """ns since 1970, or None; an implausible start adds a warning."""
     # FLAC and Opus have no place of their own for GUANO: birdwatch's recordings have it in the comment.
     guano = audio.guano or (audio.comment if audio.comment.startswith("GUANO|") else "")
     for found in (

@@ -31,7 +31,7 @@ __all__ = ["Decoders", "IsolatedAudio"]
 
 # A decoder that has not answered for this long hangs: it decodes hours in that time.
 HANG_S = 60.0
-# Answers that wait to be taken: a few seconds of audio.
+# Answers in the queue: a few seconds of audio.
 WAITING = 16
 COMMAND = (sys.executable, "-m", "birdwatch.audio.decode_worker")
 
@@ -58,7 +58,7 @@ class Decoders:
 
     @contextmanager
     def worker(self) -> Iterator[_Worker]:
-        """A worker for one question; one that died or was left in the middle of an answer is not used again."""
+        """A worker for one question; one that died or whose answer was not read completely is not used again."""
         worker = self._free.get()
         try:
             if worker is None:
@@ -81,7 +81,7 @@ class Decoders:
         worker.close()
 
     def close(self) -> None:
-        """End the processes, also one whose answer somebody still holds: a stopped run would else never end."""
+        """End the processes, also one whose answer is still being read; otherwise a stopped run would never end."""
         for worker in list(self._started):
             self._end(worker)
         for _ in range(self._free.qsize()):
@@ -153,7 +153,7 @@ class _Worker:
     def __init__(self, command: Sequence[str], hang_s: float) -> None:
         self._hang_s = hang_s
         self.busy = False
-        # No signals of the terminal: the run decides when a worker ends.
+        # Without the terminal's signals: the run decides when a worker ends.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -26,7 +26,7 @@ BEGINNINGS = {
 FLAC_HEADERS = (b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22")
 # How much is read at once.
 CHUNK_BYTES = 1 << 20
-# Behind the audio may be some zeros, an index, tags and pictures; more than both of these is something else.
+# After the audio there may be zeros, an index, tags and pictures; more bytes than both of these are something else.
 KEPT_ZEROS = 4096
 TRAILER_BYTES, TRAILER_SHARE = 1 << 16, 0.1
 
@@ -55,7 +55,7 @@ def next_part(path: Path, container: str, behind: int, end: int) -> int | None:
 
 
 def is_joined(path: Path, container: str) -> bool:
-    """Whether time stamps begin again somewhere in the file, so that nothing can be sought by them."""
+    """Whether time stamps begin again somewhere in the file, so that they cannot be used for seeking."""
     magic = {"flac": b"fLaC", "ogg": b"OggS\0\2"}.get(container)
     return magic is not None and _find(path, magic, len(magic)) >= 0
 

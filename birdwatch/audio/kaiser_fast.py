@@ -22,7 +22,7 @@ __all__ = ["KaiserStream", "kaiser_possible"]
 BETA, ROLLOFF, ZEROS, TABLE = 9.90322, 0.868212, 24, 512
 # Outputs a row of the product, at least: rows overlap by the filter's length, so short ones would copy a lot.
 ROW_OUT = 96
-# Outputs that are computed together, at least. Always the same number, so that chopping changes no bit.
+# Outputs that are computed together, at least. Always the same number, so that the result does not depend on blocks.
 GROUP_OUT = 8192
 # 32 MB: between rates with a tiny common divisor the matrix would be larger than that.
 MAX_MATRIX = 1 << 23

@@ -16,7 +16,7 @@ FLOOR_DB = -150.0
 CLIPPED = 1.0 - 1.5 / 32768
 # A song thrush beside the microphone clips a sample now and then; this share of them is a gain set too high.
 CLIPPED_SHARE = 1e-3
-# Samples that tell most windows from a constant.
+# This many samples distinguish most windows from a constant.
 FIRST = 64
 
 
@@ -34,8 +34,8 @@ class Level:
 
 
 def is_constant(samples: FloatArray) -> bool:
-    """Whether samples `(n,)` are one value throughout: digital silence, about which a network has nothing to say."""
-    # Hardly any window gets past its first samples.
+    """Whether all samples `(n,)` are equal: digital silence, which is not scored."""
+    # For most windows the first samples decide.
     return bool(len(samples) and np.all(samples[:FIRST] == samples[0]) and np.all(samples == samples[0]))
 
 

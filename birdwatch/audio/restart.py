@@ -29,7 +29,7 @@ MAX_BLOCKS = 64
 @lru_cache(maxsize=32)
 def restart_period(rate_hz: int, out_rate_hz: int, *, kind: ResamplerKind) -> int | None:
     """Frames at `rate_hz` at each multiple of which a `Resampler` may begin: from `SETTLING_S` later on its bits are
-    those of the whole stream. None where there is no such number; it is tried before it is given out.
+    those of the whole stream. None if there is no such number; it is verified before it is returned.
     """
     if rate_hz == out_rate_hz:
         return 1

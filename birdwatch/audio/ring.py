@@ -13,7 +13,7 @@ class RingBuffer:
     """Holds the newest `capacity_frames` samples of a stream in memory that is allocated once.
 
     Frames `[start_frame, end_frame)` can be read; older ones have been overwritten and reading them raises
-    IndexError, so that stale audio is never handed out as if it were the frames that were asked for.
+    IndexError, so that stale audio is never returned for the requested frames.
     """
 
     def __init__(self, capacity_frames: int) -> None:
@@ -34,7 +34,7 @@ class RingBuffer:
         return max(self._origin, self.end_frame - len(self._data))
 
     def restart(self, frame: int) -> None:
-        """Forget everything; the next sample appended is `frame`."""
+        """Discard everything; the next sample appended is `frame`."""
         self._origin = self.end_frame = frame
 
     def append(self, samples: FloatArray) -> None:

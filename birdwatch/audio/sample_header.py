@@ -12,9 +12,9 @@ class SampleHeader:
     """What the header of a file of plain samples says, beside what is there.
 
     subtype: libsndfile's name of the sample's encoding, or None for one that is not plain samples. frame_bytes: one
-    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. claimed_bytes: what
-    the header says instead, or None where it says that it does not know. comment: the INFO list's (AudioMoth's).
-    guano: the text of the GUANO chunk.
+    sample of each channel. data_start, data_bytes: where the samples are, in bytes of the file. claimed_bytes: the
+    length in the header, or None if the header marks it as unknown. comment: the INFO list's (AudioMoth's). guano: the
+    text of the GUANO chunk.
     """
 
     rate_hz: int
@@ -30,7 +30,7 @@ class SampleHeader:
 
     @property
     def wrong_length(self) -> bool:
-        """Whether the header says another length than what is there."""
+        """Whether the header's length differs from that of the samples."""
         return self.claimed_bytes != self.data_bytes
 
     @property
@@ -45,7 +45,7 @@ class SampleHeader:
 
     @property
     def claims_less(self) -> bool:
-        """Whether there is more than the header says."""
+        """Whether the header's length is too small."""
         return self.claimed_bytes is not None and self.claimed_bytes < self.data_bytes
 
     @property

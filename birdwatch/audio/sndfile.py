@@ -17,7 +17,7 @@ from birdwatch.errors import DecodeError
 
 __all__ = ["SndFile"]
 
-# Encodings of which each frame stands for itself; libsndfile reads block codecs too, in aiff and caf files.
+# Encodings in which frames are independent; libsndfile reads block codecs too, in aiff and caf files.
 EXACT = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAW", "ULAW"})
 # Two seconds of mono at 32 kHz: small beside a window's memory, large beside the cost of a call.
 READ_SAMPLES = 1 << 16
@@ -60,7 +60,7 @@ class SndFile:
             try:
                 return self._whole()
             except soundfile.LibsndfileError:
-                # It stumbles over what is behind the samples.
+                # libsndfile fails on the bytes after the samples.
                 size = self.path.stat().st_size
                 self.notes.append(left_over(self.path, size - header.data_start - header.data_bytes))
         region = Region(self.path, header.data_start, header.frames * header.frame_bytes)

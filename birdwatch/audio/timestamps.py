@@ -46,7 +46,7 @@ NAME = re.compile(
 # AudioMoth's first firmware: eight hexadecimal digits and nothing else; 2015 to 2022, when it was in use.
 HEXADECIMAL = re.compile(r"[0-9A-F]{8}")
 HEXADECIMAL_S = (0x54A48E00, 0x63B0CD00)
-# Offsets that are in use: a counter behind the time (-0001) is none.
+# Offsets that are in use: a counter after the time (-0001) is not one.
 OFFSET = re.compile(r"[+-](?:0\d|1[0-4]):?(?:00|15|30|45)")
 # "Recorded at 04:30:00 13/05/2024 (UTC+2) by AudioMoth 243B1F0663FBEF35 at medium gain ..."
 AUDIOMOTH = re.compile(

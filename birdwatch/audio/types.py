@@ -52,7 +52,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the network looks at: float32 `(window_frames,)` at the model's rate.
+    """The input of the network: float32 `(window_frames,)` at the model's rate.
 
     Only the first `valid_frames` are audio; the tail of a recording is padded with zeros.
     """

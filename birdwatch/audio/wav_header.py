@@ -18,7 +18,7 @@ __all__ = ["UNKNOWN_SIZE", "Chunks", "read_wav_header"]
 
 # The value of a 32-bit size that stands for "see the ds64 chunk", or for "unknown" where a stream was written.
 UNKNOWN_SIZE = 0xFFFFFFFF
-# Metadata is text; a larger chunk of it is a lying size.
+# Metadata is text; a larger chunk of it has a wrong size.
 MAX_TEXT_BYTES = 1 << 20
 # (format tag, bytes a sample) -> libsndfile's name of the encoding.
 SUBTYPES = {
@@ -34,7 +34,7 @@ SUBTYPES = {
 EXTENSIBLE = 0xFFFE
 # Zeros behind the samples for at least this long are padding, not chunks.
 PADDING_BYTES = 4096
-# Recorders write a dozen chunks; millions of empty ones are rubbish behind the samples.
+# Recorders write a dozen chunks; millions of empty ones are random bytes after the samples.
 MAX_CHUNKS = 10_000
 # How another file begins.
 FILES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")
@@ -141,7 +141,7 @@ class Chunks:
             empty = not follows or follows in LATER_CHUNKS
             return start, 0 if empty else rest, 0
         if rest - claimed >= 8 and not self._chunk_follows(start + claimed + (claimed & 1)):
-            # A size that was written before the recording went on.
+            # A size that was written before the recording was continued.
             return start, rest, claimed
         if self.size64 is None:
             # 32 bits cannot say more than 4 GiB: a plain RIFF file that is larger has counted past the end of them.

@@ -21,7 +21,7 @@ SAMPLE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What scoring takes. times: seconds of audio for each second of a core, as measured here on `sample`.
+    """The cost of scoring. times: seconds of audio for each second of a core, as measured here on `sample`.
 
     audio_s, size_bytes: of all recordings that can be read.
     """
@@ -37,7 +37,7 @@ class Estimate:
         return self.audio_s / self.times
 
     def bytes_per_s(self, cores: int) -> float:
-        """What the storage must give so that so many cores do not wait for it."""
+        """Bytes per second that the storage must deliver so that this many cores do not wait for it."""
         return self.size_bytes / self.core_s * cores
 
 
@@ -57,7 +57,7 @@ def estimate(jobs: Iterable[Job], plan: Prepared, *, clock: Callable[[], float] 
     if sample is None:
         return None
     classifier = plan.scoring.classifier
-    # A network's first run prepares it.
+    # The network's first run allocates its buffers.
     classifier.score(probe_clips(classifier.manifest.window_frames))
     with Staging([sample], 1) as staging, staging.files(sample) as here:
         audio = plan.scoring.decoders.open(here.path, channel=here.channel)

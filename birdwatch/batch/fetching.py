@@ -34,7 +34,7 @@ def open_remote(
             try:
                 return state, decoders.open(path, channel=channel)
             except SourceError:
-                # Headers may be longer; what is wrong with it, if anything, the whole file says.
+                # Headers may be longer; if something is wrong, the whole file shows it.
                 pass
         fetch(url, state.size_bytes, path, shown)
         return state, decoders.open(path, channel=channel)

@@ -87,7 +87,7 @@ def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, ValueError, RuntimeError):
-        # A loop of links, a name that no file can have: opening it will say so.
+        # A loop of links, an impossible name: opening it gives the error.
         return path.absolute()
 
 

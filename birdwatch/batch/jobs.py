@@ -20,14 +20,14 @@ from birdwatch.batch.scratch import Scratch
 from birdwatch.errors import ConfigError, SourceError
 from birdwatch.paths import text_of
 
-# Decodes in this process: for a single recording, whose crash costs no other.
+# Decodes in this process: a crash of a single recording affects no other.
 IN_PROCESS = Decoders(0)
 
 __all__ = ["IN_PROCESS", "Channel", "Job", "Period", "Section", "look_at", "period_of"]
 
 # Headers on a network drive are waited for, not worked on.
 LOOKING_AT_ONCE = 8
-# Those from elsewhere are asked for over a network three times each.
+# Remote recordings take three requests each.
 REMOTE_AT_ONCE = 32
 
 Channel = int | Literal["mix", "each"]
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells it from all other jobs of an archive: its whole path or URL, and channel (-1: mixed)."""
+        """The unique key of a job in an archive: its whole path or URL, and channel (-1: mixed)."""
         return self.url or text_of(self.path.absolute()), -1 if self.channel is None else self.channel
 
 
@@ -109,7 +109,7 @@ def period_of(since: str | None, until: str | None, default: tzinfo) -> Period:
     end = None if until is None else parse_time(until, default)
     day = None if until is None else _day(until)
     if day is not None:
-        # The next midnight on the clock: a day has 23 or 25 hours where clocks change. The last date has none.
+        # The next local midnight: a day has 23 or 25 hours where clocks change. The last possible date has none.
         end = None if day == date.max else parse_time((day + timedelta(days=1)).isoformat(), default)
     if start is not None and end is not None and start >= end:
         raise ConfigError(f"--since {since} is not before --until {until}; no recording can lie between them")

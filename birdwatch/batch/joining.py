@@ -52,7 +52,7 @@ def continued_blocks(job: Job, audio: AudioFile | IsolatedAudio, decoders: Decod
             further = decoders.open(part.path, channel=part.channel)
             if further.rate_hz != audio.rate_hz:
                 raise SourceError(f"{part.path} has another rate than {job.path}, which it continues; leave --join out")
-            # Exactly what its place says: a longer file would be in the next one's time.
+            # Exactly the frames of its place: a longer file would overlap the next one.
             last = part.end_frame - part.place.start_frame
             for block in further.blocks():
                 samples = block.samples[: max(0, last - block.start_frame)]

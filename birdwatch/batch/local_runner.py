@@ -53,7 +53,7 @@ def score_all(
 ) -> list[Outcome]:
     """Score jobs with one model, several recordings at once. score: scores one, see `score_job`."""
     at_once = min(request.jobs, max(1, len(jobs)))
-    # Recordings scored at once share the cores; each keeps at least one.
+    # Recordings scored in parallel share the cores; each has at least one.
     in_flight = max(1, -(-cores() // at_once)) if scoring.classifier.provider == CPU else None
     scoring = replace(scoring, in_flight=in_flight, floors=writer.floors)
     with view(meter) as show:

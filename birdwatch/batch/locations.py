@@ -35,7 +35,7 @@ SIGNED = re.compile(r"[?&][^=&]*(?:sig|token|credential|secret|password|accesske
 USER = re.compile(r"(?<=//)[^/@\s]*@")
 QUERY = re.compile(r"\?[^\s'\")]+")
 BLOCK_BYTES = 8 << 20
-# What a library says is cut off here: some repeat a whole answer of the server.
+# Messages of libraries are cut here: some contain a whole response of the server.
 REASON_CHARACTERS = 300
 # Where the libraries keep what changes with an object's bytes, the surest first; the last are times.
 VERSIONS = (
@@ -103,7 +103,7 @@ def is_folder(url: str) -> bool:
     try:
         return bool(system.info(path)["type"] == "directory")
     except Exception:
-        # Opening it will say what is wrong.
+        # Opening it gives the error.
         return False
 
 
@@ -195,7 +195,7 @@ def read_blocks(url: str, size: int, shown: str, keep: Callable[[Iterator[bytes]
         try:
             keep(blocks())
         except Exception as error:
-            # What `keep` met is another matter than what the library did.
+            # Errors of `keep` are not errors of the library.
             if error not in failed:
                 raise _KeepError(error) from error
             raise
@@ -207,7 +207,7 @@ def read_blocks(url: str, size: int, shown: str, keep: Callable[[Iterator[bytes]
 
 
 class _KeepError(BaseException):
-    """What was read could not be kept: no reason to read it again."""
+    """The data could not be stored, so reading it again does not help."""
 
     def __init__(self, kept: Exception) -> None:
         super().__init__()
@@ -278,7 +278,7 @@ def _twice(action: Callable[[], T], shown: str) -> T:
 
 
 def reason_text(error: BaseException) -> str:
-    """What a library said, in one line, without what a URL in it may hold."""
+    """A library's message in one line, without the credentials of URLs in it."""
     text = _redacted(" ".join(str(error).split()))[:REASON_CHARACTERS]
     return text or type(error).__name__
 

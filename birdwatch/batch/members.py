@@ -36,7 +36,7 @@ __all__ = ["Budget", "blended_results", "open_members", "score_members", "unscor
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The time of a run: seconds that it may take (0: as long as it likes), when it began, and the clock."""
+    """The time budget of a run: its seconds (0: unlimited), when it began, and the clock."""
 
     seconds: float
     began_s: float

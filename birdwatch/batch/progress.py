@@ -15,7 +15,7 @@ from birdwatch.standard_streams import discard_stdout
 
 __all__ = ["Meter", "json_line", "json_view", "terminal_view"]
 
-# A program that watches needs no more than one line per second.
+# A program needs no more than one line per second.
 JSON_EVERY_S = 1.0
 
 
@@ -41,7 +41,7 @@ class Meter:
             self.left_s += job.duration_s
 
     def add_resumed(self, count: int) -> None:
-        """So many more were scored by an earlier run."""
+        """Count recordings that an earlier run scored."""
         self.resumed += count
         self.total += count
 
@@ -54,7 +54,7 @@ class Meter:
             self.left_s -= min(seconds, max(0.0, job.duration_s - behind))
 
     def finish(self, job: Job, *, failed: bool = False, warned: bool = False) -> None:
-        """The recording is done: what its header claimed and it did not hold is not left to do."""
+        """The recording is done: audio that its header claimed but that does not exist is no longer left to do."""
         with self._lock:
             self.left_s -= max(0.0, job.duration_s - self._behind_s.pop((job.key, job.section), 0.0))
             self.done += not failed

@@ -17,12 +17,12 @@ __all__ = ["check_store", "check_target", "create", "delete", "download", "exist
 
 # Beside what is written: made and deleted, to see that it can be.
 TRIAL = ".trial"
-# In a store: stays, and cannot be made twice.
+# In a store: stays there, and cannot be created twice.
 ONCE = "created-once"
 
 
 def check_target(url: str, *, what: str) -> None:
-    """Raise SinkError or ConfigError where nothing can be written at `url`, before a night's work; it is tried.
+    """Raise SinkError or ConfigError if nothing can be written at `url`, by a test before a night's work.
 
     what: the option, in messages.
     """
@@ -73,7 +73,7 @@ def exists(url: str) -> bool:
     system, path = filesystem(url)
 
     def asked() -> bool:
-        # Else an answer of before is given again.
+        # Otherwise a cached answer is returned.
         system.invalidate_cache()
         return bool(system.info(path)["type"] == "file")
 
@@ -139,5 +139,5 @@ def files_under(folder: str) -> Iterator[str]:
         found = tried_twice(listed)
     except FileNotFoundError:
         return
-    # A folder's own mark is no object in it.
+    # The marker object of the folder itself is not in it.
     yield from sorted(name.removeprefix(root) for name in found if name.startswith(root) and not name.endswith("/"))

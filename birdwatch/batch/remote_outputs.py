@@ -52,7 +52,7 @@ def check_remote_outputs(outputs: Sequence[Output], *, inputs: Container[str]) -
 
 
 def _check_dataset(output: Output) -> None:
-    """Refuse to replace what is no dataset of ours, as with a folder here."""
+    """Refuse to replace anything but a dataset of birdwatch, as with a local folder."""
     there = list(files_under(output.url))
     strange = next((name for name in there if not is_part(name)), None)
     if strange is not None:
@@ -135,7 +135,7 @@ def _upload_or_delete(path: Path, url: str) -> None:
 
 
 def _forget(output: Output) -> None:
-    """Delete what is here of an output; the run database, which belongs to an interrupted run, stays."""
+    """Delete the local copy of an output, but not the run database, which belongs to an interrupted run."""
     if output.folder:
         shutil.rmtree(output.path, ignore_errors=True)
     for path in (output.path, recordings_path(output.path), errors_path(output.path), filtered_path(output.path)):

@@ -62,7 +62,7 @@ def result_of(job: Job, entry: Entry, database: RunDatabase, classes: int, floor
 def describe_run(
     results: Sequence[Result], failed: Sequence[Outcome], words: Vocabulary, parameters: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a table that can hold it says about its run: nothing in it depends on when or how fast it went."""
+    """The description of a run in a table's metadata; it does not depend on the time or speed of the run."""
     manifest = words.manifest
     return {
         "parameters": parameters,
@@ -100,7 +100,7 @@ def filtered_path(out: Path) -> Path:
 
 
 def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
-    """List the recordings that failed beside `out`; where none did, an older list goes."""
+    """List the recordings that failed beside `out`; if none did, an older list is deleted."""
     path = errors_path(out)
     if not failed:
         path.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ def write_errors(out: Path, failed: Sequence[Outcome]) -> None:
 
 
 def write_filtered(out: Path, species: SpeciesFilter | None, manifest: Manifest) -> None:
-    """List what a species filter did not let through, and why, beside `out`; without a filter an older list goes."""
+    """List the species that a filter excludes, and why, beside `out`; without a filter an older list is deleted."""
     path = filtered_path(out)
     if species is None:
         path.unlink(missing_ok=True)

@@ -105,7 +105,7 @@ def run(
     """
     budget = Budget(request.blending.budget_s, clock(), clock)
     inputs = named_inputs(request, notice)
-    # A single recording is decoded here: its crash costs no other, and starting a process costs a quarter of a second.
+    # A single recording is decoded here: a crash affects no other, and starting a process takes a quarter of a second.
     with Decoders(min(request.jobs, len(inputs)) if len(inputs) > 1 else 0) as decoders:
         plan = prepare(request, notice=notice, decoders=decoders)
         wanted = open_inputs(request, inputs, notice, decoders)

@@ -27,7 +27,7 @@ from birdwatch.wording import counted
 
 __all__ = ["PRESENT", "Entry", "Facts", "Kind", "Piece", "RunDatabase", "database_path"]
 
-# The version of the tables below; another one's journal is refused, not guessed at.
+# The version of the tables below; databases of other versions are refused.
 SCHEMA = 3
 # `items` are the scores of a section (birdwatch.cluster.section_items); the run database has none.
 Kind = Literal["windows", "events", "segments", "items"]
@@ -83,7 +83,7 @@ class RunDatabase:
     floors: the score of each class from which its rows are kept, `(classes,)`. resume: continue with the database that
     is there. Its parameters must be the same, or ConfigError says which differ; higher floors are met by what it holds,
     lower ones are refused, since it lacks those rows. Without `resume` a database that holds results is refused, so
-    that a forgotten option costs no night's work.
+    that a forgotten option does not delete a night's work.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class RunDatabase:
                 f"reads {SCHEMA}); delete it and start again"
             )
         done = self._db.execute("SELECT count(*) FROM recording WHERE done").fetchone()[0]
-        # A database that is only kept for its failed recordings holds nothing that is not written.
+        # A database that is only kept for its failed recordings has no results that are not in the tables.
         if not resume and done and not values.get("written"):
             raise ConfigError(
                 f"{self.path} holds {counted(done, 'recording')} that an interrupted run has scored; "
@@ -177,7 +177,7 @@ class RunDatabase:
         return self._floors
 
     def find(self, job: Job) -> Entry | None:
-        """What the recording gave, if it is done and the file is still the same."""
+        """The results of the recording, if it is done and the file has not changed."""
         row = self._execute(
             "SELECT id, frames, silent, unscored, windows, present, warning FROM recording "
             "WHERE path = ? AND channel = ? AND size = ? AND mtime_ns = ? AND done",
@@ -272,11 +272,11 @@ class RunDatabase:
                 ) from error
 
     def written(self) -> None:
-        """All outputs are written: starting again loses nothing."""
+        """All outputs are written: a new run may delete the database."""
         self._execute("INSERT OR REPLACE INTO run VALUES ('written', 'true')", ())
 
     def remove(self) -> None:
-        """Close it and delete it: everything it was kept for is written."""
+        """Close it and delete it, since all tables are written."""
         self._db.close()
         self.path.unlink(missing_ok=True)
 

@@ -94,7 +94,7 @@ def score_job(job: Job, scoring: Scoring, writer: ResultWriter, advance: Callabl
 
 
 class Collected:
-    """What becomes of the scores of a recording: `push` them in order, `finish` at the end; `writer` then has all."""
+    """Collects the scores of a recording: `push` them in order, `finish` at the end; `writer` then has all results."""
 
     def __init__(self, job: Job, scoring: Scoring, writer: ResultWriter) -> None:
         manifest = scoring.classifier.manifest
@@ -159,7 +159,7 @@ def _events(events: Iterable[Event]) -> bytes:
 
 
 class Pieces:
-    """Gathers bytes of each kind and hands them over piece by piece, so that memory is flat."""
+    """Gathers bytes of each kind and returns them in pieces, so that memory is constant."""
 
     def __init__(self, writer: ResultWriter, job: Job) -> None:
         self.writer, self.job = writer, job

@@ -13,7 +13,7 @@ __all__ = ["LINK", "Search", "folder_left_out", "is_named_as_one"]
 
 # Names that systems give to folders of deleted files and their own.
 SYSTEM_FOLDERS = ("$recycle.bin", "system volume information", "lost+found", "recycler")
-# Recordings that nothing here decodes: in a folder they are named, so that they are not taken for scored.
+# Formats of recordings that cannot be decoded: reported in a folder, so that they are not assumed to be scored.
 UNREAD_SUFFIXES = frozenset({".wac", ".w4v", ".zc", ".ra", ".rm", ".dsf", ".dff", ".mid", ".sd2"})
 LINK = "a link to a folder"
 
@@ -32,7 +32,7 @@ class Search:
         relative: its path in the folder that was named.
         """
         suffix = PurePosixPath(name).suffix.lower()
-        # What macOS leaves beside a file on a card is no recording.
+        # Files that macOS writes beside each file on a card are not recordings.
         if not is_named_as_one(name) or name.startswith("._"):
             return False
         if self.include and not any(

@@ -19,7 +19,7 @@ def temporary_database() -> Connection:
     """An empty database, to be closed; statements are committed one by one unless a transaction is begun."""
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
-    # Nobody reads it after a crash.
+    # It is not needed after a crash.
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     return database

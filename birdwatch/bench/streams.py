@@ -31,11 +31,11 @@ from birdwatch.process import cores
 
 __all__ = ["Carried", "Daemon", "streams_measures"]
 
-# What a message may take from the end of its window.
+# Maximum latency of a message from the end of its window.
 P95_MS = 500.0
 # Connecting and the first windows are not steady yet.
 SETTLE_S = 12.0
-# How close the largest number is looked for.
+# Precision of the search for the largest number.
 STEP = 1.1
 START_DEADLINE_S = 60.0
 
@@ -60,7 +60,7 @@ class Carried:
 
     @property
     def passes(self) -> bool:
-        """Whether the machine carries so many."""
+        """Whether the machine can process this many streams."""
         lost = self.dropped_s > 0 or self.gap_s > 0
         return self.listening == self.streams and not lost and self.p95_ms <= P95_MS
 
@@ -123,7 +123,7 @@ def _of_the_largest(trial: Carried) -> list[Measure]:
 
 
 def _of_each_more(many: Carried, few: Carried) -> list[Measure]:
-    """What one stream more takes."""
+    """The cost of one more stream."""
     more = many.streams - few.streams
     return [
         Measure("streams.memory", (many.memory_mb - few.memory_mb) / more, "MB per stream", "lower"),

@@ -47,7 +47,7 @@ class FrontEnd(nn.Module):
 
     A real signal's spectrum needs half of the products: the window and the cosines are even around the middle of a
     spectrum's frames, the sines odd, so mirrored frames are added (or subtracted) first and multiplied once. Bins
-    that no mel filter looks at are left out.
+    outside all mel filters are left out.
     """
 
     cosines: torch.Tensor

@@ -131,7 +131,7 @@ class CommitStore:
         return lambda: io.BytesIO(data)
 
     def fault(self, job: Job) -> str | None:
-        """Why the recording could not be scored, or None."""
+        """The reason why the recording could not be scored, or None."""
         with suppress(OSError), self.files.open(self.name_of(job) + FAULT) as stream:
             return stream.read().decode("utf-8")
         return None
@@ -146,7 +146,7 @@ class CommitStore:
 
 
 class CommitWriter:
-    """Keeps the results of scored recordings as commits: the `ResultWriter` of a worker.
+    """Writes the results of recordings as commits: the `ResultWriter` of a worker.
 
     worker: is kept in each. floors: the score of each class from which rows are kept, `(classes,)`.
     """
@@ -177,7 +177,7 @@ class CommitWriter:
             self.lost += 1
 
     def abandon(self) -> None:
-        """Remove what was begun and not finished."""
+        """Remove unfinished commits."""
         while self._open:
             self._open.popitem()[1].remove()
 

@@ -40,10 +40,10 @@ __all__ = ["CLUSTERS", "DaskEngine", "score_unit"]
 
 ClusterName = Literal["local", "slurm", "pbs", "sge"]
 CLUSTERS: tuple[ClusterName, ...] = ("local", "slurm", "pbs", "sge")
-# Units that wait at the scheduler for each worker: enough that none waits, few enough that it stays small.
+# Units queued at the scheduler per worker: enough to keep workers busy, and few enough to keep it small.
 WINDOW = 2
 LOOK_UP_S = 0.2
-# A unit whose worker died is tried again, recording by recording; what kills a worker alone is not tried a third time.
+# A unit whose worker died is retried one recording at a time; a recording that kills its worker is not tried again.
 ALLOWED_FAILURES = 0
 
 _workers: dict[str, tuple[Worker, Decoders]] = {}
@@ -122,7 +122,7 @@ class DaskEngine:
                 if error is None:
                     take(numbers)
                     continue
-                # Which recording it was, if any: each alone, and what is committed already is not scored again.
+                # To find the recording that caused it, each is scored alone; committed ones are not scored again.
                 done = store.have_parts([parts[number] for number in numbers])
                 alone = [(number,) for number, there_now in zip(numbers, done, strict=True) if not there_now]
                 take([number for number, there_now in zip(numbers, done, strict=True) if there_now])
@@ -160,7 +160,7 @@ class DaskEngine:
                     )
                 yield stack.enter_context(Client(self.scheduler))
                 return
-            # Whoever reaches a scheduler can run programs on its workers: only who has this run's certificate may.
+            # Anyone who can reach a scheduler can run programs on its workers, so this run's certificate is required.
             security = Security.temporary()
             cluster: Any
             if self.cluster == "local":

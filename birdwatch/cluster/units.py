@@ -10,9 +10,9 @@ from birdwatch.batch.temporary_database import temporary_database, with_room
 
 __all__ = ["TIMES_REAL_TIME", "UNIT_S", "bundles", "work_of"]
 
-# Long enough that handing over, 2 to 4 ms a unit, is nothing beside it; short enough that a killed worker loses little.
+# Long compared with the overhead of 2 to 4 ms per unit; short enough that a killed worker loses little.
 UNIT_S = 120.0
-# A small run is handed out in smaller units, so that all its workers have some.
+# A small run has smaller units, so that all workers get some.
 LEAST_UNITS, LEAST_S = 64, 5.0
 # What two threads of one worker make of compressed audio with the built-in model; only the bundles depend on it.
 TIMES_REAL_TIME = 300.0

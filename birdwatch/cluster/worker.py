@@ -29,13 +29,13 @@ Unit = TypeVar("Unit")
 def shard(units: Iterable[Unit], index: int, count: int) -> list[Unit]:
     """The units of one of `count` workers: every one is some worker's, for indices from 0 on as for those from 1 on.
 
-    Units come longest first, so they are dealt like cards.
+    Units are sorted by length, so they are assigned in turn.
     """
     return [numbers for unit, numbers in enumerate(units) if unit % count == index % count]
 
 
 def unseen(_: Meter) -> AbstractContextManager[Callable[[], None]]:
-    """A view that shows nothing."""
+    """A progress view without output."""
     return nullcontext(lambda: None)
 
 
@@ -53,7 +53,7 @@ class Worker:
         """Load the model. Raises ConfigError where this machine would give other results than were planned."""
         prepared = prepare(plan.request, notice=lambda _: None, decoders=decoders)
         wanted, here = plan.parameters, prepared.parameters
-        # Another provider gives the same decisions in other last digits: that is what the probe's hash tells.
+        # Another provider gives scores that differ in the last digits, which the probe's hash shows.
         changed = [
             f"{key} is {here.get(key)!r} here and {wanted.get(key)!r} in the plan"
             for key in sorted({*wanted, *here} - {"provider"})

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 __all__ = ["Faults", "short"]
 
-# Of a file of nothing but mistakes, the first.
+# The number of faults that are kept as text.
 MAX_FAULTS = 50
 MAX_SHOWN = 80
 

@@ -41,7 +41,7 @@ def event_rules(settings: Settings, manifest: Manifest) -> list[EventRule]:
     for code in manifest.codes:
         own = settings.class_.get(code) or common
         on = manifest.threshold_of(code) if own.threshold is None else own.threshold
-        # A model's threshold may be lower than an off score that is meant for all classes: the event then ends there.
+        # A model's threshold may be lower than the off score of all classes: the event then ends at the threshold.
         off = on if own.event_off is None else own.event_off
         if off > on:
             if own.threshold is not None:

@@ -40,7 +40,7 @@ def with_thresholds(text: str, changes: Mapping[Place, float | None]) -> str:
         _put(wanted, place, value)
         lines = _changed(lines, place, value)
     changed = "\n".join(lines) + "\n" if lines else ""
-    # A form that was not understood (inline tables, dotted keys) shows here, whatever it is.
+    # Any syntax that is not supported (inline tables, dotted keys) is detected here.
     try:
         understood = _without_empty(tomllib.loads(changed)) == _without_empty(wanted)
     except tomllib.TOMLDecodeError:

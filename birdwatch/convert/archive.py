@@ -52,7 +52,7 @@ def read_member(path: Path, name: str, *, limit: int = MAX_BYTES) -> bytes:
                 stream.MIN_READ_SIZE = step = PACKED_BYTES
             while chunk := stream.read(step):
                 content += chunk
-                # What the archive says of a size need not be so.
+                # The size in the archive's directory may be wrong.
                 if len(content) > limit:
                     raise ModelError(f"{path}: {name} unpacks to more than {limit / 1e6:.0f} MB")
         if len(content) != size:

@@ -12,7 +12,7 @@ __all__ = ["PROJECT", "read_network"]
 PROJECT = "silero-vad"
 # The variant that takes a sequence of chunks in one call.
 INSIDE = "silero_vad/data/silero_vad_16k_sequence.onnx"
-# It has 1.2 MB; what claims to be a hundred times that is not it.
+# The network has 1.2 MB; a hundred times that is an error.
 MAX_BYTES = 20_000_000
 
 

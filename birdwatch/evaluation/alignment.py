@@ -19,7 +19,7 @@ from birdwatch.wording import verb
 
 __all__ = ["Units", "Unmatched", "compare"]
 
-# What becomes of labels or recordings that the table does not have: an error, left out, or counted as missed.
+# Labels or recordings that the table does not have are an error, left out, or counted as missed.
 Unmatched = Literal["refuse", "ignore", "missed"]
 
 Named = tuple[str, tuple[str, ...]]

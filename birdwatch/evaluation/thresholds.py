@@ -30,7 +30,7 @@ def _lowest(scores: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], prec
     good = np.flatnonzero(reached >= precision)
     chosen = last_of_tie[good[-1]] if len(good) else last_of_tie[int(np.argmax(reached))]
     upper = float(ranked[chosen])
-    # Half way to the next lower score: a threshold on the score itself would hang on its last bit.
+    # Half way to the next lower score: a threshold equal to the score would depend on its last bit.
     return (upper + float(ranked[chosen + 1])) / 2 if chosen + 1 < len(ranked) else upper
 
 

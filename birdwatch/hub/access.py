@@ -119,7 +119,7 @@ class Access:
 
     def end(self, session: Session) -> None:
         """Sign out: this cookie counts no longer, until this hub starts again."""
-        if session.signed_in:  # strangers, who may open and end any number, gain nothing by one
+        if session.signed_in:  # anonymous sessions, of which a visitor may open any number, are not recorded
             self._ended.add(session.token)
 
     def _session(self, token: str, *, signed_in: bool) -> Session:

@@ -33,7 +33,7 @@ LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1", "testserver"}
 
 
 def hub_of(request: Request) -> Hub:
-    """The hub that answers."""
+    """The hub of the application."""
     hub = request.app.state.hub
     assert isinstance(hub, Hub)
     return hub
@@ -76,7 +76,7 @@ def signed_in(request: Request) -> bool:
 
 
 def may_read(request: Request) -> None:
-    """Raises 401 for who is not signed in where the hub is not public, 403 for a host name that is not ours."""
+    """Raises 401 without a session unless the hub is public, 403 for an unknown host name."""
     hub = hub_of(request)
     if not hub.access.password_set and not _host_is_ours(request):
         # A page elsewhere could make its own name point here, and read (DNS rebinding).
@@ -86,7 +86,7 @@ def may_read(request: Request) -> None:
 
 
 def may_write(request: Request) -> None:
-    """Raises 401 for who is not signed in, 403 without the session's CSRF token."""
+    """Raises 401 without a session, 403 without the session's CSRF token."""
     may_read(request)
     if not signed_in(request):
         raise HTTPException(401, "sign in first: POST login")

@@ -25,7 +25,7 @@ __all__ = ["Clips"]
 
 log = logging.getLogger(__name__)
 
-# An event's clip is a minute or two; a station that sends more is not believed.
+# An event's clip is a minute or two; larger ones are refused.
 MAX_BYTES = 64_000_000
 TIMEOUT_S = 5.0
 # Questions to stations, and pictures, at the same time; the others wait.

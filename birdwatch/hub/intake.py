@@ -23,7 +23,7 @@ __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
 
-# Of one reader in one transaction: none holds the others up for long.
+# Maximum of one reader per transaction, so that none delays the others for long.
 SHARE = 500
 # How long messages are collected for one transaction.
 COLLECT_S = 0.1

@@ -12,9 +12,9 @@ __all__ = ["CONNECTIONS", "VISITORS", "Live"]
 
 # Of all browsers together: those on the live page keep one each.
 CONNECTIONS = 1000
-# Who is not signed in leaves the others to those who are, and to all other requests.
+# Visitors who are not signed in may use this many; the others are reserved for signed-in users and other requests.
 VISITORS = CONNECTIONS * 4 // 5
-# A browser that takes nothing for this many messages is closed; it connects again by itself.
+# A browser with this many unread messages is disconnected; it reconnects by itself.
 MAX_WAITING = 1000
 # A comment that keeps proxies from closing a silent connection.
 BEAT_S = 15.0

@@ -31,9 +31,9 @@ POLL_S = 0.25
 # Between attempts to ask a station that does not answer, and to reach one whose keys or endpoint are wrong.
 RETRY_S, LONGEST_RETRY_S = 5.0, 300.0
 ASK_TIMEOUT_S = 10.0
-# More than a hundred honest microphones send together; what exceeds it waits in the station.
+# More than a hundred ordinary microphones send together; further messages wait in the station.
 MAX_PER_S = 3000
-# What one origin may introduce; an honest one has a few.
+# Maximum of stations and starts per origin; ordinary ones have a few.
 MAX_STATIONS = 64
 MAX_NEW_BOOTS = 200
 # A journal of 256 MB has fewer pages of 500.
@@ -110,7 +110,7 @@ class Reader:
                 self.fault = str(error)
                 log.warning("%s: %s", self.origin.name, error)
             except Exception as error:
-                # Nothing is expected here. One station costs no other, and says so.
+                # Unexpected errors are logged and do not affect other stations.
                 self.fault = f"{type(error).__name__}: {error}"
                 log.exception("%s: reading has failed; it is begun again", self.origin.name)
             self._stopping.wait(RETRY_S)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["Received"]
 
-# A station that is honest has few; a hostile one must not fill the memory.
+# An ordinary station has few holes; a hostile one must not fill the memory.
 MAX_HOLES = 1000
 
 

@@ -21,12 +21,12 @@ MAX_SEQ = 2**53
 # Nothing was recorded by birdwatch before this, and no clock is further ahead than this.
 EARLIEST_MS = 946_684_800_000
 AHEAD_MS = 2 * 86_400_000
-# An event of more than a day is none.
+# Longer events are refused.
 LONGEST_MS = 86_400_000
 
 
 class UnreadableError(ValueError):
-    """What came is no message; the text says why."""
+    """The body is not a valid message; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def serve(hub: Hub, address: str, *, prefix: str = "", proxies: str = "127.0.0.1
 
 
 class Connection(H11Protocol):
-    """A connection that is closed where no whole request arrives within `REQUEST_S` s of its first byte.
+    """A connection that is closed if no complete request arrives within `REQUEST_S` s of its first byte.
 
     uvicorn itself waits for ever. One address has at most half of all connections; a reverse proxy, which speaks for
     everybody, may have all of them, and has to bound its own clients.

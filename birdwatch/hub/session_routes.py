@@ -29,7 +29,7 @@ def session(request: Request) -> Response:
     """The hub's version and this browser's session; sets the cookie."""
     hub = hub_of(request)
     if not hub.access.password_set:
-        # Under a host name that is not ours nothing is told.
+        # For an unknown host name nothing is revealed.
         _check_host(request)
     found = session_of(request)
     made = found or hub.access.open(signed_in=False)

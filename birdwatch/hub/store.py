@@ -134,7 +134,7 @@ class Store:
             part.unlink(missing_ok=True)
 
     def settle(self) -> None:
-        """After very many rows: have PostgreSQL count them and note which pages indexes alone can answer for."""
+        """After many new rows: run PostgreSQL's VACUUM ANALYZE, for statistics and index-only scans."""
         if not self.is_sqlite:
             with self.reading() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) events"))
@@ -144,7 +144,7 @@ class Store:
         return None if self.file is None else shutil.disk_usage(self.file.absolute().parent).free
 
     def close(self) -> None:
-        """Let the database go."""
+        """Close the database."""
         if self._locked is not None:
             self._locked.close()
             self._locked = None

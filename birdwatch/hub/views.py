@@ -25,7 +25,7 @@ from birdwatch.hub.schema import (
 __all__ = ["all_species", "one_species", "today"]
 
 BEST = 6
-# A species that was silent for so long is worth a word.
+# A species that was not detected for this long is highlighted as news.
 MONTH_MS = 30 * 24 * HOUR_MS
 
 

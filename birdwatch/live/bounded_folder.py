@@ -13,7 +13,7 @@ __all__ = ["MIN_FREE_BYTES", "BoundedFolder"]
 
 log = logging.getLogger(__name__)
 
-# Below this nothing is written: the rest of the machine needs the last of the disk.
+# Below this free space nothing is written, so that the rest of the machine keeps some.
 MIN_FREE_BYTES = 200_000_000
 
 
@@ -67,7 +67,7 @@ class BoundedFolder:
     def _prune(self, now_s: float | None) -> None:
         files = self._listed()
         oldest_s = None if now_s is None or self.max_age_s is None else now_s - self.max_age_s
-        # The newest stays: an event's message is about to name it.
+        # The newest stays, since an event's message is about to refer to it.
         while len(files) > 1 and (self._bytes > self.max_bytes or (oldest_s is not None and files[0][0] < oldest_s)):
             _, size, path = files.popleft()
             self._bytes -= size

@@ -93,7 +93,7 @@ class FurtherChannel:
         self.chunks: deque[Chunk] = deque(maxlen=MAX_CHUNKS)
         self._shared = shared
         self._open = False
-        # Whatever hangs, hangs in the first channel's station.
+        # Only the first channel's station opens the device, so only it can hang.
         self.traits = replace(shared.traits, opening_s=float("inf"))
         shared.share(self)
 

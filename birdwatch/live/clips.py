@@ -26,7 +26,7 @@ HELD_S = 90.0
 
 
 class Clips:
-    """Holds the newest audio of one stream: `push` its blocks, `save` what an event spans.
+    """Buffers the newest audio of one stream: `push` its blocks, `save` the audio of an event.
 
     folder: is made where it does not exist. max_bytes: of all `.flac` files in it together. shared: the folder of
     several stations' clips, which together stay within its bound. `fault` says why the last clip could not be saved.
@@ -92,7 +92,7 @@ class Clips:
         """When it was written, and its size; under its final name it may be removed at any moment."""
         beside = path.with_suffix(".part")
         try:
-            # Of our own making: a pipe or a link of that name is not written to.
+            # A new file: a pipe or a link of that name is not written to.
             with beside.open("xb") as stream:
                 soundfile.write(stream, samples, self._rate_hz, format="FLAC", subtype="PCM_16")
             found = beside.stat()

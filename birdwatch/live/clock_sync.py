@@ -108,7 +108,7 @@ class ClockSync:
         """
         late_ns = stamp.steady_ns - self.steady_ns(end_frame)
         if late_ns < -MAX_DRIFT_NS:
-            # Nothing arrives before it sounded: the stream began earlier than it seemed.
+            # Audio cannot arrive before it is captured: the stream began earlier than assumed.
             self._follow(end_frame, late_ns, stamp)
             late_ns = 0
         self._least_ns = late_ns if self._least_ns is None else min(self._least_ns, late_ns)

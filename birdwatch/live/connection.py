@@ -116,7 +116,7 @@ class Connection:
             self._last_audio = now
             return Turn(progress=True)
         if now - self._opening_since > traits.opening_s:
-            # Systemd starts a new process; this one cannot get rid of the thread that hangs.
+            # systemd starts a new process; a thread that hangs cannot be ended in this one.
             raise DeviceError(
                 f"the sound system has not answered for {traits.opening_s:g} s while opening {self.source.name}; "
                 "start birdwatch again, or the sound server"
@@ -155,7 +155,7 @@ class Connection:
         return Turn(lost=reason)
 
     def _retry_later(self, text: str) -> None:
-        # A device that is lost is looked for at once; after that at growing intervals.
+        # A lost device is reopened immediately, then at growing intervals.
         retries_s = self.source.traits.retries_s
         delay_s = 0.0 if self._attempts == 0 else retries_s[min(self._attempts, len(retries_s)) - 1]
         self._attempts += 1
@@ -163,5 +163,5 @@ class Connection:
         self.reason = text
 
     def _now(self) -> float:
-        # Time that the machine slept is not a delay.
+        # Time during a suspension is not a delay.
         return self._clock.now().awake_ns / 1e9

@@ -26,7 +26,7 @@ TURN_S = 0.25
 TICK_S = 0.025
 # With many of them longer, so that looking at all of them stays a small part of a core.
 TICK_PER_STATION_S, MAX_TICK_S = 0.00025, 0.05
-# How long the end may take to score what still waits.
+# Maximum time at the end for scoring waiting windows.
 FLUSH_S = 3.0
 
 # Of why a reload was refused, in a status; the log has all of it.
@@ -112,7 +112,7 @@ class Daemon:
         for station in stations:
             station.tell()
         self._tell_systemd()
-        # Fed by work alone, so that systemd restarts a loop that is stuck, or a network that only fails.
+        # Notified only after work, so that systemd restarts a loop that hangs, or a network that always fails.
         if progress and not self._scheduler.failing:
             self._systemd.progress()
         self._on_turn()
@@ -177,7 +177,7 @@ class Daemon:
             log.error("configuration not reloaded, the old one stays in force: %s", error)
             refused = str(error)[:MAX_REFUSED]
         except Exception as error:
-            # Nothing else is expected here, and no file may end a station that listens.
+            # Unexpected errors are caught, since no configuration file may end a station that listens.
             log.exception("configuration not reloaded")
             refused = f"{type(error).__name__}: {error}"[:MAX_REFUSED]
         for station in self._stations():

@@ -23,7 +23,7 @@ _HARDWARE = re.compile(r"\s*\((?:plug)?hw:[^)]*\)\s*$")
 
 @dataclass(frozen=True, slots=True)
 class InputDevice:
-    """A device that records. index: PortAudio's, good until something is plugged in. stable: its lasting name."""
+    """A device that records. index: PortAudio's, valid until a device is plugged in. stable: its stable name."""
 
     index: int
     stable: str
@@ -33,7 +33,7 @@ class InputDevice:
 
 
 def stable_names(devices: Sequence[tuple[str, str]]) -> list[str]:
-    """A lasting name for each (host API, PortAudio's name): without hardware numbers; equal ones get `#2`, `#3`."""
+    """A stable name for each (host API, PortAudio's name): without hardware numbers; equal ones get `#2`, `#3`."""
     seen: Counter[str] = Counter()
     out = []
     for host, name in devices:

@@ -27,7 +27,7 @@ from birdwatch.model.registry import find_model, species_hint
 
 __all__ = ["Finding", "findings"]
 
-# A machine that takes longer than this part of the hop for a window has nothing left for anything else.
+# A machine that takes longer than this share of the hop per window has no reserve.
 TIGHT_PART = 0.5
 
 # The first run allocates and picks kernels; the fastest of a few says what the machine can do.
@@ -39,7 +39,7 @@ GREETING_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `stops`: there will be no listening; `warns`: there will, but look at it."""
+    """The result of one check. `stops`: listening is impossible; `warns`: it is possible, with a problem."""
 
     what: str
     verdict: Literal["fine", "warns", "stops"]
@@ -47,7 +47,7 @@ class Finding:
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """All checks, one after the other; nothing that is wrong raises."""
+    """All checks, one after the other; problems do not raise."""
     yield from _sound(settings)
     yield from _model(settings)
     yield from _ports(settings)

@@ -27,14 +27,14 @@ RESCAN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What a file looked like: another size or time is another recording."""
+    """A file's size and modification time: if they change, it is another recording."""
 
     size: int
     mtime_ns: int
 
 
 class WatchedFolder:
-    """`next` complete recording below `folder`, `done` when it was scored or could not be read.
+    """A watched folder: `next` returns a complete recording, `done` marks it as scored or unreadable.
 
     record: the file that remembers what was done; None remembers nothing beyond this process. Raises SourceError where
     the folder is none.

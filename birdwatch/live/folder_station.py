@@ -72,8 +72,8 @@ class _FixedClock:
 class FolderStation(Station):
     """Scores the recordings of a folder in the order in which they become complete; `captured` and so on are sums.
 
-    One that cannot be read is named once, in the log and in the reason, and costs no other. One that is interrupted by
-    the end of the daemon is scored again from its start.
+    One that cannot be read is reported once, in the log and in the reason, and does not affect the others. One that is
+    interrupted by the end of the daemon is scored again from its start.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from birdwatch.scores.accounting import Accounting
 
 __all__ = ["FrameNumbering", "Numbered"]
 
-# A stream that begins within this of being asked for has lost nothing: a device takes a moment to open.
+# A stream that begins this soon after opening has lost nothing: a device takes a moment to open.
 OPENING_NS = 5_000_000_000
 
 

@@ -34,7 +34,7 @@ def bound_library_messages() -> None:
         return
     real = os.dup(2)
     read, write = os.pipe()
-    # A library never waits here, whatever becomes of the thread.
+    # A library never blocks here, even if the thread fails.
     os.set_blocking(write, False)
     os.dup2(write, 2, inheritable=False)
     os.close(write)
@@ -65,5 +65,5 @@ def _write(real: int, data: bytes) -> None:
         try:
             data = data[os.write(real, data) :]
         except OSError:
-            # Closed, full or read by nobody: as for sys.stderr, no reason to end.
+            # Closed, full or without a reader: as for sys.stderr, not an error.
             return

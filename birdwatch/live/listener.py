@@ -260,7 +260,7 @@ class Listener:
 
     def _settle_dropped(self, window: Window) -> list[Result]:
         reached = window.start_frame + min(self._hop_frames, window.valid_frames)
-        # What earlier windows scored of it is no loss.
+        # Frames that earlier windows scored are not dropped.
         out = [] if self._mean is None else self._rows(self._mean.before(reached))
         self.accounting.settle(window.start_frame, reached, "dropped")
         return out

@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 BLOCKS_A_SECOND = 40
 # The queue between callback and daemon. One inference is tens of milliseconds; this bridges a machine in trouble.
 QUEUE_S = 10
-# A device with more is a mixing console or, as ALSA's `default`, none at all: two of them will do.
+# A device with more is a mixing console or a virtual one like ALSA's `default`: two channels are enough.
 MAX_CHANNELS = 8
 # Where the device's own rate is refused, what most hardware can do.
 COMMON_RATES_HZ = (48000, 44100, 32000, 16000)
-# How long a polite end may take when the sound library hangs.
+# How long closing may take when the sound library hangs.
 CLOSE_S = 2.0
 # How old a list of devices may be while nothing says that it has changed.
 SCAN_S = 60.0
@@ -108,7 +108,7 @@ class Microphone:
         if self._opener is not None and self._opener.is_alive():
             return
         self._opened, self._fault = None, None
-        # The last stream's callback keeps the old queue and event: it can no longer disturb.
+        # The last stream's callback keeps the old queue and event, so that it cannot interfere.
         self._queue, self._ended = _new_queue(), threading.Event()
         self._opener = threading.Thread(target=self._reopen, name="open-device", daemon=True)
         self._opener.start()
@@ -137,7 +137,7 @@ class Microphone:
         return chunks
 
     def close(self) -> None:
-        """Close the stream; a sound library that hangs is left behind after two seconds."""
+        """Close the stream; if the sound library hangs, give up after two seconds."""
         self._closer = threading.Thread(target=self._close_stream, name="close-device", daemon=True)
         self._closer.start()
         self._closer.join(CLOSE_S)

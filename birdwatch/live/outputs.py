@@ -10,7 +10,7 @@ __all__ = ["Outlet", "Systemd"]
 
 
 class Outlet(Protocol):
-    """Where messages go."""
+    """Publishes messages."""
 
     def publish(self, message: Message) -> object:
         """Send it; never waits."""

@@ -74,7 +74,7 @@ class SpeechGate:
         self._origin_s, self._chunks = block.start_frame / block.rate_hz, 0
 
     def _heard(self, probability: float) -> None:
-        """Remember a chunk with speech, joined with the last ones where their margins meet."""
+        """Record a chunk with speech, merged with the last ones if their margins overlap."""
         start_s = self._origin_s + self._chunks * CHUNK_FRAMES / VAD_RATE_HZ
         self._chunks += 1
         while self._spans and self._spans[0][1] < start_s - REMEMBERED_S:
