@@ -92,10 +92,10 @@ class ClockSync:
             out.append(Jump("suspended", slept))
         stepped = stamp.utc_ns - stamp.steady_ns - self._offset_ns
         if abs(stepped) >= MIN_JUMP_NS:
-            self._offset_ns += stepped
             if stepped > 0:
-                # The wall clock was behind all the time: what is not sent yet gets its true time.
-                self._move_past(0, stepped)
+                # The wall clock was behind since it was last set: what is not sent yet gets its true time.
+                self._correct(stepped)
+            self._offset_ns += stepped
             self._anchor(end_frame, self.steady_ns(end_frame))
             out.append(Jump("clock-step", stepped))
         return out
@@ -189,6 +189,16 @@ class ClockSync:
                 return
             self._anchor(end_frame, self.steady_ns(end_frame) + drift_ns)
 
+    def _correct(self, ns: int) -> None:
+        """Move the UTC of the frames since the last step of the clock, which those before it had left behind."""
+        wrong: deque[_Segment] = deque()
+        while (
+            self._segments and self._segments[-1].utc_ns - self._segments[-1].steady_ns - self._offset_ns < MIN_JUMP_NS
+        ):
+            wrong.appendleft(self._segments.pop())
+        for segment in wrong:
+            self._append(segment.frame, segment.steady_ns, segment.utc_ns + ns)
+
     def _move_past(self, steady_ns: int, utc_ns: int) -> None:
         """Move the times of all frames."""
         moved = [
@@ -203,10 +213,13 @@ class ClockSync:
         self._segments = deque(moved, maxlen=SEGMENTS)
 
     def _anchor(self, frame: int, steady_ns: int) -> None:
-        utc_ns, floor_ns = steady_ns + self._offset_ns, self.estimate_ns(frame)
+        self._append(frame, steady_ns, steady_ns + self._offset_ns)
+
+    def _append(self, frame: int, steady_ns: int, utc_ns: int) -> None:
+        floor_ns = self.estimate_ns(frame) if self._segments else utc_ns
         if floor_ns - utc_ns > MAX_AHEAD_NS:
             floor_ns = utc_ns
-        if self._segments[-1].frame == frame:
+        if self._segments and self._segments[-1].frame == frame:
             self._segments.pop()
         self._segments.append(_Segment(frame, steady_ns, utc_ns, floor_ns))
 

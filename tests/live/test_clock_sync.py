@@ -134,3 +134,32 @@ def test_a_date_that_was_wrong_is_left_at_once_and_an_hour_is_made_up_for():
         assert line.jumps(60 * RATE_HZ, clock.now()) == [Jump("clock-step", -ahead_s * S)]
         ahead = line.utc_ns(61 * RATE_HZ) - (clock.now().utc_ns + S)
         assert ahead == round(expected_s * S)
+
+
+@pytest.mark.parametrize("wrong_s", [-56 * 365 * 86400, -3600, -10])
+def test_a_clock_that_is_set_wrong_and_right_again_leaves_what_was_right_alone(wrong_s):
+    clock = FakeClock()
+    line = ClockSync(RATE_HZ, clock.now())
+    second = 0
+
+    def run(seconds):
+        nonlocal second
+        for _ in range(seconds):
+            second += 1
+            clock.advance(1)
+            line.jumps((second - 1) * RATE_HZ, clock.now())
+            line.observe(second * RATE_HZ, clock.now())
+            line.utc_ns(second * RATE_HZ)
+
+    run(15)
+    for _ in range(3):
+        clock.step(wrong_s)
+        run(3)
+        clock.step(-wrong_s)
+        run(3)
+    run(40)
+    told = [line.utc_ns(number * RATE_HZ) for number in range(second + 1)]
+    # Those that were sent meanwhile were wrong; of what is sent from now on all has its true time.
+    assert told[15:0:-1] == [UTC0_NS + number * S for number in range(15, 0, -1)]
+    assert told[-1] == UTC0_NS + second * S
+    assert all(a < b for a, b in itertools.pairwise(told))
