@@ -94,7 +94,7 @@ def _faults(network: Network) -> list[str]:
     faults = [
         f"its {name} are {numbers}"
         for name, numbers in (("inputs", network.inputs), ("outputs", network.outputs))
-        if any(not 0 <= number < count for number in numbers)
+        if not numbers or any(not 0 <= number < count for number in numbers)
     ]
     for place, operator in enumerate(network.operators):
         if any(not -1 <= number < count for number in operator.inputs) or any(

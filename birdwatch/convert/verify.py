@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -18,30 +19,43 @@ Runner = Callable[[FloatArray], FloatArray]
 
 
 def tflite_runner(content: bytes) -> Runner:
-    """A function from inputs `(B, n)` to the first output of a TFLite file, run by LiteRT."""
-    interpreter = Interpreter(model_content=content)
-    source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
+    """A function from inputs `(B, n)` to the first output of a TFLite file, run by LiteRT. Both raise ModelError."""
+    with _refusals("LiteRT"):
+        interpreter = Interpreter(model_content=content)
+        source = interpreter.get_input_details()[0]["index"]
+        target = interpreter.get_output_details()[0]["index"]
 
     def run(inputs: FloatArray) -> FloatArray:
-        interpreter.resize_tensor_input(source, inputs.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(source, inputs)
-        interpreter.invoke()
-        return np.array(interpreter.get_tensor(target), np.float32)
+        with _refusals("LiteRT"):
+            interpreter.resize_tensor_input(source, inputs.shape)
+            interpreter.allocate_tensors()
+            interpreter.set_tensor(source, inputs)
+            interpreter.invoke()
+            return np.array(interpreter.get_tensor(target), np.float32)
 
     return run
 
 
 def onnx_runner(content: bytes, output: str) -> Runner:
-    """A function from inputs `(B, n)` to the named output of an ONNX file, run by ONNX Runtime on the CPU."""
+    """A function from inputs `(B, n)` to the named output of an ONNX file, run by ONNX Runtime. Both raise ModelError."""
     session = open_network(content)
     name = session.get_inputs()[0].name
 
     def run(inputs: FloatArray) -> FloatArray:
-        return np.asarray(session.run([output], {name: inputs})[0], np.float32)
+        with _refusals("ONNX Runtime"):
+            return np.asarray(session.run([output], {name: inputs})[0], np.float32)
 
     return run
+
+
+@contextmanager
+def _refusals(program: str) -> Iterator[None]:
+    """What a program that runs networks says of one that it does not run, as a ModelError."""
+    try:
+        yield
+    except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{program} does not run the network ({reason}); fetch it again") from error
 
 
 def probe_sounds(rate_hz: int, frames: int) -> dict[str, FloatArray]:

@@ -14,6 +14,7 @@ from tflite_files import TFLiteFile, options
 
 from birdwatch.convert.convert import convert
 from birdwatch.convert.tflite_file import read_tflite
+from birdwatch.convert.verify import onnx_runner, tflite_runner
 from birdwatch.errors import ModelError
 
 
@@ -64,7 +65,11 @@ def test_a_mutated_file_is_converted_or_refused(changes: list[tuple[int, int]]) 
         content[8 + place % (len(content) - 8)] = value
     try:
         network = read_tflite(bytes(content))
-        convert(network, {"scores": network.outputs[0]} if network.outputs else {}, input_name="x")
+        converted = convert(network, {"scores": network.outputs[0]}, input_name="x")
+        # As `model add` does, which compares both.
+        samples = np.zeros((1, 5, 6, 2), np.float32)
+        tflite_runner(bytes(content))(samples)
+        onnx_runner(converted.SerializeToString(), "scores")(samples)
     except ModelError as error:
         assert str(error)  # noqa: PT017 - either outcome is right
 
