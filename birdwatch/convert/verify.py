@@ -37,7 +37,7 @@ def tflite_runner(content: bytes) -> Runner:
 
 
 def onnx_runner(content: bytes, output: str) -> Runner:
-    """A function from inputs `(B, n)` to the named output of an ONNX file, run by ONNX Runtime. Both raise ModelError."""
+    """A function from inputs `(B, n)` to an output of an ONNX file, run by ONNX Runtime. Both raise ModelError."""
     session = open_network(content)
     name = session.get_inputs()[0].name
 
