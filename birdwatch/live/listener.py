@@ -39,11 +39,11 @@ NO_CONDITIONING = Conditioning()
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A place in the queue: what no window reached before `frame` is dropped; at a step of the clock recordings end."""
+    """A place in the queue: what no window reached before `frame` is dropped. stepped_at: where the clock first did."""
 
     frame: int
     end_events: bool
-    stepped: bool
+    stepped_at: int | None
 
 
 class Listener:
@@ -138,7 +138,7 @@ class Listener:
         numbered = self.numbering.number(chunk)
         out: list[Result] = list(numbered.gaps)
         if out:
-            out += self._break(before, end_events=numbered.stepped, stepped=numbered.stepped)
+            out += self._break(before, end_events=numbered.stepped, stepped_at=before if numbered.stepped else None)
         if self._stream is None or chunk.rate_hz != self._device_rate_hz:
             self._device_rate_hz = chunk.rate_hz
             self._stream = WindowStream(chunk.rate_hz, self.scorer.manifest, hop_s=self._hop_s)
@@ -227,17 +227,17 @@ class Listener:
         self._taken = 0
         while self._queue:
             out += self.score()
-        end = self.accounting.end_frame
-        return [*out, *_ended(self._tracker.finish()), *self._recordings.finish(end)]
+        return [*out, *_ended(self._tracker.finish()), *self._recordings.finish(self.accounting.end_frame)]
 
-    def _break(self, frame: int, *, end_events: bool = False, stepped: bool = False) -> list[Result]:
+    def _break(self, frame: int, *, end_events: bool = False, stepped_at: int | None = None) -> list[Result]:
         """A place that no window spans and, with `end_events`, no event."""
         out = [] if self._stream is None else self._enqueue(self._stream.finish())
         last = self._queue[-1] if self._queue else None
         if isinstance(last, _Mark):
             self._queue.pop()
-            frame, end_events, stepped = max(frame, last.frame), end_events or last.end_events, stepped or last.stepped
-        self._queue.append(_Mark(frame, end_events, stepped))
+            frame, end_events = max(frame, last.frame), end_events or last.end_events
+            stepped_at = stepped_at if last.stepped_at is None else last.stepped_at
+        self._queue.append(_Mark(frame, end_events, stepped_at))
         return out
 
     def _enqueue(self, windows: list[Window]) -> list[Result]:
@@ -270,7 +270,7 @@ class Listener:
             out = [] if self._mean is None else self._rows(self._mean.finish())
             self.accounting.settle(item.frame, item.frame, "dropped")
             out += _ended(self._tracker.finish()) if item.end_events else []
-            return [*out, *self._recordings.finish(item.frame)] if item.stepped else out
+            return out + ([] if item.stepped_at is None else self._recordings.cut(item.stepped_at, item.frame))
         self._queued -= 1
         out = [] if self._mean is None else self._rows(self._mean.before(item.start_frame))
         end = item.start_frame + item.valid_frames

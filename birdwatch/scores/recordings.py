@@ -37,6 +37,12 @@ class Recordings:
         self._start_frame = frame // self._frames * self._frames
         return out
 
+    def cut(self, end_frame: int, start_frame: int) -> list[RecordingMaximum]:
+        """The recording that is under way, up to `end_frame`; the next begins with `start_frame` at the earliest."""
+        out = self.finish(end_frame)
+        self._start_frame = max(self._start_frame, start_frame)
+        return out
+
     def finish(self, end_frame: int) -> list[RecordingMaximum]:
         """The recording that is under way, up to `end_frame`."""
         if not self._maximum.windows:

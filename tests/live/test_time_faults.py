@@ -98,6 +98,22 @@ def test_a_clock_that_stood_in_another_year_is_right_from_the_step_on():
     station.accounted()
 
 
+def test_no_recording_spans_steps_that_come_one_after_the_other():
+    station = FakeStation()
+    station.source.make = songs((1, 200))
+    for step_s in (3600, -3600, -86400, 86400, 400 * 86400, -400 * 86400) * 2:
+        station.run(0.3)
+        station.clock.step(step_s)
+        station.run(0.3)
+        station.clock.step(-step_s / 2)
+        station.run(7)
+    station.daemon.finish()
+    messages = [*station.outlet.of("recording"), *station.outlet.of("event"), *station.outlet.of("detection")]
+    assert len(messages) > 20
+    for message in messages:
+        assert 0 < since(message, "end") - since(message) <= 60.001
+
+
 def test_a_station_can_wait_for_the_clock():
     clock = unset_clock()
     settings = Settings(wait_for_clock=True)
