@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_model import manifest
 
 from birdwatch.bench import streams as module
+from birdwatch.bench.stream_audio import write_stream
+from birdwatch.bench.stream_server import PIECE_S, _pages
 from birdwatch.bench.streams import Daemon, _largest, streams_measures
 from birdwatch.process import cores
 
@@ -24,6 +27,17 @@ def test_the_search_finds_the_largest_number_to_a_tenth(true: int) -> None:
     assert found <= true <= max(found + 1, found * 1.1)
     assert max(asked) <= 1000
     assert len(asked) < 14
+
+
+def test_the_server_sends_opus_as_an_encoder_does(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    data = write_stream(tmp_path, "opus", 12).read_bytes()
+    pages = _pages(data)
+    assert b"".join(pages) == data
+    # One each tenth of a second, and the last one that holds the encoder's rest.
+    assert len(pages) - 12 / PIECE_S in (0, 1)
+    assert all(page.startswith(b"OggS") for page in pages)
+    assert pages[0].count(b"OggS") == 3
 
 
 @pytest.mark.slow
