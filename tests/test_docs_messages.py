@@ -58,7 +58,7 @@ def test_the_question_gets_all_that_was_sent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, "spectrum"])
 def test_every_field_is_described(kind: str) -> None:
-    common = TEXT.split("## What every message has")[1].split("## The kinds")[0]
+    common = TEXT.split("## Fields of every message")[1].split("## The kinds")[0]
     own = TEXT.split(f"**`{kind}`**")[1].split("\n\n")[0]
     described = set(re.findall(r"`([a-z_0-9]+)`", common + own))
     wanted = set(schema(kind)["properties"])
