@@ -11,7 +11,7 @@ __all__ = ["complete_streams", "discard_stdout"]
 
 
 class _Lenient(io.FileIO):
-    """A file that swallows what it cannot write."""
+    """A file that ignores write errors."""
 
     def write(self, data: Any, /) -> int:
         try:

@@ -1,1 +1,1 @@
-"""From checkpoints to verified, self-describing ONNX files. Installed as `birdwatch_export`."""
+"""Converts checkpoints to verified ONNX files with a manifest. Installed as `birdwatch_export`."""

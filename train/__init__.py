@@ -1,1 +1,1 @@
-"""From labelled recordings to checkpoints. Installed as `birdwatch_train`."""
+"""Trains networks on labelled recordings and writes checkpoints. Installed as `birdwatch_train`."""

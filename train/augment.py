@@ -1,7 +1,7 @@
 """Augmentations, each a function of a batch on its device; the random numbers come from one NumPy generator.
 
 Powers are mel powers float32 `(B, n_mels, T)`, images float32 `(B, 1, H, W)` in 0..1, targets float32 `(B, classes)`.
-`chosen` is a boolean array `(B,)`: what is not chosen comes back as it went in.
+`chosen` is a boolean array `(B,)`: windows that are not chosen are returned unchanged.
 """
 
 from __future__ import annotations

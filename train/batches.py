@@ -1,4 +1,4 @@
-"""From a loaded batch to what the network is shown: an ordered list of augmentations, each with its probability.
+"""Makes the network's input of a loaded batch: an ordered list of augmentations, each with its probability.
 
 Sounds come first (mel powers add), then the front end's image, then pictures (masks, brightness, mixup), as in the
 published recipe. Everything runs on the batch's device.

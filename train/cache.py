@@ -1,4 +1,4 @@
-"""The mel cache: one memory-mapped array a recording, from which any window's mel powers are cut exactly.
+"""The mel cache: one memory-mapped array per recording, from which any window's mel powers are cut exactly.
 
 A window's first and last spectra reach over its ends, where the front end sees zeros and a whole recording's spectra
 see the neighbouring audio. So a recording's file holds three parts, float32 rows of `n_mels` (a row is a spectrum):

@@ -1,4 +1,4 @@
-"""What a model's card says: figures on recordings from outside its training, thresholds, false alarms.
+"""The figures of a model card: metrics on recordings not used in training, thresholds, false alarms.
 
 Everything is evaluated as the daemon scores: the model file on whole recordings, each by the maximum over its windows.
 """

@@ -1,4 +1,4 @@
-"""From a model file to its card: score what is from outside its training, choose thresholds, count alarms, write."""
+"""Makes a model card: scores recordings not used in training, chooses the threshold, counts false alarms."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def reliability_table(shapes: Mapping[str, Reliability]) -> str:
     """One row per tenth of the score: forecasts and the share that came true, for each table."""
     names = list(shapes)
     lines = [
-        "| score | " + " | ".join(f"{name}: forecasts | came true" for name in names) + " |",
+        "| score | " + " | ".join(f"{name}: scores | fraction correct" for name in names) + " |",
         "| --- |" + " ---: | ---: |" * len(names),
     ]
     edges = shapes[names[0]].edges

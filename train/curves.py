@@ -1,4 +1,4 @@
-"""The curves of a run as a picture: loss and metrics by epoch, a line for each fold."""
+"""The learning curves of a run as an image: loss and metrics by epoch, one line per fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recordings and classes of a data set: the BirdCLEF layout as Kaggle ships it, or one folder a class."""
+"""The recordings and classes of a data set: Kaggle's BirdCLEF layout, or one folder per class."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_table(path: Path, root: Path) -> list[Recording]:
     for number, row in enumerate(_rows(path, ("primary_label", "filename")), start=2):
         filename, where = row["filename"], f"{path}, line {number}"
         if filename in seen:
-            raise ConfigError(f"{where}: {filename} stands on line {seen[filename]} already")
+            raise ConfigError(f"{where}: {filename} is already on line {seen[filename]}")
         seen[filename] = number
         path_of = root / filename
         if "/" not in filename and not path_of.exists():
@@ -127,13 +127,15 @@ def read_xeno_canto(path: Path, root: Path) -> list[Recording]:
         except OSError as error:
             raise ConfigError(f"{page} could not be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"{page} is no answer of xeno-canto: it has no recordings with id, gen and sp") from None
+            raise ConfigError(
+                f"{page} is not a response of xeno-canto: it has no recordings with id, gen and sp"
+            ) from None
         for number, label, also, author in entries:
             if number in files:
                 name = files[number].relative_to(root).as_posix()
                 recordings[name] = Recording(name, files[number], label, tuple(filter(None, also)), author.strip())
     if not recordings:
-        raise ConfigError(f"{path} describes no file under {root}; files are to be named XC123.mp3 or 123.mp3")
+        raise ConfigError(f"{path} describes no file under {root}; files must be named XC123.mp3 or 123.mp3")
     return list(recordings.values())
 
 

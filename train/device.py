@@ -1,4 +1,4 @@
-"""What training computes on: the device, and whether it can compile for it."""
+"""The device that training uses, and whether it can compile for it."""
 
 from __future__ import annotations
 

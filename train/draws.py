@@ -1,4 +1,4 @@
-"""Which windows are drawn: in an epoch of training, and for evaluation."""
+"""Which windows are sampled in an epoch of training, and for evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained networks on audio files, exactly as the daemon scores them: its windows, its front end, its tails."""
+"""Scores audio files with trained networks exactly as the daemon does: the same windows, front end and tails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good a checkpoint is on labelled recordings, and the tables of an evaluation."""
+"""Evaluates a checkpoint on labelled recordings, and writes the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def evaluate_recordings(
     index = {code: number for number, code in enumerate(codes)}
     unknown = sorted({recording.label for recording in recordings} - set(codes))
     if unknown:
-        raise ConfigError(f"the checkpoint does not know {len(unknown)} labels of the recordings: {listed(unknown)}")
+        raise ConfigError(f"the checkpoint lacks {len(unknown)} labels of the recordings: {listed(unknown)}")
     windows = score_files(ensemble, [recording.path for recording in recordings], hop_s=hop_s, quiet=quiet)
     with_secondary = ensemble.checkpoint.config.get("secondary", "used") == "used"
     sources = []

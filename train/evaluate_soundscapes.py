@@ -1,4 +1,4 @@
-"""How good a checkpoint is on soundscapes, against a table of rows or of onsets and offsets."""
+"""Evaluates a checkpoint on soundscapes, against a table of rows or of onsets and offsets."""
 
 from __future__ import annotations
 

@@ -161,11 +161,10 @@ def prepare_fold(
         varied = data.varied.without(frozenset(data.sources[number].filename for number in parts.held_out))
         if not len(varied):
             raise ConfigError(
-                f"{parts.called}: each of the {len(data.varied)} varied sounds holds a recording that is held out; "
-                "make more"
+                f"{parts.called}: each of the {len(data.varied)} synthetic mixtures has a held-out recording; make more"
             )
-        left_out = "; the others hold recordings that are held out" if len(varied) < len(data.varied) else ""
-        say(f"{parts.called}: learns from {len(varied)} of the varied sounds{left_out}")
+        left_out = "; the others have held-out recordings" if len(varied) < len(data.varied) else ""
+        say(f"{parts.called}: uses {len(varied)} of the synthetic mixtures{left_out}")
     windows = Windows(
         data.sources,
         spec,

@@ -1,4 +1,4 @@
-"""Which fold holds which recording: no recording, and no recordist of a class where avoidable, on both sides."""
+"""Assigns recordings to folds, so that recordings and, if possible, recordists of a class are in one fold only."""
 
 from __future__ import annotations
 
@@ -103,5 +103,5 @@ def _notes(recordings: Sequence[Recording], groups: npt.NDArray[np.int64], folds
     if single and grouped:
         notes.append(f"{len(single)} classes have one recordist, who is on both sides of the split: {listed(single)}")
     if not grouped:
-        notes.append("split stratified puts recordists on both sides: its scores are too good")
+        notes.append("split stratified has recordists in training and validation: its scores are too high")
     return notes

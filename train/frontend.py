@@ -1,4 +1,4 @@
-"""The front end and the parts of a window, as the settings say."""
+"""The front end and the segments of a window by the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything a run reads, found, checked and cached before training starts."""
+"""Finds, checks and caches all inputs of a run before training starts."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def varied_sounds(
     """The sounds of `train vary`; raises ConfigError where they were made of recordings other than `names`."""
     if teacher.kind != "sigmoid":
         raise ConfigError(
-            f"varied sounds need a teacher with a classifier of its own; that of {settings.teacher} is {teacher.kind}"
+            f"synthetic mixtures need a teacher with a classifier; that of {settings.teacher} is {teacher.kind}"
         )
     varied = read_varied(Path(settings.varied), spec, teacher, codes)
     unknown = {item.filename for sound in varied.made_of for item in sound} - names
@@ -192,7 +192,7 @@ def gather(settings: Settings, spec: FrontendSpec, *, say: Say, quiet: bool = Fa
     if settings.varied and teacher is not None:
         names = {item.filename for part in parts[:2] for _, item in part}
         varied = varied_sounds(settings, spec, teacher, codes, names)
-        say(f"{len(varied)} varied sounds that the teacher has scored")
+        say(f"{len(varied)} synthetic mixtures with scores of the teacher")
     kept = [pair for part in parts for pair in part]
     return Data(
         labels,

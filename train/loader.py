@@ -1,4 +1,4 @@
-"""Loaded batches, read ahead by processes that live as long as the fold's training."""
+"""Loads batches ahead of training, in processes that persist over the epochs of a fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of windows by a network, and what they are worth: per window, and per recording."""
+"""A network's scores of windows, and their metrics per window and per recording."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Pseudo-labels: the scores of trained networks for soundscapes without labels, as a table of soft labels.
 
-A power above 1 presses uncertain scores down and leaves sure ones, so that a next round of training does not learn
-the noise of the last one.
+A power above 1 reduces low scores more than high ones, so that the next round of training does not learn the noise of
+the last one.
 """
 
 from __future__ import annotations

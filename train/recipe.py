@@ -1,4 +1,4 @@
-"""Named recipes: settings that are given together. A file of settings and options go before them."""
+"""Named sets of settings, which a settings file and options override."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run gave: out-of-fold scores, metrics, thresholds, the table of the classes, curves and a short report."""
+"""The results of a run: out-of-fold scores, metrics, thresholds, the table of classes, learning curves and a report."""
 
 from __future__ import annotations
 

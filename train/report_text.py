@@ -1,4 +1,4 @@
-"""The report of a run in words: Markdown from its figures."""
+"""The report of a run as Markdown."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ which is too strict where the bird is silent. AUC and cmAP are means over
 the classes with positives.
 """
 CHOSEN = """\
-`best.pt` is the epoch that scored best on its own held-out fold, so these figures are slightly too good;
+`best.pt` is the epoch that scored best on its own held-out fold, so these figures are slightly too high;
 `--select last` does not choose.
 """
 REACHED = ""
-NOT_REACHED = "**The aim is not reached**: where no threshold does, the most precise one is taken.\n"
+NOT_REACHED = "**The aim is not reached**: where no threshold reaches it, the one with the highest precision is used.\n"
 NOT_CHOSEN = "`best.pt` is the last epoch: nothing was chosen by these figures.\n"
 
 

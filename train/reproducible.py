@@ -1,4 +1,4 @@
-"""What makes a run repeatable, and the record of what it ran on."""
+"""Makes a run reproducible, and records its environment."""
 
 from __future__ import annotations
 

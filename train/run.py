@@ -1,4 +1,4 @@
-"""A whole run: data, folds, training fold by fold, and the run folder that says what was done and what it gave."""
+"""A whole run: data, folds, training of each fold, and the run folder with settings and results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     Raises ConfigError, before anything is computed, if `out` holds a run and `resume` is not set.
     """
     if not settings.out:
-        raise ConfigError("name the run folder with --out")
+        raise ConfigError("give the run folder with --out")
     out = Path(settings.out)
     wanted = (
         list(range(settings.folds))
@@ -46,7 +46,7 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
     folders = {number: out / ("full" if number < 0 else f"fold{number}") for number in wanted}
     taken = [folder for folder in folders.values() if (folder / "last.pt").exists()]
     if taken and not resume:
-        raise ConfigError(f"{taken[0]} holds a run already; go on with it by --resume, or choose another --out")
+        raise ConfigError(f"{taken[0]} holds a run already; continue it with --resume, or choose another --out")
     device = choose_device(settings.device)
     for option in ("compile", "bf16"):
         if getattr(settings, option):

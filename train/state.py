@@ -1,4 +1,4 @@
-"""All that a fold's training changes: weights, optimizer, history; saved after each epoch, and restored to resume."""
+"""The state of a fold's training (weights, optimizer, history): saved after each epoch, and restored to resume."""
 
 from __future__ import annotations
 
@@ -181,5 +181,5 @@ def require_same(found: Mapping[str, Any], now: Mapping[str, Any], path: Path) -
     ]
     if differing:
         raise ConfigError(
-            f"{path} is of another run: {'; '.join(differing)}; go on with the same settings, or use another --out"
+            f"{path} is of another run: {'; '.join(differing)}; continue with the same settings, or use another --out"
         )

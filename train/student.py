@@ -1,4 +1,4 @@
-"""Noisy student (Xie et al., 2020), as those who won BirdCLEF 2025 published it: one command for a round.
+"""Noisy student (Xie et al., 2020), as published by the winners of BirdCLEF 2025: one command per round.
 
 A round: the last round's models score the unlabelled soundscapes; the scores are raised to the round's power; a fresh
 network is trained in which every recording is mixed with a pseudo-labelled window. Soundscapes with sure pseudo-labels
@@ -47,7 +47,7 @@ def round_settings(last: Path, changes: Mapping[str, Any], out: Path, pseudo: Pa
     """
     config = last / "config.toml"
     if not config.exists():
-        raise ConfigError(f"{last} is no run folder of `fit`: it has no config.toml")
+        raise ConfigError(f"{last} is not a run folder of `fit`: it has no config.toml")
     before = Settings(**read_toml(config))
     student = replace(
         before, out=str(out), pseudo=str(pseudo), pseudo_root=str(soundscapes), pseudo_prob=1.0,
@@ -55,7 +55,7 @@ def round_settings(last: Path, changes: Mapping[str, Any], out: Path, pseudo: Pa
     )  # fmt: skip
     settings = replace(student, **changes)
     if settings.init and Path(settings.init).resolve().is_relative_to(last.resolve()):
-        raise ConfigError(f"init is {settings.init}, a checkpoint of the last round; students start from fresh weights")
+        raise ConfigError(f"init is {settings.init}, a checkpoint of the last round; students start from new weights")
     return settings
 
 
@@ -67,7 +67,7 @@ def student(
     settings = round_settings(last, changes, out, pseudo, soundscapes)
     power = power_of(number)
     if pseudo.exists():
-        say(f"{pseudo} is there already and is used")
+        say(f"{pseudo} exists and is used")
     else:
         out.mkdir(parents=True, exist_ok=True)
         ensemble = load_ensemble(checkpoints_of(last), choose_device(settings.device))

@@ -1,4 +1,4 @@
-"""The tables of a run folder: CSV, written whole or not at all."""
+"""The CSV tables of a run folder, written atomically."""
 
 from __future__ import annotations
 

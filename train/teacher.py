@@ -1,4 +1,4 @@
-"""What a teacher gives beside its labels: its embeddings of the recordings, and its classifier; their one file.
+"""A teacher's embeddings of the recordings and its classifier, in one file.
 
 `train teach --embeddings-out` writes it, `train fit --teacher` reads it.
 """
@@ -85,7 +85,7 @@ def read_teacher(path: Path, codes: Sequence[str]) -> Teacher:
         raise ConfigError(f"{path} is not a file of `train teach --embeddings-out`: {error}") from None
     known = np.array([row >= 0 for row in rows])
     if not known.any() and kind != "none":
-        raise ConfigError(f"{path}: its teacher was asked for other classes; teach again with the same --taxonomy")
+        raise ConfigError(f"{path}: it was made for other classes; run teach again with the same --taxonomy")
     recordings = {
         name: Embeddings(start_s[begin:end], end_s[begin:end], values[begin:end])
         for name, begin, end in zip(names, first, [*first[1:], len(values)], strict=True)

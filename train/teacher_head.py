@@ -1,4 +1,4 @@
-"""A teacher's head in the network: it learns the teacher's embeddings, and the teacher's classifier scores them.
+"""A teacher's head: learns the teacher's embeddings, which the teacher's frozen classifier maps to logits.
 
 A label says which species; an embedding says what the sound is like. The network learns to give the teacher's
 embedding, and the teacher's own classifier, left as it is, turns that into logits: so what the teacher knows of a

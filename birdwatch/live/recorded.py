@@ -134,7 +134,7 @@ class PipeSource:
         return [Chunk(samples, self._rate_hz, stamp)]
 
     def close(self) -> None:
-        """Stdin is not ours to close."""
+        """Stdin is not closed."""
 
 
 def _later(start: Stamp, frames: int, rate_hz: int) -> Stamp:

@@ -38,7 +38,7 @@ MAX_BLOCKS = 10_000
 STEP_NS = 1_000_000_000
 # Opus knows this rate and its divisors.
 OPUS_RATE_HZ = 48000
-# What is not written when the daemon ends within this time is left behind: a disk may hang for ever.
+# Audio that is not written within this time at the end is lost: a disk may hang for ever.
 CLOSE_S = 3.0
 # What a disk makes of writing; libsndfile's own errors are RuntimeErrors.
 FAULTS = (OSError, RuntimeError)
@@ -82,7 +82,7 @@ class RecordingThread:
         try:
             recorder.write(block, utc_ns)
         except Exception as error:
-            # Nothing is expected here; one station's fault ends no other's recording, and is a state, not a silence.
+            # Unexpected errors of one station do not affect the others, and must show in its status.
             log.exception("recording has failed")
             recorder.fault = f"recording has failed: {type(error).__name__}: {error}"
 

@@ -29,7 +29,7 @@ class EndedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What cost audio or results: `slow` (a window was dropped), `inference` (it failed), `bad-audio` (NaN in it)."""
+    """Why audio or results were lost: `slow` (a window was dropped), `inference` (it failed), `bad-audio` (NaN)."""
 
     kind: Literal["slow", "inference", "bad-audio"]
     text: str

@@ -43,7 +43,7 @@ class Schedule:
     longitude: float
 
     def is_active(self, utc_ns: int) -> bool:
-        """Whether to listen at a moment, in ns since 1970. Where the sun neither rises nor sets: always."""
+        """Whether to listen at a time, in ns since 1970. Where the sun neither rises nor sets: always."""
         now = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC)
         for days in (-1, 0, 1):
             day = now.date() + timedelta(days=days)

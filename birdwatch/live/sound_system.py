@@ -14,7 +14,7 @@ __all__ = ["SETTLED_S", "SoundSystem"]
 
 log = logging.getLogger(__name__)
 
-# A card or a sound server is there a little before it can be used. Microphones look for it for longer than this.
+# A card or a sound server appears a little before it can be used. Microphones retry for longer than this.
 SETTLED_S = 10.0
 
 

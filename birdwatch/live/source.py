@@ -69,7 +69,7 @@ STREAM = Traits(
 
 
 class Clock(Protocol):
-    """What the daemon reads the time from."""
+    """The clocks of the daemon."""
 
     def now(self) -> Stamp:
         """This moment."""
@@ -145,7 +145,7 @@ class SystemClock:
             before = time.monotonic_ns()
             utc = time.time_ns()
             steady = time.clock_gettime_ns(self._STEADY) if self._STEADY is not None else before
-            # Whoever is put aside between two of these calls would see a step of the clock that never was.
+            # If the thread is preempted between two of these calls, the clock would seem to have been set.
             if time.monotonic_ns() - before < 200_000:
                 break
         return Stamp(steady, before, utc)

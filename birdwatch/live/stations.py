@@ -154,7 +154,7 @@ class Stations:
     def _plan(self, newer: Loaded) -> _Plan:
         """Check all of a configuration: policies, and sources that are new or to be opened again."""
         restart = self._loaded.needs_restart(newer)
-        # What needs a restart is still as it was: the next reload says so again.
+        # Settings that need a restart are unchanged: the next reload reports them again.
         old = {name: getattr(self._loaded.settings, name) for name in restart}
         settings = replace(newer.settings, **old)
         if newer.has_tables:

@@ -155,7 +155,7 @@ class _Attempt:
     def _run(self) -> None:
         import av
 
-        # Its messages name URLs with their passwords.
+        # FFmpeg's messages contain URLs with passwords.
         av.logging.set_level(None)
         try:
             container = av.open(self._url, options=_options(self._url), timeout=(OPEN_S, STALL_S))

@@ -71,9 +71,10 @@ class SpareDescriptor:
             taken, _ = listening.accept()
         except OSError as again:
             if again.errno in OUT_OF_DESCRIPTORS:
-                # Another thread was faster: nothing can be refused until a descriptor is free, and nothing may spin.
+                # Another thread took the descriptor: nothing can be refused until one is free, and the loop must not
+                # spin.
                 time.sleep(RETRY_S)
-            # Else the queue is empty: the system looks for a descriptor before it looks at the queue.
+            # Otherwise the queue is empty: the system looks for a descriptor before it looks at the queue.
             self.renew()
             return False
         # One step closes the connection and keeps its number: between two, another thread would take it.

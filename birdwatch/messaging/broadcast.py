@@ -1,7 +1,7 @@
 """The subscriptions of each peer, and its position in the published messages.
 
-All messages that wait stand once in a bounded backlog; a subscriber is no more than its prefixes and a position in it.
-One that is so slow that the backlog's end catches up with it loses the oldest, which is counted.
+All messages that wait stand once in a bounded backlog; a subscriber is only its prefixes and a position in it. A slow
+subscriber that is overtaken by the backlog's end loses the oldest messages, which are counted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BACKLOG_BYTES = 32_000_000
 # Spectra that wait for a display: what is older than two seconds is of no use to it.
 SPECTRA = 20
 
-# What one subscriber may hold: enough for every species of a region by its own prefix.
+# Maximum subscriptions of one subscriber: enough for a prefix for each species of a region.
 MAX_SUBSCRIPTIONS = 512
 MAX_SUBSCRIPTION_BYTES = 32 * 1024
 
@@ -139,7 +139,7 @@ class Broadcast:
         self._subscribers[peer] = _Subscriber(self._backlog.end, self._spectra.end)
 
     def received(self, peer: Peer, event: Event) -> None:
-        """A subscription or its end; all else a subscriber may send means nothing here."""
+        """A subscription or its end; other messages of a subscriber are ignored."""
         if isinstance(event, Subscription):
             subscriber = self._subscribers[peer]
             if event.on:

@@ -78,7 +78,7 @@ class StationKeys:
         path = folder / f"{SERVER}.key_secret"
         handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / path.name
         if os.path.lexists(handed):
-            # From systemd (LoadCredential=server.key_secret:...), which lets only this service read it.
+            # From systemd (LoadCredential=server.key_secret:...), readable by this service only.
             path = handed
         public, secret = _certificate(path)
         self._public, self._secret = z85.decode(public), z85.decode(_secret_of(secret, path))
@@ -98,7 +98,7 @@ class StationKeys:
             raise ConfigError(f"{self._folder}: {error}; delete that file, or make it again") from None
 
     def use(self, clients: frozenset[bytes]) -> None:
-        """Let these connect from now on; who is connected stays."""
+        """Admit these keys from now on; existing connections stay."""
         self._clients = clients
 
     def mechanism(self) -> CurveMechanism:

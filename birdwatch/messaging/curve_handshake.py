@@ -99,7 +99,7 @@ class CurveMechanism:
         )
         if not self._allowed(key):
             raise ProtocolError("a key that is not admitted")
-        # Only who has the secret of `key` can have made this for the connection's keys and this station.
+        # Only the owner of `key`'s secret key can have made this for the connection's keys and this station.
         vouch = crypto_box_open(inner[KEY_BYTES + 16 : metadata_at], b"VOUCH---" + vouch_nonce, key, self._own)
         if vouch != self._client + self._public:
             raise ProtocolError("a vouch for another connection")

@@ -78,7 +78,7 @@ def bind(endpoint: str, *, option: str, secured: bool) -> tuple[socket.socket, s
 
 
 def peer_of(sock: socket.socket, address: object) -> str:
-    """Whom a connection counts for: an IPv4 address, an IPv6 network of 64 bits, or a user over ipc."""
+    """The peer that a connection is counted under: an IPv4 address, an IPv6 network of 64 bits, or a user over ipc."""
     if isinstance(address, tuple):
         host = str(address[0]).partition("%")[0]
         if sock.family != socket.AF_INET6:
@@ -159,7 +159,7 @@ def _bind_ipc(endpoint: str, option: str) -> socket.socket:
     try:
         sock.bind(address)
         if not name.startswith("@"):
-            # Whatever the umask, which for a service keeps all other files to itself: the folder and keys say who may.
+            # Independent of the service's strict umask: the folder's permissions and keys control access.
             Path(name).chmod(0o666)
         sock.listen(BACKLOG)
     except ValueError as error:  # a NUL in the path

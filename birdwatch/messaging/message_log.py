@@ -58,8 +58,8 @@ CREATE UNIQUE INDEX by_seq ON messages (boot, seq);
 class MessageLog:
     """The file at `path`, which `append` fills up to `max_bytes` (and a few MB of write-ahead log beside it).
 
-    Never raises for what a disk can do: `dropped` counts messages that could not be kept, `fault` says why the last
-    attempt failed, or is None; `replaced` says why a new file was begun, if one was. clock: monotonic seconds.
+    Never raises for disk errors: `dropped` counts messages that could not be stored, `fault` is the reason why the last
+    attempt failed, or None; `replaced` is the reason for a new file, if one was begun. clock: monotonic seconds.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,7 +115,7 @@ class MessageLog:
         self._hurried = True
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -156,7 +156,7 @@ class MessageLog:
         self._database, self._file = database, _identity(self.path)
 
     def _check(self, database: sqlite3.Connection) -> None:
-        """Read the whole file once: a flipped byte is to be found now and not by the first question about it."""
+        """Read the whole file once, to detect damage now and not at the first request."""
         database.set_progress_handler(lambda: self._hurried, CHECK_STEPS)
         try:
             found = [bytes(row[0]).decode(errors="replace") for row in database.execute("PRAGMA quick_check(1)")]
@@ -243,7 +243,7 @@ def _connect(path: Path, check: Callable[[sqlite3.Connection], None]) -> sqlite3
             raise _DamagedError("its header is not one of SQLite")
     database = sqlite3.connect(path, timeout=1.0)
     try:
-        # A flipped byte may leave text that is none: never decoded without care.
+        # A flipped byte may make text invalid, so it is decoded with care.
         database.text_factory = bytes
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # A power cut may cost the last moments but never the file, and not every message waits for the disk.

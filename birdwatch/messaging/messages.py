@@ -222,7 +222,7 @@ def frames(
         **(more or {}),
     }
     text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # A name of bytes that are not UTF-8 is no reason to end a daemon: what is left of them is escaped.
+    # A name that is not UTF-8 must not end the daemon: its bytes are escaped.
     return topic(message.kind, envelope.station, message.label).encode(), text.encode(errors="backslashreplace")
 
 
@@ -254,7 +254,7 @@ def _span(start_frame: int, end_frame: int, *, rate_hz: int, start_ns: int, end_
 
 
 def _score(value: float) -> float:
-    # A score is a float32: the digits behind the sixth say nothing. Rounding keeps the order of score and threshold.
+    # A score is a float32 with six significant digits. Rounding keeps the order of score and threshold.
     return round(float(value), 6)
 
 

@@ -24,7 +24,7 @@ INPUT_BYTES_PER_S = 8 * 1024
 READ_COST_BYTES = 64
 
 HANDSHAKE_S = 5.0
-# A quiet peer is asked for a sign of life, and closed when none comes; one that takes nothing of what waits for it too.
+# A silent peer gets a heartbeat, and is closed if it does not answer; so is one that reads none of its queued messages.
 HEARTBEAT_S = 10.0
 TIMEOUT_S = 30.0
 

@@ -44,8 +44,8 @@ class Publisher:
     endpoint: where to bind, loopback or ipc unless `keys` or `insecure`. journal: the file that keeps what was
     published, up to `journal_max_bytes`, to be asked for at `replay_endpoint`; None for none. clips: the folder whose
     clips may be asked for there too. keys: the folder of the station's CURVE keys. clock: nanoseconds since 1970, for
-    `sent` only. Raises ConfigError for an endpoint or keys that do not do, SinkError where an endpoint cannot be bound;
-    a journal that cannot be written is no error but counted. To be used from one thread.
+    `sent` only. Raises ConfigError for an invalid endpoint or keys, SinkError if an endpoint cannot be bound; a message
+    log that cannot be written is not an error but counted. To be used from one thread.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class Publisher:
             more = {"last_seq": series.last_seq, **self._own_state()}
         pair = frames(message, series.envelope, seq=seq, sent_ns=self._clock(), more=more)
         if message.kind == "status":
-            # Before it is sent: who subscribes from here on is greeted again.
+            # Before it is sent: later subscribers get another status.
             series.status, series.greet = message, False
         series.last_seq = seq
         if self._replay is not None:
-            # Before a subscriber has it, so that a hole can be filled as soon as it is noticed.
+            # Before subscribers get it, so that a missing message can be requested as soon as it is noticed.
             self._replay.offer(Entry(series.envelope.boot_id, seq, *pair))
         self._broadcast.offer(pair)
         return seq
@@ -167,7 +167,7 @@ class Publisher:
             self._broadcast.offer_spectrum(frames(message, envelope, seq=None, sent_ns=self._clock()))
 
     def poll(self) -> None:
-        """Greet those who came for a status. Never waits."""
+        """Send a status to new subscribers. Never waits."""
         now = time.monotonic()
         for series in self._all:
             if series.greet and series.status is not None and now >= series.next_greeting:
@@ -188,7 +188,7 @@ class Publisher:
         self.use_keys(self.read_keys())
 
     def close(self) -> None:
-        """Let the last messages leave and give the endpoints back."""
+        """Send the last messages and close the endpoints."""
         self._server.close(LINGER_S, STOP_S)
         if self._replay is not None:
             self._replay.close()

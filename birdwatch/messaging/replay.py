@@ -24,7 +24,7 @@ from birdwatch.messaging.replay_protocol import (
 
 __all__ = ["ask", "ask_clip"]
 
-# A page holds 500 messages at most, a chunk of a clip 256 kB: whatever sends more is no station.
+# A page has 500 messages at most, a chunk of a clip 256 kB: a peer that sends more is not a station.
 MAX_ANSWER_BYTES = 16_000_000
 
 

@@ -59,7 +59,7 @@ def question_bytes(question: Question) -> bytes:
 
 
 def parse_question(frame: bytes) -> Question:
-    """The question in a frame from a stranger. Raises ValueError that says what was expected."""
+    """The request in a frame of an untrusted peer. Raises ValueError that says what was expected."""
     try:
         value = _object(frame)
     except ValueError as error:
@@ -136,7 +136,7 @@ def clip_frames(chunk: ClipChunk) -> list[bytes]:
 
 
 def error_frames(kind: str, text: str) -> list[bytes]:
-    """The answer to a question that cannot be answered."""
+    """The reply to an invalid request."""
     return [_header(kind, error=text)]
 
 

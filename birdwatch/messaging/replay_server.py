@@ -50,8 +50,8 @@ STOP_S = 3.0
 class ReplayServer:
     """Keeps what is offered in a message log and answers from it; `offer` never waits, `close` at the end.
 
-    clips: the folder whose clips may be asked for. Whatever is the matter with the log's file is no error, but counted
-    and said in `state`. To be used from one thread.
+    clips: the folder whose clips may be asked for. Problems of the log's file are not errors, but counted and reported
+    in `state`. To be used from one thread.
     """
 
     def __init__(self, server: Server, path: Path, *, max_bytes: int, clips: Path | None = None) -> None:
@@ -90,7 +90,7 @@ class ReplayServer:
         }
 
     def offer(self, entry: Entry) -> None:
-        """Hand a message over to be kept; counted as dropped where the disk is far behind."""
+        """Queue a message for the log; it is counted as dropped if the disk is too slow."""
         size = len(entry.body)
         with self._changed:
             if self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES or self._fault:
@@ -102,7 +102,7 @@ class ReplayServer:
             self._changed.notify()
 
     def close(self) -> bool:
-        """Write down what is on its way and stop; False where the disk would not let it end in time."""
+        """Write the queued messages and stop; False if the disk did not finish in time."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -128,7 +128,7 @@ class ReplayServer:
             self._journal = MessageLog(self._path, max_bytes=self._max_bytes)
             self._serve(self._journal)
         except Exception as error:
-            # Nothing is expected here; a thread that ends is a state of the station, not a silence.
+            # Unexpected errors: that the thread ended must show in the station's status.
             log.exception("the message log has failed; publishing continues without replay")
             with self._changed:
                 self._fault = f"the message log has ended: {type(error).__name__}: {error}"

@@ -132,7 +132,7 @@ class Server:
             while not self._turn():
                 pass
         except Exception as error:
-            # Nothing is expected here; a thread that ends is a state of the station, not a silence.
+            # Unexpected errors: that the thread ended must show in the station's status.
             self.fault = f"the server has ended: {type(error).__name__}: {error}"
             log.exception("the server has failed; no peer is served any more")
         finally:
@@ -165,7 +165,7 @@ class Server:
             self._tick(now)
         if self._stop_at is not None:
             return self._stopped(now)
-        # Whoever floods the station waits for it, and so leaves the processor to the rest of it.
+        # Peers that flood the station have to wait, which leaves the processor to the rest of it.
         if spent_s > 0.001:
             time.sleep(min(0.05, spent_s * (1 / INPUT_SHARE - 1)))
         return False
@@ -179,7 +179,7 @@ class Server:
             except OSError as error:
                 if self._spare.refuse(listener.sock, error):
                     self._shedding.add("no descriptor is left", now)
-                # All else befell the peer (ECONNABORTED ...) and is over.
+                # Other errors concern this connection only (ECONNABORTED ...).
                 return
             try:
                 sock.setblocking(False)

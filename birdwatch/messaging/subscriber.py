@@ -48,11 +48,11 @@ class Subscriber:
         if not self._socket.poll(round(timeout_s * 1000)):
             return None
         frames = self._socket.recv_multipart()
-        # Whoever answers at the endpoint need not be a station.
+        # The endpoint may not be that of a station.
         return (frames[0], frames[1]) if len(frames) == 2 else None
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._socket.close()
         self._context.term()
 

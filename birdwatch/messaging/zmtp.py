@@ -155,7 +155,7 @@ class Connection:
         return b"".join(self._mechanism.encoded(MORE * (n < last), part) for n, part in enumerate(frames))
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life, where its version knows how to give one."""
+        """Send a heartbeat, if the peer's version supports it."""
         if self.ready and self.minor >= 1:
             self.output += self._mechanism.encoded(COMMAND, b"\x04PING\0\0")
 
@@ -173,7 +173,7 @@ class Connection:
         mechanism = bytes(got[12:32]).rstrip(b"\0")
         if mechanism != self._mechanism.name:
             raise ProtocolError(f"mechanism {mechanism!r}, expected {self._mechanism.name!r}")
-        # A later major version talks to us in ours.
+        # A later major version falls back to ZMTP 3.
         self.minor = got[11] if got[10] == 3 else 1
         del got[:GREETING_BYTES]
         self._greeted = True

@@ -127,7 +127,7 @@ class Manifest:
         found = {name: _default(item) for name, item in known.items()} | {n: v for n, v in values.items() if n in known}
         found["labels"] = _labels(found["labels"], faults)
         found["frontend"] = _frontend(found["frontend"], faults)
-        # What is missing, or could not be read, has been said.
+        # Fields that are missing or unreadable are already reported.
         skipped = [name for name in ("labels", "frontend") if found[name] is None and values.get(name) is not None]
         faults += [
             fault

@@ -18,7 +18,7 @@ __all__ = ["Activation", "Input", "frontend_faults", "manifest_faults", "probe_f
 Input = Literal["mel", "waveform"]
 Activation = Literal["sigmoid", "softmax", "none"]
 
-# Beyond these no network makes sense, and a buffer for one window would take the machine's memory.
+# Larger values are implausible, and a buffer for one window would take the machine's memory.
 MAX_RATE_HZ = 1_000_000
 MAX_WINDOW_S = 600
 MAX_IMAGE = 8192
@@ -192,7 +192,7 @@ def _text_faults(name: str, value: object, *, empty: bool = False, limit: int | 
 
 
 def some(faults: list[str]) -> list[str]:
-    """As many faults of a kind as a message can name, and how many more there are."""
+    """The first faults of a kind, and the number of the others."""
     more = len(faults) - NAMED
     return faults if more <= 0 else [*faults[:NAMED], f"and {more} more of the kind"]
 

@@ -66,7 +66,7 @@ class OpenVinoNetwork:
             model = core.read_model(data, b"")
             model.reshape({0: [self.batch, *shape[1:]]})
             # Compiling puts a signal stack on its thread that is unmapped when the network is freed on another one: the
-            # next signal would kill the process without a word. A thread of its own takes it along when it ends.
+            # next signal would kill the process without a message. A separate thread frees it when it ends.
             with ThreadPoolExecutor(1, thread_name_prefix="compile") as aside:
                 self._compiled = aside.submit(core.compile_model, model, device, settings).result()
         except RuntimeError as error:

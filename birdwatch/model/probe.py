@@ -24,17 +24,17 @@ IntArray = npt.NDArray[np.int64]
 
 # Changes with any change to the clips below: a manifest that names another recipe cannot be replayed.
 RECIPE = "integer-clips-1"
-# What stands for a field that is missing, which is said anyway.
+# Placeholder for a missing field, which is reported anyway.
 DEFAULTS: Mapping[str, Any] = {"scores": (), "tolerance": 0.0, "tolerance_log_odds": 0.0, "sha256": ""}
 # A turn of the tone's phase, in steps: fine enough for any pitch, coarse enough that squares of frames fit int64.
 TURN = 1 << 20
-# Log-odds of scores beyond this are rounding, not answers.
+# Log-odds beyond this are rounding errors.
 SMALLEST_SCORE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a model answered to the clips of `recipe` when it was made.
+    """A model's scores of the clips of `recipe` at its export.
 
     sha256: of the clips' samples. scores: `(clips, labels)` in 0..1. tolerance: how far a score may
     be off elsewhere; tolerance_log_odds: the same for its log-odds, which also tell small scores apart.
@@ -85,7 +85,7 @@ class ProbeResult:
 
     @property
     def passed(self) -> bool:
-        """Whether this machine gives the model's own answer."""
+        """Whether this machine gives the scores of the export."""
         return self.difference <= self.probe.tolerance and self.difference_log_odds <= self.probe.tolerance_log_odds
 
 

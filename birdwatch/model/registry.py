@@ -94,7 +94,7 @@ def find_range_model() -> Path:
 
 
 def species_hint(model: Path | None, classes: int) -> str | None:
-    """One line for those who run the built-in model (None) and have not added BirdNET; None for everybody else.
+    """A hint for users of the built-in model (None) who have not added BirdNET; otherwise None.
 
     classes: of the built-in model.
     """

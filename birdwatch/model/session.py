@@ -87,7 +87,7 @@ def cuda_fault() -> str | None:
     except OSError as error:
         return f"{error}; the NVIDIA driver is missing or no NVIDIA GPU is there"
     if hasattr(ort, "preload_dlls"):
-        # It prints what it misses; the library's own complaint below is the better one.
+        # It prints what is missing; the library's own error below is clearer.
         with redirect_stdout(None), redirect_stderr(None):
             ort.preload_dlls(directory="")
     fault = library_fault("libonnxruntime_providers_cuda.so")

@@ -20,7 +20,7 @@ from birdwatch.whole_file import read_text
 
 __all__ = ["RANGE_THRESHOLD", "WEEKS", "SpeciesFilter", "by_list", "by_range", "read_species", "week_of"]
 
-# A species that the range model gives less than this is taken for absent: birdnetlib's and BirdNET-Analyzer's value.
+# Species with a lower probability count as absent: birdnetlib's and BirdNET-Analyzer's value.
 RANGE_THRESHOLD = 0.03
 # BirdNET counts 48 weeks a year.
 WEEKS = 48
@@ -30,7 +30,7 @@ MAX_LIST_BYTES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class SpeciesFilter:
-    """allowed: bool `(classes,)`, read-only, in the model's label order. reason: what decided, for people."""
+    """allowed: bool `(classes,)`, read-only, in the model's label order. reason: the origin of the filter, as text."""
 
     allowed: npt.NDArray[np.bool_]
     reason: str
@@ -80,8 +80,8 @@ def by_list(
     """Lets through what `names` lists: codes, scientific or common names, or BirdNET's `Scientific_Common`.
 
     translated: the same labels with names in another language, which then count as well. Upper and lower case do not
-    matter. Raises ConfigError that names what no class of the model has, since a slip of
-    the pen would otherwise silence a species without a word.
+    matter. Raises ConfigError that names what no class of the model has, since a typo would otherwise exclude a species
+    silently.
     """
     known: dict[str, set[int]] = {}
     for number, label in chain(enumerate(labels), enumerate(translated)):
@@ -111,8 +111,7 @@ def by_range(
     """Lets through the species to which a range model, asked for one place and week, gives at least `threshold`.
 
     probabilities: by scientific name. A class whose scientific name the range model does not know (a dog, a newer
-    taxonomy) is let through, and counted in the reason: nothing is known against it. Raises ConfigError where that is
-    every class.
+    taxonomy) is allowed, and counted in the reason. Raises ConfigError where that is every class.
     """
     known = [probabilities.get(label.scientific_name) for label in labels]
     strangers = sum(value is None for value in known)

@@ -31,7 +31,7 @@ class Accounting:
 
     @property
     def pending(self) -> int:
-        """Captured frames whose fate is open: those in flight between capture and score."""
+        """Captured frames that are not settled yet: those between capture and score."""
         return self._captured_between(self._settled_to, self.end_frame)
 
     def capture(self, frames: int) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Speaks to `$NOTIFY_SOCKET`, a path or an abstract `@name`, if there is one; never waits and never raises.
+    """Sends to `$NOTIFY_SOCKET`, a path or an abstract `@name`, if there is one; never waits and never raises.
 
     environ: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are read. clock: monotonic nanoseconds.
     """
@@ -56,7 +56,7 @@ class Notifier:
             self._send(f"STATUS={_line(text)}")
 
     def progress(self) -> None:
-        """Feed the watchdog: to be called when work was done, and only then. Sent four times an interval at most."""
+        """Notify the watchdog; call this only after work was done. Sent four times per interval at most."""
         now = self._clock()
         if self.watchdog_s and now >= self._next_ns:
             self._next_ns = now + int(self.watchdog_s * 1e9 / 4)
@@ -68,11 +68,11 @@ class Notifier:
         self._send("RELOADING=1", f"MONOTONIC_USEC={self._clock() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """The daemon goes down on purpose."""
+        """The daemon is stopping intentionally."""
         self._send("STOPPING=1", f"STATUS={_line(status)}")
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -16,7 +16,7 @@ NAME = "birdwatch.service"
 HUB_NAME = "birdwatch-hub.service"
 DROP_INS = ("cuda", "keys", "loopback")
 
-# A user of its own that DynamicUser makes cannot look into these.
+# Folders that a user made by DynamicUser cannot read.
 HOMES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 
 

@@ -38,7 +38,7 @@ def test_kaggles_table_is_read_with_its_lists_in_strings(tmp_path: Path) -> None
     [
         ("filename\na.ogg\n", r"lacks the columns \['primary_label'\]"),
         ("primary_label,filename\n", "has no rows"),
-        ("primary_label,filename\na,a.ogg\nb,a.ogg\n", "line 3: a.ogg stands on line 2 already"),
+        ("primary_label,filename\na,a.ogg\nb,a.ogg\n", "line 3: a.ogg is already on line 2"),
         ("primary_label,filename,secondary_labels\na,a.ogg,__import__('os')\n", "expected a list such as"),
         ("primary_label,filename,secondary_labels\na,a.ogg,\"{'b'}\"\n", "expected a list such as"),
     ],
@@ -128,9 +128,9 @@ def test_xeno_cantos_answers_describe_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no answer of xeno-canto"),
-        ('{"error": "query"}', "no answer of xeno-canto"),
-        ('{"recordings": [{"id": "1"}]}', "no answer of xeno-canto"),
+        ("{", "is not a response of xeno-canto"),
+        ('{"error": "query"}', "is not a response of xeno-canto"),
+        ('{"recordings": [{"id": "1"}]}', "is not a response of xeno-canto"),
         ('{"recordings": []}', r"describes no file under .*named XC123\.mp3"),
     ],
 )

@@ -45,7 +45,7 @@ def test_the_published_split_puts_recordists_on_both_sides_and_says_so() -> None
     for recording, fold in zip(found, parts.fold.tolist(), strict=True):
         sides[recording.label, recording.author].add(fold)
     assert any(len(folds) > 1 for folds in sides.values())
-    assert "recordists on both sides" in parts.notes[-1]
+    assert "recordists in training and validation" in parts.notes[-1]
 
 
 def test_the_same_seed_gives_the_same_folds() -> None:

@@ -30,7 +30,7 @@ def test_from_recordings_to_pseudo_labels_by_the_commands(birds: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("fit",), 1, "name the run folder with --out"),
+        (("fit",), 1, "give the run folder with --out"),
         (("fit", "--out", "x", "--audio-root", "nowhere", "--cache", "y"), 1, "no folder nowhere"),
         (("fit", "--config", "none.toml"), 1, "no settings file none.toml"),
         (("fit", "--clip", "middle"), 2, "'middle' is not one of"),

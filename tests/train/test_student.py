@@ -31,14 +31,14 @@ def test_two_rounds_from_fresh_weights_and_their_table(quick: Settings, birds: P
     assert f"{figure:.4f}" in table[-1]
     again = list[str]()
     student(second, soundscapes, third, 2, {"epochs": 1}, say=again.append, quiet=True)
-    assert any("is there already and is used" in line for line in again)
+    assert any("exists and is used" in line for line in again)
 
 
 def test_a_student_does_not_start_from_its_teacher(tmp_path: Path) -> None:
     run = tmp_path / "a"
     (run / "fold0").mkdir(parents=True)
     (run / "config.toml").write_text('clip = "random"\n')
-    with pytest.raises(ConfigError, match="students start from fresh weights"):
+    with pytest.raises(ConfigError, match="students start from new weights"):
         round_settings(run, {"init": str(run / "fold0" / "best.pt")}, tmp_path / "b", tmp_path / "p", tmp_path)
     with pytest.raises(ConfigError, match=r"no config\.toml"):
         round_settings(tmp_path, {}, tmp_path / "b", tmp_path / "p", tmp_path)

@@ -187,7 +187,7 @@ def test_a_teacher_without_a_classifier_gives_its_embedding_alone(taught: Settin
     checkpoint = read_checkpoint(out / "fold0" / "best.pt")
     network = build_network(checkpoint.model)
     network.load_state_dict(checkpoint.state_dict)
-    with pytest.raises(ConfigError, match="need a teacher with a classifier of its own"):
+    with pytest.raises(ConfigError, match="synthetic mixtures need a teacher with a classifier; that of"):
         fit(replace(settings, varied="nowhere", out=settings.out + "2"), resume=False, say=lambda _: None)
 
 

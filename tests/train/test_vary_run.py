@@ -162,7 +162,7 @@ def test_a_fold_that_all_sounds_are_kept_from_is_refused(
     folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Varied, "without", lambda self, filenames: np.array([], int))
-    with pytest.raises(ConfigError, match=f"fold 0: each of the {COUNT} varied sounds holds a recording"):
+    with pytest.raises(ConfigError, match=f"fold 0: each of the {COUNT} synthetic mixtures has a held-out recording"):
         fit(replace(settings, varied=str(folder)), resume=False, say=print, quiet=True)
 
 
@@ -178,14 +178,14 @@ def test_training_learns_from_them_and_goes_on_to_the_same_weights(
     settings = replace(settings, varied=str(folder), varied_share=0.5, epochs=2)
     lines: list[str] = []
     data = gather(settings, SPEC, say=lines.append, quiet=True)
-    assert f"{COUNT} varied sounds that the teacher has scored" in lines
+    assert f"{COUNT} synthetic mixtures with scores of the teacher" in lines
     assert data.varied is not None
     assert data.soft_labels != gather(replace(settings, varied=""), SPEC, say=print, quiet=True).soft_labels
     fit(settings, resume=False, say=lines.append, quiet=True)
     with (tmp_path / "run/folds.csv").open(newline="") as stream:
         held_out = frozenset(row["filename"] for row in csv.DictReader(stream) if row["fold"] == "0")
     left = len(data.varied.without(held_out))
-    assert f"fold 0: learns from {left} of the varied sounds; the others hold recordings that are held out" in lines
+    assert f"fold 0: uses {left} of the synthetic mixtures; the others have held-out recordings" in lines
     import torch
 
     whole = torch.load(tmp_path / "run/fold0/best.pt", weights_only=True)["state_dict"]
@@ -219,7 +219,7 @@ def test_the_commands_make_sounds_and_learn_from_them(
     assert f"{tmp_path / 'v'}: 3 sounds, 3 of them made now" in capsys.readouterr().out
     learnt = ("--teacher", taught / "teacher.npz", "--varied", tmp_path / "v", "--out", tmp_path / "run")
     assert command(monkeypatch, "fit", *given, *learnt, "--fold", "none") == 0
-    assert "full: learns from 3 of the varied sounds" in capsys.readouterr().out
+    assert "full: uses 3 of the synthetic mixtures" in capsys.readouterr().out
     assert read_checkpoint(tmp_path / "run/full/best.pt").model.pool == (4, 2)
     assert command(monkeypatch, "fit", *given, "--varied", tmp_path / "v", "--out", tmp_path / "other") == 1
     assert "varied needs the teacher's embeddings: give --teacher" in capsys.readouterr().err
