@@ -25,7 +25,7 @@ LONG_PIECE_S = 0.9
 AWAKE_S = 0.05
 # A server sends several packets at a time and a busy machine wakes threads late: a delay up to this is jitter as long
 # as a piece of the last while had less.
-MAX_JITTER_S, LAG_MEMORY_S = 0.25, 10.0
+MAX_JITTER_S, LAG_MEMORY_S = 0.25, 30.0
 # A stream that is so far behind its own beginning is slower than real time: a new connection begins at the present.
 MAX_LAG_S = 15.0
 # Timestamps jump by up to a packet where containers round them; by more, packets were lost. Above the second bound
