@@ -79,7 +79,7 @@ def package_command(python: str, wheel: Path, inside: Path, out: Path) -> list[s
     return [python, "-P", "-W", "ignore", str(runner), str(inside), str(out), str(MIN_SCORE), *found]
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="recordings; only those directly inside are taken")
     parser.add_argument("--repeat", type=int, default=3)
@@ -89,7 +89,11 @@ def main() -> None:
     parser.add_argument("--analyzer", metavar="COMMAND", help="birdnet-analyze of a working installation")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="what BirdNET-Analyzer is told")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
     paths = sorted(path.resolve() for path in args.folder.iterdir() if path.suffix.lower() in SUFFIXES)
     audio_s = sum(soundfile.info(path).duration for path in paths)
     with tempfile.TemporaryDirectory() as work:

@@ -72,9 +72,9 @@ def simulate(load: Load) -> Outcome:
     """
     rng = random.Random(load.seed)
     scheduler, driver = Server(load.scheduler_s), Server(load.driver_s)
-    slowness = [load.slow_factor if number < load.workers * load.slow_share else 1.0 for number in range(load.workers)]
-    mu = -(load.spread**2) / 2
-    sizes = [load.unit_s * rng.lognormvariate(mu, load.spread) for _ in range(load.units)]
+    slow = load.workers * load.slow_share
+    slowness = [load.slow_factor if number < slow else 1.0 for number in range(load.workers)]
+    sizes = [load.unit_s * rng.lognormvariate(-(load.spread**2) / 2, load.spread) for _ in range(load.units)]
     waiting = list(reversed(sizes))
     ends = [rng.expovariate(1 / load.preempted_every_s) for _ in range(load.workers)]
     # Each worker's next turn, and whether it hands over a finished unit then.
@@ -114,8 +114,7 @@ def simulate(load: Load) -> Outcome:
         now, _, finished = heapq.heappop(free)
         if finished:
             wall = driver.serve(now)
-    useful = sum(sizes)
-    in_steady = useful - sum(sizes[-load.workers :])
+    useful, in_steady = sum(sizes), sum(sizes[: -load.workers])
     return Outcome(
         wall,
         useful,

@@ -171,16 +171,8 @@ def main() -> None:
     sender.start()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "hub.db"
-        command = [
-            sys.executable,
-            "-m",
-            "birdwatch",
-            "hub",
-            "--http",
-            f"127.0.0.1:{http}",
-            "--store",
-            f"sqlite:///{file}",
-        ]
+        options = ["--http", f"127.0.0.1:{http}", "--store", f"sqlite:///{file}"]
+        command = [sys.executable, "-m", "birdwatch", "hub", *options]
         for at, port in enumerate(ports):
             command += ["--station", f"s{at}=tcp://127.0.0.1:{port},replay=off"]
         hub = subprocess.Popen(command, env={**os.environ, "XDG_STATE_HOME": folder})

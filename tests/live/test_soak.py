@@ -47,6 +47,40 @@ class Garden:
         return hum * 16 if (numbers[0] // RATE_HZ) % 240 < 10 else hum
 
 
+def trouble(rng: random.Random, source: FakeSource, scorer: FakeScorer, clock: FakeClock) -> None:
+    """What happens to a station in an hour."""
+    match rng.choice(["unplug", "stall", "overflow", "queue", "nan", "slow", "suspend", "step", "none", "zero"]):
+        case "unplug":
+            source.gone = source.absent = True
+            source.rate_hz = RATE_HZ if source.rate_hz != RATE_HZ else 441
+        case "stall":
+            source.stuck = True
+        case "overflow":
+            source.overflow = True
+            source.lose(rng.random())
+        case "queue":
+            source.lost_frames = source.rate_hz // 2
+            source.lose(0.5)
+        case "nan":
+            source.make = lambda n: np.full(len(n), np.nan)
+        case "zero":
+            source.make = lambda n: np.zeros(len(n))
+        case "slow":
+            scorer.before_call = lambda windows: clock.advance(4.0 * windows)
+        case "suspend":
+            clock.suspend(1800)
+        case "step":
+            clock.step(rng.choice([-3.0, 1.5, 3600.0]))
+
+
+def assert_flat(used: list[tuple[float, int, int]]) -> None:
+    # The first day warms up: rings, caches and the journal fill to their bounds.
+    (first_mb, first_files, first_threads), (last_mb, last_files, last_threads) = used[0], used[-1]
+    assert last_mb - first_mb < 8
+    assert abs(last_files - first_files) <= 2
+    assert last_threads == first_threads
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("days", [7])
 def test_a_week(tmp_path, days):
@@ -77,30 +111,7 @@ def test_a_week(tmp_path, days):
         for hour in range(24 * days):
             until = start.steady_ns + (hour + 1) * 3600 * S
             # Something happens each hour.
-            match rng.choice(
-                ["unplug", "stall", "overflow", "queue", "nan", "slow", "suspend", "step", "none", "zero"]
-            ):
-                case "unplug":
-                    source.gone = source.absent = True
-                    source.rate_hz = RATE_HZ if source.rate_hz != RATE_HZ else 441
-                case "stall":
-                    source.stuck = True
-                case "overflow":
-                    source.overflow = True
-                    source.lose(rng.random())
-                case "queue":
-                    source.lost_frames = source.rate_hz // 2
-                    source.lose(0.5)
-                case "nan":
-                    source.make = lambda n: np.full(len(n), np.nan)
-                case "zero":
-                    source.make = lambda n: np.zeros(len(n))
-                case "slow":
-                    scorer.before_call = lambda windows: clock.advance(4.0 * windows)
-                case "suspend":
-                    clock.suspend(1800)
-                case "step":
-                    clock.step(rng.choice([-3.0, 1.5, 3600.0]))
+            trouble(rng, source, scorer, clock)
             for _ in range(10):
                 assert daemon.turn()
             source.absent = False
@@ -131,11 +142,7 @@ def test_a_week(tmp_path, days):
     assert accounting.pending == 0
     assert accounting.analysed > 0.8 * accounting.captured
     assert listener.windows > 0.7 * days * DAY_S / 5
-    # The first day warms up: rings, caches and the journal fill to their bounds.
-    (first_mb, first_files, first_threads), (last_mb, last_files, last_threads) = used[0], used[-1]
-    assert last_mb - first_mb < 8
-    assert abs(last_files - first_files) <= 2
-    assert last_threads == first_threads
+    assert_flat(used)
     # What is kept is bounded too, and the subscriber that slept lost its messages, not ours.
     assert sum(path.stat().st_size for path in clips.folder.iterdir()) <= 300_000
     assert journal.stat().st_size < 3_000_000

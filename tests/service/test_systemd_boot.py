@@ -60,8 +60,8 @@ def boots(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
-def test_the_unit_runs_is_watched_and_comes_back(boots: Path, tiny_model: Path) -> None:
+def write_system(boots: Path, tiny_model: Path) -> None:
+    """The installed service, a probe that looks at it, a configuration and keys."""
     for name in ("units", "etc", "out"):
         (boots / name).mkdir()
     place = Installation(
@@ -95,6 +95,10 @@ def test_the_unit_runs_is_watched_and_comes_back(boots: Path, tiny_model: Path) 
     packages = next(path for path in map(Path, [*sys.path, *site.getsitepackages()]) if (path / "zmq").is_dir())
     (boots / "binds").write_text(f"{sys.base_prefix} /opt/py\n{ROOT} /opt/src\n{packages} /opt/site\n")
 
+
+@pytest.mark.slow
+def test_the_unit_runs_is_watched_and_comes_back(boots: Path, tiny_model: Path) -> None:
+    write_system(boots, tiny_model)
     said = boots / "out/said"
     with subprocess.Popen(
         ["unshare", "--kill-child=KILL", *NAMESPACES, str(BOOT), str(boots)],
