@@ -7,7 +7,7 @@ from collections.abc import Sequence
 __all__ = ["audio_text", "counted", "listed", "printable", "speed_text", "verb", "work_text"]
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
-# Work below this is told in seconds.
+# Work below this is given in seconds.
 LITTLE_S = 36.0
 
 
@@ -17,7 +17,7 @@ def counted(number: int, word: str, plural: str | None = None) -> str:
 
 
 def verb(number: int, one: str, more: str) -> str:
-    """The verb of so many: `is` of one, `are` of none or several."""
+    """The verb for a number: `is` for 1, `are` for others."""
     return one if number == 1 else more
 
 
@@ -27,7 +27,7 @@ def listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def speed_text(times_real_time: float) -> str:
-    """`0.4`, `9.6`, `120`: as many digits as mean something."""
+    """`0.4`, `9.6`, `120`: with the significant digits only."""
     return f"{times_real_time:.0f}" if times_real_time >= 9.95 else f"{times_real_time:.1f}"
 
 

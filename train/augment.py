@@ -102,7 +102,7 @@ def mix_powers(power: torch.Tensor, other: torch.Tensor, ratio: npt.NDArray[np.f
 
 
 def gain(power: torch.Tensor, ratio: npt.NDArray[np.float64]) -> torch.Tensor:
-    """Powers `(B, n_mels, T)` times `ratio` `(B,)`. An image does not see it; what is mixed in afterwards does."""
+    """Powers `(B, n_mels, T)` times `ratio` `(B,)`, which only affects sounds that are mixed in afterwards."""
     return power * _on(ratio, power)[:, None, None]
 
 

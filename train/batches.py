@@ -22,13 +22,13 @@ from .settings import Settings
 
 __all__ = ["IMAGE_AUGMENTATIONS", "SOUND_AUGMENTATIONS", "Augmentation", "Shown", "network_input"]
 
-# What an embedding is worth where another sound was mixed in: the teacher scored the window without it.
+# Weight of the embedding if another sound was mixed in: the teacher scored the window without it.
 MIXED_WORTH = 0.5
 
 
 @dataclass(slots=True)
 class Shown:
-    """What a batch shows the network: images `(B, 1, H, W)`, targets and loss weights `(B, classes)`.
+    """The network's input: images `(B, 1, H, W)`, targets and loss weights `(B, classes)`.
 
     With a teacher, also embeddings `(B, size)` and their weights `(B,)`.
     """
@@ -42,7 +42,7 @@ class Shown:
 
 @dataclass(slots=True)
 class Batch:
-    """A batch on its way: what was loaded, and what the augmentations have made of it so far.
+    """A batch during augmentation: the loaded data, and the result so far.
 
     power: mel powers `(B, n_mels, T)`, until `images` `(B, 1, H, W)` are made of them. worth: the embeddings' weights.
     """
@@ -72,7 +72,7 @@ class Augmentation(NamedTuple):
 def mix_sounds(batch: Batch, chosen: Chosen, settings: Settings, rng: np.random.Generator) -> None:
     """Each chosen window with another one of the batch, as sounds mix, with the union of their labels."""
     order = rng.permutation(len(batch))
-    # A window that met itself is no mixture.
+    # A window that is paired with itself is not a mixture.
     chosen = chosen & (order != np.arange(len(batch)))
     other = torch.from_numpy(order).to(batch.power.device)
     level = augment.uniform_db(rng, len(batch), -settings.mixup_gain_db, settings.mixup_gain_db)
@@ -178,7 +178,7 @@ def certain(_: Settings) -> float:
     return 1.0
 
 
-# What needs something to be loaded is left out where that is not.
+# Augmentations whose data are not loaded are left out.
 NEEDS: dict[Apply, str] = {mix_pseudo: "pseudo", mix_background: "background"}
 
 SOUND_AUGMENTATIONS: tuple[Augmentation, ...] = (
@@ -211,7 +211,7 @@ def network_input(
     power = loaded["mel"].transpose(1, 2)  # (B, n_mels, T)
     embeddings, worth = loaded.get("embedding"), loaded.get("embedding_weight")
     batch = Batch(loaded, power, power[:, None], loaded["target"], loaded["weight"], embeddings, worth)
-    # A varied sound stays the one that the teacher has scored.
+    # A synthetic mixture must stay as the teacher scored it.
     may_change = ~loaded["varied"].cpu().numpy() if "varied" in loaded else np.ones(len(batch), np.bool_)
     for step in SOUND_AUGMENTATIONS:
         probability = step.probability(settings)
@@ -227,7 +227,7 @@ def network_input(
 
 
 def halved(worth: torch.Tensor | None, mixed_in: torch.Tensor) -> torch.Tensor | None:
-    """At most half of an embedding's worth `(B,)` where the sound mixed in `(B, T, n_mels)` is not silence."""
+    """Embedding weights `(B,)`, at most half where the sound mixed in `(B, T, n_mels)` is not silence."""
     if worth is None:
         return None
     return torch.where(mixed_in.amax(dim=(1, 2)) > 0, worth.clamp_max(MIXED_WORTH), worth)

@@ -40,7 +40,7 @@ __all__ = [
 Rows = npt.NDArray[np.bool_]
 # Resampled recordists for the 95 % intervals: the ends move by less than 0.002 from one seed to another.
 ROUNDS = 1000
-# Below it a species is reported on next to no evidence, whatever a few held-out recordings say.
+# The minimum threshold, since a few held-out recordings are too little evidence for a lower one.
 LEAST_THRESHOLD = 0.1
 
 
@@ -147,7 +147,7 @@ def figures(scored: Scored, thresholds: npt.NDArray[np.floating], *, seed: int) 
 
 def common_threshold(scored: Scored, *, precision: float) -> float:
     """The lowest score from which all classes together reach `precision` on held-out recordings, at least 0.1."""
-    # One for all: hardly a species has recordings enough for a threshold of its own.
+    # One for all, since hardly any species has enough recordings for its own threshold.
     chosen = choose_thresholds(
         scored.scores, scored.truth_table, precision=precision, least_positives=len(scored.recordings) + 1
     )

@@ -119,7 +119,7 @@ def gradients(
         ),
         channels,
     )
-    if stride == 1:  # here oneDNN's is as fast
+    if stride == 1:  # oneDNN's is as fast for this
         sides, steps = [size // 2] * 2, [1, 1]
         of_images = torch.ops.aten.convolution_backward(
             gradient,

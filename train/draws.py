@@ -98,7 +98,7 @@ def class_shares(
     share /= share.sum()
     floor = min(settings.sample_floor / count, 1.0 / np.count_nonzero(of_class))
     raised = (of_class > 0) & (share < floor)
-    while raised.any():  # what the rare classes gain, the others give; which may make another one rare
+    while raised.any():  # the other classes lose what the rare ones gain, which may make another one rare
         left = 1.0 - floor * raised.sum()
         share = np.where(raised, floor, share * left / max(share[~raised].sum(), 1e-12))
         more = raised | ((of_class > 0) & (share < floor * (1 - 1e-9)))

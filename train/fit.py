@@ -40,7 +40,7 @@ from .windows import Windows
 __all__ = ["FoldData", "fit_fold"]
 
 Say = Callable[[str], None]
-# What the held-out fold's best epoch is chosen by: the competition's metric, on recordings.
+# The metric by which the best epoch is chosen on the held-out fold: the competition's, on recordings.
 SELECTED_BY = "recording_auc"
 
 
@@ -54,7 +54,7 @@ class FoldData:
 
     @property
     def called(self) -> str:
-        """What lines for the user begin with."""
+        """The prefix of output lines."""
         return f"fold {self.number}" if self.held_out else "full"
 
 
@@ -208,7 +208,7 @@ def train_epoch(fold: Fold, state: State, forward: Forward, loader: Loader, epoc
         losses += value * size
         pace.push(size, value)
 
-    # A loss is read after the next step was given to the device: reading it waits until the device is there.
+    # A loss is read after the next step was queued on the device, since reading it waits for the device.
     last: tuple[torch.Tensor, int, Batch] | None = None
     for step, (batch, wait_s) in enumerate(timed(loader.load(batches))):
         loss = forward.loss(batch, rng)

@@ -12,7 +12,7 @@ from .windows import Draw, Windows
 
 __all__ = ["Loader", "batches_of", "load_batches"]
 
-# Batches that each process has ready: a slow disk for a moment makes no device wait.
+# Batches that each process loads ahead, so that a slow disk does not delay the device.
 AHEAD = 4
 
 

@@ -11,7 +11,7 @@ from .settings import Settings
 
 __all__ = ["learning_rate", "move_average"]
 
-# A warm-up starts at this share of the full rate, not at none.
+# A warm-up starts at this share of the full rate, not at 0.
 COLDEST = 0.01
 
 

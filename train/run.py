@@ -88,7 +88,7 @@ def fit(settings: Settings, *, resume: bool, say: Say, quiet: bool = False) -> P
 
 
 def make_manifest(settings: Settings, data: Data, spec: FrontendSpec) -> Manifest:
-    """What the checkpoints say of themselves; thresholds are another run's, where given."""
+    """The manifest of the checkpoints, with the thresholds of another run if given."""
     manifest = Manifest(
         settings.name,
         data.labels,

@@ -20,7 +20,7 @@ from birdwatch.errors import ConfigError
 __all__ = ["COLUMNS", "LABEL_ODDS", "SoftLabels", "Spans", "read_soft_labels", "speaking"]
 
 COLUMNS = ("filename", "start_s", "end_s", "label", "score")
-# What a recording's own label is worth beside a teacher's scores: the recordist said that it occurs somewhere.
+# Factor on the odds of a recording's own label, since the recordist states that the species occurs in it.
 LABEL_ODDS = 12.0
 
 
@@ -30,7 +30,7 @@ def speaking(
     span_start_s: npt.NDArray[np.floating],
     span_end_s: npt.NDArray[np.floating],
 ) -> npt.NDArray[np.bool_]:
-    """Which spans `(rows,)` speak for the windows at `starts_s` `(windows,)`: boolean `(windows, rows)`."""
+    """Which spans `(rows,)` apply to the windows at `starts_s` `(windows,)`: boolean `(windows, rows)`."""
     overlap_s = np.minimum(starts_s[:, None] + window_s, span_end_s) - np.maximum(starts_s[:, None], span_start_s)
     return np.asarray(overlap_s >= 0.5 * np.minimum(span_end_s - span_start_s, window_s) - 1e-9)
 

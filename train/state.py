@@ -170,7 +170,7 @@ def kept_settings(settings: Settings) -> dict[str, Any]:
 
 def require_same(found: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Raise ConfigError, naming what differs, if a state is not of this run."""
-    # What a state of an older version does not know is compared with its default.
+    # Settings that a state of an older version lacks are compared with their defaults.
     defaults = kept_settings(Settings())
     before, after = (
         defaults | side["settings"] | {"the data": side["data"], "the soft labels": side.get("soft", now["soft"])}

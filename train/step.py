@@ -83,7 +83,7 @@ def finite(loss: torch.Tensor, epoch: int, step: int, batch: Batch, draws: list[
 
 
 def not_finite(value: float, epoch: int, step: int, batch: Batch, draws: list[Draw], windows: Windows) -> str:
-    """Which batch made the loss what it is."""
+    """The error message about a loss that is not finite."""
     names = []
     for position, mel in zip(batch["position"].tolist(), batch["mel"], strict=True):
         number = draws[position].source

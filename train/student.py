@@ -33,7 +33,7 @@ LEAST = 0.001
 
 
 def power_of(number: int) -> float:
-    """What the scores are raised to before round `number` (from 1); the last power from there on."""
+    """The power of the pseudo-labels of round `number` (from 1); later rounds use the last one."""
     if number < 1:
         raise ConfigError(f"round is {number}, expected at least 1")
     return POWERS[min(number, len(POWERS)) - 1]

@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TeachOptions:
-    """How scores become soft labels.
+    """How scores are converted to soft labels.
 
     hop_s: seconds between the teacher's windows. floor: scores below it are not written (0 there).
     label_odds: what the recording's own label is worth: the odds of its species are multiplied by it, since the

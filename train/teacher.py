@@ -25,7 +25,7 @@ __all__ = ["LARGEST_RESIDUAL", "Classifier", "Embeddings", "Teacher", "classifie
 # sigmoid: logits of its scores. centred: those of a softmax, less their mean over the classes, which is not known.
 # none: its scores are no linear map of its embeddings, so only these are learnt.
 Classifier = Literal["sigmoid", "centred", "none"]
-# Columns that hardly vary in the embedding are not blown up.
+# Columns of the embedding with hardly any variance are not amplified.
 LEAST_SPREAD = 1e-3
 # BirdNET's, whose embeddings are kept in half precision here, gives 0.005.
 LARGEST_RESIDUAL = 0.1
@@ -40,7 +40,7 @@ class Embeddings:
     values: npt.NDArray[np.floating]
 
     def mean(self, start_s: float, window_s: float) -> FloatArray | None:
-        """The mean `(size,)` of those that speak for the window at `start_s`; None where none does."""
+        """The mean `(size,)` of those that apply to the window at `start_s`; None if none does."""
         speaks = speaking(np.array([start_s]), window_s, self.start_s, self.end_s)[0]
         return self.values[speaks].mean(axis=0, dtype=np.float32) if speaks.any() else None
 

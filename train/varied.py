@@ -39,7 +39,8 @@ NOTE = "varied.json"
 class Ingredient:
     """A recording in a sound: its filename, the code of its species, and how it was played.
 
-    natural: as it was sung, so that its label holds. floor: the least score of the species in a natural one.
+    natural: at its original speed and direction, so that its label applies. floor: the least score of the species in a
+    natural one.
     """
 
     filename: str
@@ -71,7 +72,7 @@ class Varied:
         return len(self.made_of)
 
     def without(self, filenames: frozenset[str]) -> npt.NDArray[np.int64]:
-        """Numbers of the sounds that hold none of these recordings: what a fold that holds them out may learn from."""
+        """Numbers of the mixtures without any of these recordings, for a fold that holds them out."""
         return np.array([i for i, parts in enumerate(self.made_of) if not filenames & {p.filename for p in parts}], int)
 
     def mel(self, number: int) -> FloatArray:

@@ -60,12 +60,12 @@ class Played:
 
     @property
     def natural(self) -> bool:
-        """As the bird sang it, so that the recordist's label holds."""
+        """At the original speed and direction, so that the recordist's label applies."""
         return self.speed == 1.0 and not self.backwards
 
     @classmethod
     def draw(cls, rng: np.random.Generator, how: Variations) -> Played:
-        """Draw one."""
+        """Sample one."""
         if rng.random() < how.natural:
             return cls()
         speed = float(np.exp(rng.uniform(log(how.slowest), log(how.fastest))))

@@ -82,11 +82,11 @@ def streams_measures(
     per_window_s: float,
     first: int,
     most: int,
-    told: Callable[[Carried], None] = lambda trial: None,
+    notify: Callable[[Carried], None] = lambda trial: None,
 ) -> tuple[list[Measure], list[Carried]]:
     """Figures and all trials. per_window_s: processor seconds of one window's stages alone, which make the bound.
 
-    told: is called with each trial.
+    notify: is called with each trial.
     """
     bound = cores() * daemon.hop_s / per_window_s
     trials: list[Carried] = []
@@ -96,7 +96,7 @@ def streams_measures(
 
         def carries(count: int) -> bool:
             trials.append(_trial(folder, audio, count, daemon, seconds))
-            told(trials[-1])
+            notify(trials[-1])
             return trials[-1].passes
 
         best = _largest(carries, first=first, most=most)

@@ -112,7 +112,7 @@ def bench_streams(context: click.Context, seconds: float, first: int, most: int,
         per_window_s=per_window_s,
         first=first,
         most=most,
-        told=lambda trial: click.echo(f"{trial}: {'carried' if trial.passes else 'too many'}", err=True),
+        notify=lambda trial: click.echo(f"{trial}: {'carried' if trial.passes else 'too many'}", err=True),
     )
     report = Report("birdwatch bench streams", {**_setting(classifier), "trials": str(len(trials))}, tuple(measures))
     click.echo(report.json() if as_json else report.table())

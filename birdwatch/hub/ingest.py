@@ -117,8 +117,8 @@ class Ingest:
         elif isinstance(content, Gap):
             row = {"at_ms": content.start_ms, "seconds": content.seconds, "reason": content.reason[:100]}
             batch.rows["gaps"].append({**key, **row})
-            told = {"utc": iso(content.start_ms), "seconds": content.seconds, "reason": content.reason}
-            batch.live.append(("gap", {"station": self._numbers.names[station], **told}))
+            fields = {"utc": iso(content.start_ms), "seconds": content.seconds, "reason": content.reason}
+            batch.live.append(("gap", {"station": self._numbers.names[station], **fields}))
         elif isinstance(content, Recording):
             row = {"at_ms": content.start_ms, "end_ms": content.end_ms, "windows": content.windows}
             batch.rows["recordings"].append({**key, **row, "present": json.dumps(content.present)})
@@ -140,7 +140,7 @@ class Ingest:
             }
         )
         add_sums(batch.weeks, batch.sums, species=known, station=station, start_ms=content.start_ms)
-        told = {
+        fields = {
             "id": number,
             "station": self._numbers.names[station],
             "code": content.code,
@@ -151,12 +151,12 @@ class Ingest:
             "clip": content.clip,
             "review": None,
         }
-        batch.live.append(("event", told))
+        batch.live.append(("event", fields))
 
     def _detection(self, batch: _Batch, key: dict[str, Any], content: Detection, known: int) -> None:
         row = {"species": known, "at_ms": content.start_ms, "end_ms": content.end_ms, "score": content.score}
         batch.rows["detections"].append({**key, **row, "uid": content.uid})
-        told = {
+        fields = {
             "station": self._numbers.names[key["station"]],
             "code": content.code,
             "name": content.name or content.scientific or content.code,
@@ -164,7 +164,7 @@ class Ingest:
             "end_utc": iso(content.end_ms),
             "score": content.score,
         }
-        batch.live.append(("detection", told))
+        batch.live.append(("detection", fields))
 
     def _status(self, batch: _Batch, key: dict[str, Any], boot: Boot, record: Record, content: Status) -> None:
         row = {"at_ms": record.sent_ms, "state": content.state[:40], "latency_p95_ms": content.latency_p95_ms}
@@ -181,9 +181,9 @@ class Ingest:
             boot.sent_ms = record.sent_ms
             if record.sent_ms > batch.status.get(key["station"], (0, ""))[0]:
                 batch.status[key["station"]] = (record.sent_ms, content.text)
-        told = {"station": self._numbers.names[key["station"]], "state": content.state, "utc": iso(record.sent_ms)}
+        fields = {"station": self._numbers.names[key["station"]], "state": content.state, "utc": iso(record.sent_ms)}
         batch.live.append(
-            ("status", {**told, "latency_p95_ms": content.latency_p95_ms, "level_dbfs": content.level_dbfs})
+            ("status", {**fields, "latency_p95_ms": content.latency_p95_ms, "level_dbfs": content.level_dbfs})
         )
 
     def _write(self, connection: Connection, batch: _Batch) -> None:

@@ -95,7 +95,7 @@ class Intake:
         wait_s = RETRY_S
         while True:
             try:
-                told = self._ingest.apply(items)
+                live = self._ingest.apply(items)
             except SinkError as error:
                 if isinstance(error.__cause__, DataError | IntegrityError):
                     self._one_by_one(items)
@@ -108,7 +108,7 @@ class Intake:
                 wait_s = min(2 * wait_s, LONGEST_RETRY_S)
             else:
                 self.fault = None
-                for kind, value in told:
+                for kind, value in live:
                     self._tell(kind, value)
                 return
 

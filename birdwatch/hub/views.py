@@ -30,7 +30,7 @@ MONTH_MS = 30 * 24 * HOUR_MS
 
 
 def today(connection: Connection, *, day: date, tz: str, station: str | None) -> dict[str, Any]:
-    """A day's events by species and hour of that place, with how long anybody listened in each. Raises ConfigError."""
+    """A day's events by species and hour of that place, with the hours listened in each. Raises ConfigError."""
     where = zone(tz)
     bounds = [_ms(datetime.combine(day, time(), where)), _ms(datetime.combine(day + timedelta(1), time(), where))]
     number = None

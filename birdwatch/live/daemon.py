@@ -67,7 +67,7 @@ class Daemon:
         # Two, each set by its signal, whenever that comes; the first is never taken back.
         self._stop_wanted = self._reload_wanted = False
         self._ready = False
-        self._told: str | None = None
+        self._last_line: str | None = None
 
     @property
     def state(self) -> State:
@@ -161,8 +161,8 @@ class Daemon:
 
     def _tell_systemd(self) -> None:
         """The state in one line; READY once it is a declared one."""
-        if self.line != self._told:
-            self._told = self.line
+        if self.line != self._last_line:
+            self._last_line = self.line
             self._systemd.status(self.line)
         if not self._ready and all(station.state != "starting" or station.reason for station in self._stations()):
             self._ready = True

@@ -50,7 +50,7 @@ class SpeechGate:
         assert self._resampler is not None
         for part in self._resampler.push(AudioBlock(block.samples, block.start_frame, block.rate_hz)):
             for probability in self._voice.push(part.samples):
-                self._heard(float(probability))
+                self._add_speech(float(probability))
         self._held.append(block)
         now_s = block.end_frame / block.rate_hz
         while self._held and self._held[0].end_frame / self._rate_hz <= now_s - DELAY_S:
@@ -73,7 +73,7 @@ class SpeechGate:
         self._voice.restart()
         self._origin_s, self._chunks = block.start_frame / block.rate_hz, 0
 
-    def _heard(self, probability: float) -> None:
+    def _add_speech(self, probability: float) -> None:
         """Record a chunk with speech, merged with the last ones if their margins overlap."""
         start_s = self._origin_s + self._chunks * CHUNK_FRAMES / VAD_RATE_HZ
         self._chunks += 1

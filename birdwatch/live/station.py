@@ -70,7 +70,7 @@ class Station:
         # Until its first chunk comes, it is the source that is missing.
         listener.numbering.interrupt(source.lost_reason)
         self._faults = RecentFaults()
-        self._told: tuple[State, str | None] | None = None
+        self._last_published: tuple[State, str | None] | None = None
         self._status_at = self._now()
         # Lost, and not captured on purpose, until the station was stopped.
         self._missing_at_stop: tuple[int, int] | None = None
@@ -123,22 +123,22 @@ class Station:
         """Decide the state; publish a status every five seconds and at each change of state."""
         self._decide()
         now = self._now()
-        if self._told is None or self.state != self._told[0] or now >= self._status_at:
+        if self._last_published is None or self.state != self._last_published[0] or now >= self._status_at:
             self._status_at = now + STATUS_S
             self.outlet.publish(messages.status(self.status()))
-        self._told = (self.state, self.reason)
+        self._last_published = (self.state, self.reason)
 
     def reloaded(self, refused: str | None) -> None:
         """The configuration was read again; refused: why it is not in force. A status says so in the next turn."""
         if self.configuration is not None:
             self.configuration = replace(self.configuration, reads=self.configuration.reads + 1, refused=refused)
-            self._told = None
+            self._last_published = None
 
     def stop(self) -> None:
         """Close the source: nothing more is captured. What is queued can still be scored."""
         self._missing_at_stop = self._missing()
         self.state, self.reason = "stopping", None
-        self._told = None
+        self._last_published = None
         self.outlet.publish(messages.status(self.status()))
         self._connection.end()
         self.report(self.listener.interrupt("stall"))

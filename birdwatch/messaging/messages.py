@@ -66,7 +66,7 @@ class Message:
 class Envelope:
     """What all messages of one daemon's life share. boot_id is new at each start, and `seq` counts within it.
 
-    filter: which species are let through, and why, in words; None where all of the model's are.
+    filter: the species filter in force, as text; None without one.
     """
 
     station: str

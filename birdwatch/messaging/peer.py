@@ -65,7 +65,7 @@ class Peer:
         """The station is closing down and has sent the peer all that there was."""
         self.watched = 0
         """The events that the server's selector waits for."""
-        self._heard = self._progress = self._filled = now
+        self._last_received = self._progress = self._filled = now
         self._pinged = False
         self._allowance = float(INPUT_BURST_BYTES)
         self._output = bytearray()
@@ -86,7 +86,7 @@ class Peer:
         data = self.sock.recv(READ_BYTES)
         if not data:
             raise EOFError
-        self._heard, self._pinged = now, False
+        self._last_received, self._pinged = now, False
         self._allowance += (now - self._filled) * INPUT_BYTES_PER_S
         self._allowance = min(self._allowance, INPUT_BURST_BYTES) - len(data) - READ_COST_BYTES
         self._filled = now
@@ -125,7 +125,7 @@ class Peer:
             return "no handshake" if now - self.since > HANDSHAKE_S else None
         if self.waiting and now - self._progress > TIMEOUT_S:
             return "it does not read"
-        quiet_s = now - self._heard
+        quiet_s = now - self._last_received
         if self.connection.minor >= 1 and not self.paused:
             if quiet_s > TIMEOUT_S and self._pinged:
                 return GONE

@@ -108,17 +108,17 @@ def by_list(
 def by_range(
     labels: Sequence[Label], probabilities: Mapping[str, float], source: str, *, threshold: float = RANGE_THRESHOLD
 ) -> SpeciesFilter:
-    """Lets through the species to which a range model, asked for one place and week, gives at least `threshold`.
+    """Allows the species to which a range model gives at least `threshold` for one place and week.
 
     probabilities: by scientific name. A class whose scientific name the range model does not know (a dog, a newer
     taxonomy) is allowed, and counted in the reason. Raises ConfigError where that is every class.
     """
     known = [probabilities.get(label.scientific_name) for label in labels]
-    strangers = sum(value is None for value in known)
-    if strangers == len(labels):
+    unknown = sum(value is None for value in known)
+    if unknown == len(labels):
         raise ConfigError(
             f"{source} cannot filter this model: none of its labels has a scientific name that the range model knows"
         )
     allowed = np.array([value is None or value >= threshold for value in known], np.bool_)
-    note = f" ({strangers} that it does not know are let through)" if strangers else ""
+    note = f" ({unknown} unknown to it are allowed)" if unknown else ""
     return SpeciesFilter(allowed, source + note)

@@ -84,7 +84,7 @@ class Notifier:
             self._socket.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
             # Detection does not depend on systemd's socket.
-            log.debug("systemd could not be told %s: %s", lines[0], error)
+            log.debug("systemd could not be notified of %s: %s", lines[0], error)
 
 
 def _address(name: str) -> str | None:

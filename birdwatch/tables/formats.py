@@ -40,9 +40,9 @@ FORMS: dict[str, str | None] = {
     "audacity": ".labels.txt",
     "kaleidoscope": None,
 }
-# One row per event unless another is asked for: a person looks at each of them.
+# One row per event by default, since a person looks at each of them.
 READ_BY_PEOPLE = {"raven", "audacity"}
-# The end of a name -> the form, where the name leaves no doubt.
+# Suffix -> format, for suffixes with one format only.
 DECISIVE = {".parquet": "parquet", ".jsonl": "jsonl", ".selections.txt": "raven", ".labels.txt": "audacity"}
 
 
@@ -62,7 +62,7 @@ class Output:
 
     @property
     def shown(self) -> str:
-        """Where it is, for people."""
+        """The path or URL, for messages."""
         return self.url or str(self.path)
 
     def check(self, recordings: int, *, names: Iterable[str] = (), inputs: Identities = MappingProxyType({})) -> None:

@@ -28,9 +28,9 @@ Span = tuple[float, float]
 # Lines of the file with what they say; a row may hold several labels.
 Found = Iterator[tuple[int, Annotation]]
 
-# Under these names people say that a stretch holds no bird: BirdCLEF, Kaleidoscope, BirdNET.
+# Labels for audio without a bird, in BirdCLEF, Kaleidoscope and BirdNET.
 NOTHING = {"nocall", "no call", "noise", "none", "no bird", "empty"}
-# What people call the columns that name the class, in lower case.
+# Usual names of the columns with the class, in lower case.
 LABEL = ("label", "primary_label", "species code", "ebird_code", "class_name", "species", "annotation", "tag")
 SCIENTIFIC = ("scientific name", "scientific_name", "sci_name")
 COMMON = ("common name", "common_name", "english_name")
@@ -49,7 +49,7 @@ def labelled(
     Where another column says that the label is wrong, it is an empty one.
     """
     if not is_truth(table, line, row):
-        # Somebody listened, and it is not there.
+        # A person listened, and the class is absent.
         yield line, annotation(recording, "", span, ())
         return
     names = [row[column].strip() for column in columns if row[column].strip()]

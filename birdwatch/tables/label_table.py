@@ -49,7 +49,7 @@ class LabelTable:
     faults: list[str] = field(default_factory=list)
 
     def fault(self, line: int, text: str) -> None:
-        """Note that a row is not understood."""
+        """Record a fault of a row."""
         self.faults.append(f"line {line}: {text}")
 
     def seconds(self, line: int, row: dict[str, str], column: str) -> float | None:
@@ -83,7 +83,7 @@ class LabelTable:
         return None
 
     def check(self) -> None:
-        """Raise ConfigError that names the rows that are not understood."""
+        """Raise ConfigError with the faulty rows, if any."""
         if self.faults:
             more = f"; and {len(self.faults) - FAULTS_SHOWN} more rows" if len(self.faults) > FAULTS_SHOWN else ""
             raise ConfigError(
@@ -104,12 +104,12 @@ def read_label_table(path: Path) -> LabelTable:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            # At once, since a pipe (`<(...)`) can be read but once.
+            # The whole file, since a pipe (`<(...)`) can be read only once.
             text = io.StringIO(stream.read(), newline="")
             first = text.readline()
             text.seek(0)
             separator = max("\t;,", key=first.count)
-            # Raven and Audacity know no quotes.
+            # Raven and Audacity do not use quotes.
             quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
             reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]

@@ -26,13 +26,13 @@ from birdwatch.wording import counted
 __all__ = ["LIST", "OwnFiles", "check_replaceable", "table_beside"]
 
 LIST = ".birdwatch-written"
-# An empty file or a few words in a line are nobody's table.
+# An empty file or a few words in one line are not a table.
 PLACEHOLDER = re.compile(rb"\s*[\w ]{0,60}\s*")
 PARQUET = b"PAR1"
 
 
 class OwnFiles:
-    """What birdwatch wrote at `out`, which is one file or a folder of them, as the list beside it says."""
+    """The files that birdwatch wrote at `out`, one file or a folder of them, according to the list beside it."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -44,7 +44,7 @@ class OwnFiles:
         self._lines: set[bytes] | None = None
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Raise SinkError where one of `paths`, `out` or files in it, holds something else than birdwatch wrote."""
+        """Raise SinkError if one of `paths`, `out` or files in it, is not what birdwatch wrote."""
         found = [(path, reason) for path in paths if (reason := self._strange(path)) is not None]
         if found:
             path, reason = found[0]

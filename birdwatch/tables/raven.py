@@ -40,7 +40,7 @@ def raven_rows(results: Iterable[Result], words: Vocabulary) -> Iterator[Sequenc
     low_hz, high_hz = words.band_hz
     labels = words.manifest.labels
     selection, total = 0, 0
-    # The channels of one file share its place on the clock.
+    # The channels of one file have the same times.
     clock: dict[str, int] = {}
     for result in results:
         path = text_of(result.path.absolute())

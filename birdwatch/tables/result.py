@@ -51,7 +51,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """Turns a model's indices and frames into names and seconds.
+    """Converts a model's label indices and frames to names and seconds.
 
     limits: detection thresholds float32 `(classes,)`. timezone: the zone in which tables also give times, or None.
     segment_s: seconds of a segment of the competition's table, None for the model's own rows.

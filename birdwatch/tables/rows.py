@@ -122,7 +122,7 @@ def row_of(values: Mapping[str, Any]) -> DetectionRow:
     """A row of the csv or of JSON lines. Raises ValueError, KeyError or TypeError for what is none."""
     channel, start = values["channel"], values["start"]
     start_s, end_s, score = float(values["start_s"]), float(values["end_s"]), float(values["score"])
-    # Written so that NaN fails too.
+    # This form of the comparison is also false for NaN.
     if not 0 <= start_s <= end_s < math.inf or not 0 <= score <= 1:
         raise ValueError(f"a row from {start_s:g} to {end_s:g} s with score {score:g}")
     return DetectionRow(

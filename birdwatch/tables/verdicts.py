@@ -1,7 +1,6 @@
 """Review columns of a table of labels: a label with `validated = no` is not ground truth.
 
-Columns that say so are known by their names, yes and no by the words of the field in a few languages. What says neither
-is a fault of its row.
+Review columns are recognised by name; yes and no by usual words in a few languages. Other values are faults.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ YES = frozenset(
         "sì", "true positive",
     }
 )  # fmt: skip
-# These say so in whatever column they stand.
+# These mean that a label is wrong in any column.
 WRONG = frozenset(
     {
         "incorrect", "wrong", "rejected", "refuted", "fp", "false positive", "misidentified", "falsch",
@@ -47,12 +46,12 @@ DENIED = frozenset(
 )  # fmt: skip
 REVIEWED = frozenset({"reviewed", "checked"})
 COUNTS = frozenset({"count", "abundance", "individuals", "number of individuals"})
-# Words that people put around those.
+# Words that are ignored around those.
 FILLER = re.compile(r"\b(is|was|manual|manually|human|expert|status|yes|no|y|n)\b|[^\w ]")
 
 
 def is_truth(table: LabelTable, line: int, row: Mapping[str, str]) -> bool:
-    """Whether a row's label is meant as ground truth; a verdict that is not understood is noted as a fault."""
+    """Whether a row's label is ground truth; a verdict that is neither yes nor no is a fault."""
     upheld, denied, reviewed, counts, others = _columns_of(table.columns)
     truth = True
     for column in upheld:

@@ -77,7 +77,7 @@ def test_messages_pass_once_and_in_order() -> None:
 def test_only_listed_keys_are_accepted() -> None:
     client, mechanism = Client(), server()
     welcome, _ = mechanism.handshake(client.hello())
-    with pytest.raises(ProtocolError, match="not let in"):
+    with pytest.raises(ProtocolError, match="not admitted"):
         mechanism.handshake(client.initiate(welcome or b""))
 
 

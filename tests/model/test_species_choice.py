@@ -24,7 +24,7 @@ def test_a_place_and_a_list(store: Path, tmp_path: Path) -> None:
     assert north_west is not None
     assert north_west.allowed.tolist() == [True, False, True]
     assert str(north_west) == (
-        "2 of 3 species, by the range model of tiny at 47, -9, week 20 (1 that it does not know are let through)"
+        "2 of 3 species, by the range model of tiny at 47, -9, week 20 (1 unknown to it are allowed)"
     )
     listed = tmp_path / "garden.txt"
     listed.write_text("Turdus merula\nErithacus rubecula\n")

@@ -66,7 +66,7 @@ def test_a_range_filters_what_it_knows_and_counts_what_it_does_not() -> None:
         LABELS, {"Parus major": 0.03, "Erithacus rubecula": 0.029, "Turdus merula": 0.9}, "the range model"
     )
     assert found.allowed.tolist() == [True, False, True, True]
-    assert str(found) == "3 of 4 species, by the range model (1 that it does not know are let through)"
+    assert str(found) == "3 of 4 species, by the range model (1 unknown to it are allowed)"
     with pytest.raises(ConfigError, match="cannot filter this model"):
         by_range(LABELS, {"Corvus corax": 1.0}, "the range model")
 
