@@ -77,7 +77,8 @@ class Station:
             return None
         # PortAudio writes there too, between and after birdwatch's own lines.
         log = "\n".join(line for line in self.log.read_text().splitlines() if not line.startswith("Expression"))
-        if code == 1 and "the sound system has not answered" in log.strip().splitlines()[-1]:
+        # The warning that counts the lines of the sound library may come after the error.
+        if code == 1 and any("the sound system has not answered" in line for line in log.strip().splitlines()[-2:]):
             self.restarts += 1
             self.process = self._started()
             return None
