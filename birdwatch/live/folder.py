@@ -146,7 +146,7 @@ class WatchedFolder:
             try:
                 row = json.loads(line)
                 done[str(row["recording"])] = _Version(int(row["size"]), int(row["mtime_ns"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
                 log.warning("%s: an invalid line was skipped", self._record)
         return done
 

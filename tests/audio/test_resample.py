@@ -71,6 +71,7 @@ def test_a_block_at_another_rate_is_refused():
         Resampler(44100, 32000).push(AudioBlock(NOISE, 0, 48000))
 
 
+@pytest.mark.slow
 def test_a_model_that_was_trained_with_kaiser_fast_is_scored_with_it() -> None:
     resampy = pytest.importorskip("resampy", reason="the oracle is resampy: pip install resampy")
     resampler = Resampler(44100, 48000, kind="kaiser_fast")

@@ -92,6 +92,7 @@ def lzma_bomb() -> bytes:
 LZMA_HEAD = b"\x09\x04\x05\x00\x5d\x00\x00\x10\x00"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "packed"),
     [

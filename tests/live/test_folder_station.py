@@ -134,15 +134,15 @@ def test_a_recording_that_still_grows_is_not_complete(inbox: Path) -> None:
     station.daemon.finish()
 
 
-def test_a_record_with_a_torn_line_forgets_only_that_recording(inbox: Path, tmp_path: Path) -> None:
+def test_a_record_with_damaged_lines_forgets_only_those_recordings(inbox: Path, tmp_path: Path) -> None:
     record = tmp_path / "done.jsonl"
     for number in (1, 2):
         write(inbox / f"r{number}_20240601_12000{number}.wav")
     station = Station(inbox, record)
     station.run()
     station.daemon.finish()
-    data = record.read_bytes()
-    record.write_bytes(data[:-20])
+    damaged = b"\n".join([b"[" * 10**5, b'{"recording": "r", "size": 1e999, "mtime_ns": 0}', b"\xff\x00", b"7", b""])
+    record.write_bytes(damaged + record.read_bytes()[:-20])
     again = Station(inbox, record)
     assert again.run() == ["r2_20240601_120002.wav"]
     again.daemon.finish()

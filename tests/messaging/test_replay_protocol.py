@@ -59,6 +59,7 @@ json_values = st.recursive(
 strange = st.binary() | json_values.map(lambda value: json.dumps(value).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @given(strange)
 def test_no_frame_of_a_stranger_raises_anything_but_value_error(frame: bytes) -> None:

@@ -21,6 +21,7 @@ def windows_of(song: np.ndarray) -> list[Window]:
     return [Window(song[start : start + WINDOW], start, WINDOW) for start in range(0, len(song) - WINDOW, 8000)]
 
 
+@pytest.mark.slow
 def test_scores_equal_an_independent_pipeline(tiny_model, song):
     classifier = OnnxClassifier(tiny_model, provider="cpu")
     samples = np.stack([window.samples for window in windows_of(song)])

@@ -23,6 +23,7 @@ def write(path, samples, rate_hz=32000, **options):
     return path
 
 
+@pytest.mark.slow
 def test_a_file_scores_as_an_independent_pipeline_says(tmp_path, tiny_model, song):
     path = write(tmp_path / "song.wav", song, subtype="FLOAT")
     result = birdwatch.analyze(path, birdwatch.load_model(tiny_model))
