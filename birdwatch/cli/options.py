@@ -12,6 +12,9 @@ from birdwatch.config.schema import Settings, rules
 
 __all__ = ["setting_options"]
 
+# Settings that each name a source.
+SOURCES = frozenset({"device", "url", "folder", "source"})
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,11 +38,22 @@ def setting_options(*names: str) -> Callable[[F], F]:
                 metavar = {Path: "PATH", float: "NUMBER", int: "NUMBER"}.get(rule.kind, "TEXT")
                 # For shell completion of file names; the settings check the values.
                 kind = click.Path() if rule.kind is Path or name in ("source", "locale") else None
-                command = click.option(option, name, metavar=metavar, type=kind, help=text)(command)
+                once: dict[str, Any] = {"multiple": True, "callback": _once} if name in SOURCES else {}
+                command = click.option(option, name, metavar=metavar, type=kind, help=text, **once)(command)
         config = click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings.")
         return config(command)
 
     return decorate
+
+
+def _once(_context: click.Context, parameter: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """The only value, or None: a second one would replace the first, whose source would be left out silently."""
+    if len(values) > 1:
+        raise click.UsageError(
+            f"{parameter.opts[0]} was given {len(values)} times, expected once; "
+            "for several sources of a kind write [source.NAME] tables in a file, and give --config"
+        )
+    return values[0] if values else None
 
 
 _DEFAULTS = Settings()

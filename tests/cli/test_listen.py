@@ -197,3 +197,12 @@ def test_a_password_on_the_command_line_is_refused():
     text = refused("--url", "rtsp://me:s3cret@host/x")
     assert "BIRDWATCH_URL" in text
     assert "s3cret" not in text
+
+
+@pytest.mark.parametrize("option", ["--device", "--url", "--folder", "--source"])
+def test_a_source_that_would_replace_another_is_refused(option):
+    done = CliRunner().invoke(listen, [option, "a", option, "b"])
+    assert done.exit_code == 2
+    assert (
+        f"{option} was given 2 times, expected once; for several sources of a kind write [source.NAME]" in done.stderr
+    )
