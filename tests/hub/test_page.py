@@ -101,6 +101,19 @@ def test_live_draws_the_spectrum_and_names_what_is_detected(hub, page_of):
     assert "GET /api/v1/live?station=garden" in hub.requests
 
 
+def test_scientific_names_that_arrive_late_are_filled_in(hub, page_of):
+    page = page_of(hub, view="settings")
+    page.goto("about:blank")
+    held: list[Any] = []
+    page.route("**/api/v1/species", lambda route: held.append(route))
+    page.goto(f"{hub.url}#/live")
+    page.locator(".now-name", has_text="Common Wood-Pigeon").wait_for()
+    eventually(lambda: page.locator(".latin").count() == len(held) == 1)
+    assert page.locator(".latin").all_inner_texts() == [""]
+    held[0].continue_()
+    page.locator(".latin", has_text="Columba palumbus").wait_for()
+
+
 def test_live_shows_an_event_as_it_ends(hub, page_of):
     page = page_of(hub)
     latest = [event["code"] for event in hub.answers.season.events[:12]]

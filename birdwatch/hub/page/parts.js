@@ -3,7 +3,7 @@
 import { pictureOf } from "./api.js";
 import { el, icon, svg } from "./dom.js";
 import { play } from "./player.js";
-import { nameOf, scientificOf } from "./state.js";
+import { nameOf, scientificOf, state } from "./state.js";
 import { clock, day, score } from "./words.js";
 
 // Pictures are loaded where they come into sight; the browser's own "lazy" begins a screen or two before.
@@ -67,7 +67,11 @@ export const speciesLink = (thing, extra = {}) =>
 
 export function latin(thing) {
   const name = thing.scientific || scientificOf(thing.code);
-  return name ? el("i", { class: "latin", lang: "la" }, name) : null;
+  if (!name && state.named) return null;
+  const node = el("i", { class: "latin", lang: "la" }, name);
+  // The first view is drawn before the names are there.
+  if (!name) document.addEventListener("names", () => { node.textContent = scientificOf(thing.code); }, { once: true });
+  return node;
 }
 
 export function tile(event, { species = true } = {}) {

@@ -15,6 +15,7 @@ export const state = {
   reviewer: remembered("reviewer", ""),
   names: {},
   scientific: {},
+  named: false,
   zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC",
 };
 
@@ -52,6 +53,8 @@ export async function loadNames() {
   const [labels, species] = await Promise.all([state.locale ? get("labels", { locale: state.locale }) : null, get("species")]);
   state.names = labels?.names || {};
   for (const one of species.species) state.scientific[one.code] = one.scientific || "";
+  state.named = true;
+  document.dispatchEvent(new Event("names"));
 }
 
 export function applyTheme() {
