@@ -99,7 +99,9 @@ def test_a_second_interrupt_stops_at_once(monkeypatch):
 
 
 def refused(*arguments: str) -> str:
-    result = CliRunner().invoke(listen, ["--journal-max-mb", "0", "--replay-bind", "off", *arguments])
+    # The default port may be in use: by a station of this machine.
+    free = [] if "--bind" in arguments else ["--bind", "tcp://127.0.0.1:*"]
+    result = CliRunner().invoke(listen, ["--journal-max-mb", "0", "--replay-bind", "off", *free, *arguments])
     assert isinstance(result.exception, BirdwatchError), result.output
     assert "\n" not in str(result.exception)
     return str(result.exception)
