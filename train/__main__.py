@@ -59,6 +59,8 @@ def fit(config: Path | None, recipe: str | None, resume: bool, **given: Any) -> 
     if resume and config is None and given["out"]:
         own = Path(given["out"]) / "config.toml"
         config = own if own.exists() else None
+        if config is None and recipe is None and not given["data"]:
+            raise ConfigError(f"{given['out']} holds no run to resume; start one with --data, --cache and --out")
     run(settings_of(given, config, recipe), resume=resume, say=say)
 
 

@@ -72,6 +72,13 @@ def test_the_run_folder_says_what_was_done(finished) -> None:
     assert any("out of fold, 18 recordings" in line for line in lines)
 
 
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path) -> None:
+    done = CliRunner().invoke(train, ["fit", "--out", str(tmp_path / "none"), "--resume"])
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception).startswith(f"{tmp_path / 'none'} holds no run to resume; start one with --data")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_refused_resume_leaves_the_run_folder_as_it_was(finished, monkeypatch) -> None:
     out, settings, _ = finished
     before = {name: (out / name).read_bytes() for name in ("config.toml", "run.json", "folds.csv")}
