@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-import builtins
-import signal
-import subprocess
-import sys
-import threading
-import time
-
 import numpy as np
 import pytest
-from fake_sound import FakeSound
 from fakes import FakeClock
+from microphones import open_, opened, outcome
 
 from birdwatch.errors import DeviceError
 from birdwatch.live import microphone
 from birdwatch.live.microphone import BLOCKS_A_SECOND, QUEUE_S, Microphone, input_devices
-from birdwatch.live.sound_system import SETTLED_S, SoundSystem
-
-
-@pytest.fixture
-def hardware(monkeypatch):
-    """What the kernel says of sound cards: a list whose only item a test may change."""
-    says = ["one card"]
-    monkeypatch.setattr(microphone, "hardware_signature", lambda: says[0])
-    return says
-
-
-@pytest.fixture
-def sound(monkeypatch, hardware):
-    fake = FakeSound()
-    monkeypatch.setattr(microphone, "_SYSTEM", SoundSystem())
-    monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    yield fake
-    fake.release.set()
-    for thread in threading.enumerate():
-        if thread.name in ("open-device", "close-device"):
-            thread.join(10)
-
-
-def opened(wanted=None):
-    source = Microphone(wanted, FakeClock())
-    open_(source)
-    return source
-
-
-def open_(source):
-    source.open()
-    outcome(source)
-
-
-def outcome(source):
-    until = time.monotonic() + 10
-    while not source.ready():
-        assert time.monotonic() < until
-        time.sleep(0.001)
+from birdwatch.live.sound_system import SETTLED_S
 
 
 def test_devices_have_lasting_names_and_rates(sound):
@@ -239,67 +194,3 @@ def test_a_device_that_will_not_open_says_why(sound):
     source.open()
     with pytest.raises(DeviceError, match=r"cannot be opened \(44100 Hz, 1 channels: Invalid sample rate"):
         outcome(source)
-
-
-def test_a_library_that_hangs_does_not_hang_the_caller(sound, monkeypatch):
-    monkeypatch.setattr(microphone, "CLOSE_S", 0.01)
-    source = opened()
-    assert not source.hangs
-    sound.hang_in = {"abort"}
-    source.open()
-    assert not source.ready()
-    assert source.read(0.0) == []
-    source.close()
-    assert source.hangs
-
-
-def test_without_portaudio_it_says_what_to_install(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "sounddevice":
-            raise OSError("PortAudio library not found")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-    monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(DeviceError, match="sudo apt install libportaudio2"):
-        Microphone(None, FakeClock())
-    with pytest.raises(DeviceError, match="libportaudio2"):
-        input_devices()
-
-
-def test_the_end_does_not_wait_for_the_sound_library():
-    """Its own clean-up, registered for the end of the process, may wait for ever for a sound server that is gone."""
-    program = """
-import atexit, sys, threading, types
-library = types.ModuleType("sounddevice")
-library._exit_handler = threading.Event().wait
-atexit.register(library._exit_handler)
-sys.modules["sounddevice"] = library
-from birdwatch.live.microphone import _sounddevice
-assert _sounddevice() is library
-"""
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
-
-
-def test_a_signal_whose_handler_outlasts_the_timeout_does_not_keep_read_waiting(sound):
-    source = opened()
-
-    def handler(_number, _frame):
-        until = time.monotonic() + 0.2
-        while time.monotonic() < until:
-            pass
-
-    before = signal.signal(signal.SIGALRM, handler)
-    # Should it wait for ever: this ends it.
-    late = threading.Timer(10.0, sound.running[0].play, [np.zeros(10)])
-    late.start()
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
-        assert source.read(0.1) == []
-    finally:
-        late.cancel()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
