@@ -106,11 +106,7 @@ class Connection:
         try:
             ready = self.source.ready()
         except SourceError as error:
-            if self.reason != str(error):
-                log.warning("%s; retrying every few seconds", error)
-            self._step("refused")
-            self._retry_later(str(error))
-            return Turn(progress=True)
+            return self._refused(error)
         if ready:
             self._step("opened")
             self._last_audio = now
@@ -121,7 +117,18 @@ class Connection:
                 f"the sound system has not answered for {traits.opening_s:g} s while opening {self.source.name}; "
                 "start birdwatch again, or the sound server"
             )
-        return self._take(timeout_s)
+        try:
+            return self._take(timeout_s)
+        except (DeviceError, StreamError) as error:
+            # It was opened and lost again since it was asked whether it is ready.
+            return self._refused(error)
+
+    def _refused(self, error: SourceError) -> Turn:
+        if self.reason != str(error):
+            log.warning("%s; retrying every few seconds", error)
+        self._step("refused")
+        self._retry_later(str(error))
+        return Turn(progress=True)
 
     def _read(self, timeout_s: float) -> Turn:
         try:
