@@ -211,6 +211,7 @@ def test_the_door_of_a_library_is_there(library):
         assert library in roots(ROOT / door), f"{door} no longer imports {library}: shorten the list"
 
 
+@pytest.mark.slow
 def test_every_public_name_exists():
     for path in sources("birdwatch"):
         tree = ast.parse(path.read_text())

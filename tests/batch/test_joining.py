@@ -65,6 +65,7 @@ def events(folder: Path, out: Path, *options: str) -> list[tuple[str, ...]]:
         return [tuple(value for name, value in row.items() if name != "path") for row in csv.DictReader(stream)]
 
 
+@pytest.mark.slow
 def test_joined_files_give_the_events_of_the_whole_recording(season, tmp_path, tiny_model):
     folder, whole = season
     model = ("--model", str(tiny_model))

@@ -86,6 +86,7 @@ def test_results_of_an_interrupted_run_are_not_thrown_away_by_a_forgotten_option
         assert database.find(JOB) is None
 
 
+@pytest.mark.slow
 def test_two_runs_cannot_write_one_output(path):
     with RunDatabase(path, PARAMETERS, resume=False), pytest.raises(SinkError, match="another run is writing"):
         RunDatabase(path, PARAMETERS, resume=True)

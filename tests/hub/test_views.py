@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hubs import START_MS, body, event, iso
 from sqlalchemy import text
 
@@ -66,6 +67,7 @@ def counted(store: Store, station: str | None) -> dict[str, tuple[int, list[int]
     return found
 
 
+@pytest.mark.slow
 def test_a_day_is_what_a_slow_count_says(store):
     filled(store, random.Random(3))
     for station in (None, "garden", "pond"):

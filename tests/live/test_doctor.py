@@ -107,6 +107,7 @@ def test_a_machine_that_is_too_slow(
     assert verdicts(station, hop=2.5)["provider"][0] == verdict
 
 
+@pytest.mark.slow
 def test_a_port_of_a_running_station_is_distinguished_from_another_program_s(station: Settings) -> None:
     with Publisher("tcp://127.0.0.1:*", Envelope("garden", "mic", "b0")) as other:
         other.publish(status_message())

@@ -130,6 +130,7 @@ def test_an_input_that_is_dead_or_bad_is_flagged_and_silence_not_scored(make, fl
     station.accounted()
 
 
+@pytest.mark.slow
 def test_inference_slower_than_real_time(caplog):
     station = FakeStation(max_pending=4)
     station.scorer.batch_size = 1
@@ -162,6 +163,7 @@ def test_inference_that_is_quick_again_is_forgiven_after_a_minute():
     station.accounted()
 
 
+@pytest.mark.slow
 def test_a_device_whose_clock_is_slow_is_drift_and_no_gap():
     station = FakeStation().run(1)
     source = station.source

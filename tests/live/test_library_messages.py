@@ -57,6 +57,7 @@ def test_a_few_lines_are_passed_on_as_they_are(tmp_path):
     assert [line.rpartition(" ")[2] for line in lines if "Expression" in line] == [str(n) for n in range(50)]
 
 
+@pytest.mark.slow
 def test_a_flood_is_bounded_and_counted_and_no_own_line_is_lost(tmp_path):
     code, lines = written(tmp_path / "err", 300_000)
     assert code == 0

@@ -184,6 +184,7 @@ def test_a_reload_adds_removes_and_changes_without_touching_the_others(site):
         assert (status["state"], status["seconds"]["pending"]) == ("stopping", 0)
 
 
+@pytest.mark.slow
 def test_the_status_has_the_level_and_the_place_also_after_a_reload(site):
     site.run(12)
     site.file.write_text('lat = 52.5\nlon = 13.25\n[source.garden]\ndevice = "usb"\n[source.pond]\ndevice = "line"\n')

@@ -183,6 +183,7 @@ def test_a_pipe_that_catches_up_after_an_outage_has_lost_nothing():
     station.accounted()
 
 
+@pytest.mark.slow
 def test_a_link_that_catches_up_slowly_has_lost_nothing_either():
     clock = FakeClock()
     source = FakePipe(clock)

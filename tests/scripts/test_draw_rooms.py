@@ -34,6 +34,7 @@ def package(folder: Path, imports: dict[str, list[str]]) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_committed_picture_is_current(drawing: ModuleType) -> None:
     assert drawing.main(["--check"]) == 0
 

@@ -170,6 +170,7 @@ def test_the_bytes_do_not_depend_on_how_rows_came_or_on_the_clock(tmp_path):
     assert recordings_path(one).read_bytes() == recordings_path(two).read_bytes()
 
 
+@pytest.mark.slow
 def test_one_file_is_open_at_a_time_and_rows_are_not_gathered(tmp_path, monkeypatch):
     most: list[int] = []
     real = pyarrow.parquet.ParquetWriter.__init__

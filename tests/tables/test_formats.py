@@ -120,6 +120,7 @@ def test_no_detection_is_a_table_without_rows(tmp_path):
 
 
 # crowsetta 5.1 calls pandas in a way that pandas 3.1 calls old.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The inplace keyword")
 def test_raven_tables_in_a_folder_as_crowsetta_reads_them(tmp_path):
     folder = write(tmp_path / "raven", "raven", folder=True)
