@@ -1,4 +1,4 @@
-"""The modules and the styles of the page's first view in one file each, so that a phone waits for fewer answers. Pure.
+"""The modules and the styles of the page's first view in one file each, so that a phone waits for fewer answers.
 
 A browser asks a host for six files at a time, and each six cost a round trip. The page's modules stay files of their
 own. In `first.js` each of them is a function that returns what it exports, called in the order in which they need each
@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from posixpath import dirname, join, normpath
 
-__all__ = ["FIRST", "bundle"]
+__all__ = ["bundle"]
 
 FIRST = "first"
 ENTRY, VIEW = "app.js", "views/live.js"
@@ -43,7 +43,7 @@ def bundle(folder: Path) -> dict[str, str]:
 
 
 def _gather(folder: Path, module: str, texts: dict[str, str], above: tuple[str, ...]) -> None:
-    """Add a module behind those that it imports."""
+    """Add a module after those that it imports."""
     if module in above:
         raise ValueError(f"modules of the page import each other: {' -> '.join([*above, module])}")
     if module in texts:

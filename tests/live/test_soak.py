@@ -81,6 +81,7 @@ def assert_flat(used: list[tuple[float, int, int]]) -> None:
     assert last_threads == first_threads
 
 
+# Longer than 60 lines: one scenario, in order of time.
 @pytest.mark.slow
 @pytest.mark.parametrize("days", [7])
 def test_a_week(tmp_path, days):
